@@ -1,0 +1,35 @@
+/**
+ * Time as an argument. Nothing else in the tree reads the clock or sets a timer that a decision depends on, so that
+ * tests move time by hand.
+ */
+
+export type Timer = { cancel(): void };
+
+export type Clock = {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Milliseconds on a monotonic clock, for durations. */
+  monotonic(): number;
+  /** Calls back once after `delayMs`; a pending timer does not keep the process alive. */
+  after(delayMs: number, callback: () => void): Timer;
+};
+
+/** setTimeout fires at once for delays above 2^31-1 ms; longer waits are cut into pieces. */
+const longestDelay = 2_000_000_000;
+
+function after(delayMs: number, callback: () => void): Timer {
+  let handle: NodeJS.Timeout;
+  const arm = (left: number): void => {
+    const delay = Math.min(left, longestDelay);
+    handle = setTimeout(() => (left > delay ? arm(left - delay) : callback()), delay);
+    handle.unref();
+  };
+  arm(Math.max(0, delayMs));
+  return { cancel: () => clearTimeout(handle) };
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  after,
+};

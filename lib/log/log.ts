@@ -1,0 +1,28 @@
+/**
+ * One JSON line an event, on stdout. Field values are data: whatever a peer sends ends up inside one JSON string, cut
+ * at 1 KiB, so no peer can forge or flood a line. Never hand a key, a token or a header value of an application here.
+ */
+
+export type Level = "debug" | "info" | "warn" | "error";
+export type Fields = Readonly<Record<string, unknown>>;
+export type Log = (level: Level, event: string, fields?: Fields) => void;
+
+const severity: Readonly<Record<Level, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
+const longestText = 1024;
+
+const cut = (_key: string, value: unknown): unknown => {
+  if (typeof value === "bigint") return value.toString();
+  return typeof value === "string" && value.length > longestText ? `${value.slice(0, longestText)}…` : value;
+};
+
+/** `write` receives whole lines; `now` is milliseconds since the epoch. */
+export function createLog(options: { level: Level; now: () => number; write: (line: string) => void }): Log {
+  const threshold = severity[options.level];
+  return (level, event, fields) => {
+    if (severity[level] < threshold) return;
+    const line = { time: new Date(options.now()).toISOString(), level, event, ...fields };
+    options.write(`${JSON.stringify(line, cut)}\n`);
+  };
+}
+
+export const silent: Log = () => {};
