@@ -2,7 +2,7 @@
  * The directory snapshot as the proxy uses it (contract): who holds which address. Immutable once built. Pure.
  */
 import type { Cidr } from "../../lib/net/cidr.ts";
-import type { Ip } from "../../lib/net/address.ts";
+import type { Endpoint, Ip } from "../../lib/net/address.ts";
 
 export type Mode = "permissive" | "project" | "strict";
 
@@ -16,6 +16,8 @@ export type Workload = {
   readonly tunnelPort: number | null;
   readonly mode: Mode | null;
   readonly allowFrom: readonly CallerRule[];
+  /** Rules that are tried but not enforced: what they would refuse is reported. */
+  readonly allowFromDryRun: readonly CallerRule[];
 };
 
 /** `<project>/<service account>[:port]`. */
@@ -33,8 +35,10 @@ export type Project = {
   readonly nodeSources: "accept" | "refuse" | null;
   readonly udp: "allow" | "dns-only";
   readonly allowEgress: readonly AddressRule[];
-  readonly allowIngress: readonly AddressRule[];
+  /** Who may come in clear: by address, or by the name that the directory gives the source address. */
+  readonly allowIngress: readonly (AddressRule | CallerRule)[];
   readonly allowFrom: readonly CallerRule[];
+  readonly allowFromDryRun: readonly CallerRule[];
 };
 
 export type ServiceEndpoint = {
@@ -47,18 +51,31 @@ export type ServiceEndpoint = {
   readonly zone: string | null;
 };
 
+export type ServicePort = { readonly port: number; readonly nodePort: number | null; readonly appProtocol: string | null };
+
 export type Service = {
   readonly project: string;
   readonly name: string;
+  /** `project/name`. */
+  readonly fullName: string;
   readonly vips: readonly Ip[];
   readonly sessionAffinity: "None" | "ClientIP";
   readonly internalTrafficPolicy: "Cluster" | "Local";
-  readonly ports: readonly { readonly port: number; readonly nodePort: number | null; readonly appProtocol: string | null }[];
+  readonly ports: readonly ServicePort[];
   readonly endpoints: readonly ServiceEndpoint[];
+  /**
+   * For each port of the Service the endpoints to choose from: the ready ones, or, where none is ready, those that
+   * still serve while they terminate. Empty where there is neither.
+   */
+  readonly backends: ReadonlyMap<number, readonly Endpoint[]>;
 };
 
 /** Who holds an address. A conflict is an address that two live pods claim. */
-export type Holder = { readonly kind: "pod"; readonly workload: Workload } | { readonly kind: "conflict"; readonly pods: readonly string[] };
+export type Holder =
+  | { readonly kind: "pod"; readonly workload: Workload }
+  | { readonly kind: "conflict"; readonly workloads: readonly Workload[] };
+
+export type NodePort = { readonly service: Service; readonly port: number };
 
 export type Snapshot = {
   readonly version: number;
@@ -67,5 +84,6 @@ export type Snapshot = {
   readonly projects: ReadonlyMap<string, Project>;
   readonly holders: ReadonlyMap<Ip, Holder>;
   readonly vips: ReadonlyMap<Ip, Service>;
-  readonly nodePorts: ReadonlyMap<number, { readonly service: Service; readonly port: number }>;
+  /** By the port on the nodes. */
+  readonly nodePorts: ReadonlyMap<number, NodePort>;
 };

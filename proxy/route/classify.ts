@@ -1,0 +1,45 @@
+/** What an address is to this pod (design par. 4): decided by the address alone, never by DNS. Pure. */
+import { isLoopback } from "../../lib/net/address.ts";
+import type { Ip } from "../../lib/net/address.ts";
+import { anyContains } from "../../lib/net/cidr.ts";
+import type { PeerClass } from "../observe/events.ts";
+import type { View } from "./policy.ts";
+import type { Workload } from "./snapshot.ts";
+
+export type AddressKind = "self" | "conflict" | "internal" | "other-project" | "node" | "unknown" | "external";
+
+/** Service addresses are no answer here: an endpoint is classed by its own address. Ranges are searched last. */
+export function classify(view: View, ip: Ip): AddressKind {
+  if (view.self.ips.has(ip) || isThisHost(ip)) return "self";
+  const holder = view.snapshot.holders.get(ip);
+  if (holder !== undefined) {
+    if (holder.kind === "conflict") return "conflict";
+    return view.policy.internalProjects.has(holder.workload.project) ? "internal" : "other-project";
+  }
+  if (view.snapshot.nodeAddresses.has(ip)) return "node";
+  return anyContains(view.snapshot.clusterRanges, ip) ? "unknown" : "external";
+}
+
+/** Loopback, and the unspecified address, which the kernel takes for it. */
+const isThisHost = (ip: Ip): boolean => isLoopback(ip) || ip === "0.0.0.0" || ip === "::";
+
+/** The pod that holds the address, where exactly one does. */
+export function workloadAt(view: View, ip: Ip): Workload | null {
+  const holder = view.snapshot.holders.get(ip);
+  return holder?.kind === "pod" ? holder.workload : null;
+}
+
+/** The class as it is reported: an address that two pods claim is internal as soon as one of them is. */
+export function peerClass(view: View, kind: AddressKind, ip: Ip): PeerClass {
+  if (kind !== "conflict") return kind;
+  const holder = view.snapshot.holders.get(ip);
+  const claimants = holder?.kind === "conflict" ? holder.workloads : [];
+  return claimants.some((workload) => view.policy.internalProjects.has(workload.project)) ? "internal" : "other-project";
+}
+
+/** For the log: who claims the address. */
+export function claimantsOf(view: View, ip: Ip): string {
+  const holder = view.snapshot.holders.get(ip);
+  const claimants = holder?.kind === "conflict" ? holder.workloads : [];
+  return claimants.map((workload) => `${workload.project}/${workload.pod}`).join(", ");
+}

@@ -1,0 +1,131 @@
+/**
+ * The policy that holds for this pod, computed once for each snapshot, so that a decision is a few map look-ups.
+ *
+ * A mode never loosens: the strictest of the floor written into the pod, the project's mode and the workload's mode
+ * holds. A peer project counts only while both sides name each other with the uid that each really has. Pure.
+ */
+import type { Endpoint, Ip } from "../../lib/net/address.ts";
+import type { Reason } from "../../lib/errors/reasons.ts";
+import type { AddressRule, CallerRule, Mode, Project, Snapshot, Workload } from "./snapshot.ts";
+
+/** What the pod knows of itself, from its static settings. */
+export type Self = {
+  readonly project: string;
+  readonly podUid: string;
+  readonly ips: ReadonlySet<Ip>;
+  /** TENCRYPT_MODE. */
+  readonly floor: Mode;
+  /** Every port that one of the pod's own proxy listeners has. */
+  readonly proxyPorts: ReadonlySet<number>;
+};
+
+export type Policy = {
+  readonly mode: Mode;
+  /** Stricter than `mode`, or null. */
+  readonly dryRun: Mode | null;
+  /** Null: the default of the mode that decides. */
+  readonly nodeSources: "accept" | "refuse" | null;
+  /** The own project and its mutual peers: also whom the verifier expects on 15008. */
+  readonly internalProjects: ReadonlySet<string>;
+  readonly allowEgress: readonly AddressRule[];
+  readonly allowIngressAddresses: readonly AddressRule[];
+  readonly allowIngressCallers: readonly CallerRule[];
+  /** The non-empty lists of namespace and workload: a caller has to be in each of them. */
+  readonly allowFrom: readonly (readonly CallerRule[])[];
+  readonly allowFromDryRun: readonly (readonly CallerRule[])[];
+};
+
+/** A snapshot as this pod sees it: what `route`, `authorizeStream` and `authorizeClear` decide on. */
+export type View = {
+  readonly snapshot: Snapshot;
+  readonly self: Self;
+  readonly policy: Policy;
+  /** Endpoints that stay reachable in clear in `strict` without a rule: cluster DNS and the API server. */
+  readonly clusterServices: ReadonlyMap<Ip, ReadonlySet<number>>;
+};
+
+/** What a look-up of an unknown address gave: a pod holds it (and the view now names it), none does, or nobody said. */
+export type LookUpAnswer = "held" | "unheld" | "no-answer";
+
+/** What the stricter mode of a dry run would refuse. `unlessTls`: only if the first bytes are no TLS ClientHello. */
+export type DryRun = { readonly reason: Reason; readonly detail: string; readonly unlessTls: boolean };
+
+const strictness: Readonly<Record<Mode, number>> = { permissive: 0, project: 1, strict: 2 };
+
+export const isStricter = (a: Mode, b: Mode): boolean => strictness[a] > strictness[b];
+
+export const strictest = (a: Mode, b: Mode | null): Mode => (b !== null && isStricter(b, a) ? b : a);
+
+/** Services, and their port, that `strict` lets pods reach in clear; who can make one of this name owns the cluster. */
+const clusterServicePorts: ReadonlyMap<string, number> = new Map([
+  ["kube-system/kube-dns", 53],
+  ["openshift-dns/dns-default", 53],
+  ["default/kubernetes", 443],
+]);
+
+/** The snapshot must have passed `accept`: it names the own project and pod. */
+export function buildView(snapshot: Snapshot, self: Self): View {
+  const project = snapshot.projects.get(self.project);
+  if (project === undefined) throw new Error("a view needs a snapshot that names the own project");
+  return {
+    snapshot,
+    self,
+    policy: policyOf(project, ownWorkload(snapshot, self), { floor: self.floor, snapshot }),
+    clusterServices: clusterServices(snapshot),
+  };
+}
+
+/** The own entry, found by the own addresses and uid. */
+export function ownWorkload(snapshot: Snapshot, self: Self): Workload | null {
+  for (const ip of self.ips) {
+    const holder = snapshot.holders.get(ip);
+    if (holder === undefined) continue;
+    const workloads = holder.kind === "pod" ? [holder.workload] : holder.workloads;
+    const own = workloads.find((workload) => workload.uid === self.podUid && workload.project === self.project);
+    if (own !== undefined) return own;
+  }
+  return null;
+}
+
+function policyOf(project: Project, workload: Workload | null, { floor, snapshot }: { floor: Mode; snapshot: Snapshot }): Policy {
+  const mode = strictest(strictest(floor, project.mode), workload?.mode ?? null);
+  const notEmpty = (rules: readonly CallerRule[]): boolean => rules.length > 0;
+  return {
+    mode,
+    dryRun: project.dryRun !== null && isStricter(project.dryRun, mode) ? project.dryRun : null,
+    nodeSources: project.nodeSources,
+    internalProjects: new Set([project.name, ...mutualPeers(project, snapshot)]),
+    allowEgress: project.allowEgress,
+    allowIngressAddresses: project.allowIngress.filter((rule): rule is AddressRule => "cidr" in rule),
+    allowIngressCallers: project.allowIngress.filter((rule): rule is CallerRule => !("cidr" in rule)),
+    allowFrom: [project.allowFrom, workload?.allowFrom ?? []].filter(notEmpty),
+    allowFromDryRun: [project.allowFromDryRun, workload?.allowFromDryRun ?? []].filter(notEmpty),
+  };
+}
+
+/** Projects that we name and that name us, each with the uid that the other's namespace has now. */
+function mutualPeers(own: Project, snapshot: Snapshot): string[] {
+  return own.peers
+    .filter((peer) => {
+      const theirs = snapshot.projects.get(peer.name);
+      if (theirs === undefined || theirs.uid !== peer.uid) return false;
+      return theirs.peers.some((back) => back.name === own.name && back.uid === own.uid);
+    })
+    .map((peer) => peer.name);
+}
+
+function clusterServices(snapshot: Snapshot): ReadonlyMap<Ip, ReadonlySet<number>> {
+  const found = new Map<Ip, Set<number>>();
+  const add = ({ ip, port }: Endpoint): void => {
+    found.set(ip, (found.get(ip) ?? new Set()).add(port));
+  };
+  for (const service of new Set(snapshot.vips.values())) {
+    const port = clusterServicePorts.get(service.fullName);
+    if (port !== undefined) service.backends.get(port)?.forEach(add);
+  }
+  return found;
+}
+
+export function nodeSourcesAccepted(policy: Policy, mode: Mode): boolean {
+  return (policy.nodeSources ?? (mode === "strict" ? "refuse" : "accept")) === "accept";
+}
