@@ -1,0 +1,34 @@
+/**
+ * What the small applications share: arguments, one JSON line an event on stdout, and commands as JSON lines on stdin.
+ * An application ends when its stdin ends, so none outlives the test that started it.
+ */
+import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+export function say(event: string, fields: Fields = {}): void {
+  process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
+}
+
+export function onCommand(run: (command: Fields) => Promise<Fields> | Fields): void {
+  const lines = createInterface({ input: process.stdin });
+  lines.on("line", (line) => {
+    const command = JSON.parse(line) as Fields;
+    void Promise.resolve(run(command)).then(
+      (answer) => say("answer", { id: command["id"], ...answer }),
+      (error: unknown) => say("answer", { id: command["id"], failed: String(error) }),
+    );
+  });
+  lines.on("close", () => process.exit(0));
+}
+
+/** `--port N`, `--address A` (default: every address of both families), `--pod NAME`. */
+export function serverArguments(): { port: number; address: string; pod: string } {
+  const text = { type: "string" } as const;
+  const { values } = parseArgs({ options: { port: text, address: text, pod: text } });
+  return { port: Number(values.port ?? 0), address: values.address ?? "::", pod: values.pod ?? "" };
+}
+
+/** As the kernel says it, without the prefix of IPv4 on a dual-stack socket. */
+export const plainAddress = (address: string | undefined): string => (address ?? "").replace(/^::ffff:/, "");

@@ -1,0 +1,151 @@
+/**
+ * A raw TCP client on command. Says exactly what a connection did: connected or why not, the bytes, how it ended.
+ *
+ * `dial`  {host, port, send?, sendBase64?, half?, expect?, timeoutMs?}: connects, sends, optionally half-closes; done
+ *         when the connection ended, or when `expect` bytes came (then it closes). -> {connected, error, ended, bytes, text, base64, milliseconds}
+ * `open`  {name, host, port, send?}: the same, but stays open; -> {connected, error}. Events: `data`, `ended` {name, ended, bytes}
+ * `write` {name, send}, `end` {name} (half-close), `reset` {name}, `read` {name, expect}: waits for so many bytes in all
+ * ended: `end` (FIN), `reset` (RST), `timeout`, `closed` (we closed it), or the errno.
+ */
+import { connect } from "node:net";
+import type { Socket } from "node:net";
+import { onCommand, say } from "./commands.ts";
+import type { Fields } from "./commands.ts";
+
+type Ending = "end" | "reset" | "timeout" | "closed" | string;
+type Connection = {
+  readonly socket: Socket;
+  readonly chunks: Buffer[];
+  bytes: number;
+  connected: boolean;
+  error: string | null;
+  ended: Ending | null;
+  changed: () => void;
+};
+
+const connections = new Map<string, Connection>();
+
+function payload(command: Fields): Buffer {
+  const base64 = command["sendBase64"];
+  return typeof base64 === "string" ? Buffer.from(base64, "base64") : Buffer.from(String(command["send"] ?? ""));
+}
+
+function open(command: Fields, changed: () => void): Connection {
+  const socket = connect({
+    host: String(command["host"]),
+    port: Number(command["port"]),
+    allowHalfOpen: true,
+    noDelay: true,
+  });
+  const connection: Connection = { socket, chunks: [], bytes: 0, connected: false, error: null, ended: null, changed };
+  const finish = (ended: Ending): void => {
+    connection.ended ??= ended;
+    connection.changed();
+  };
+  socket.on("connect", () => {
+    connection.connected = true;
+    const bytes = payload(command);
+    if (bytes.length > 0) socket.write(bytes);
+    if (command["half"] === true) socket.end();
+    connection.changed();
+  });
+  socket.on("data", (chunk: Buffer) => {
+    connection.chunks.push(chunk);
+    connection.bytes += chunk.length;
+    connection.changed();
+  });
+  socket.on("end", () => finish("end"));
+  socket.on("error", (error: NodeJS.ErrnoException) => {
+    if (!connection.connected) connection.error = error.code ?? error.message;
+    finish(error.code === "ECONNRESET" ? "reset" : (error.code ?? error.message));
+  });
+  socket.on("close", () => finish("closed"));
+  return connection;
+}
+
+/** Resolves as soon as `done` holds, after any change; ends the wait with `timeout` at the deadline. */
+function until(connection: Connection, timeoutMs: number, done: () => boolean): Promise<void> {
+  return new Promise((resolve) => {
+    const check = (): void => {
+      if (!done()) return;
+      clearTimeout(timer);
+      resolve();
+    };
+    const timer = setTimeout(() => {
+      connection.ended ??= "timeout";
+      resolve();
+    }, timeoutMs);
+    connection.changed = check;
+    check();
+  });
+}
+
+function report(connection: Connection, started: number): Fields {
+  const all = Buffer.concat(connection.chunks);
+  const { connected, error, ended, bytes } = connection;
+  return {
+    connected,
+    error,
+    ended,
+    bytes,
+    text: all.toString("latin1"),
+    base64: all.toString("base64"),
+    milliseconds: performance.now() - started,
+  };
+}
+
+async function dial(command: Fields): Promise<Fields> {
+  const started = performance.now();
+  const expect = Number(command["expect"] ?? Number.POSITIVE_INFINITY);
+  const connection = open(command, () => {});
+  await until(
+    connection,
+    Number(command["timeoutMs"] ?? 10_000),
+    () => connection.ended !== null || connection.bytes >= expect,
+  );
+  connection.ended ??= "closed";
+  connection.socket.destroy();
+  return report(connection, started);
+}
+
+async function openNamed(command: Fields): Promise<Fields> {
+  const name = String(command["name"]);
+  const started = performance.now();
+  const connection = open(command, () => {});
+  connections.set(name, connection);
+  connection.socket.on("close", () => say("ended", { name, ended: connection.ended, bytes: connection.bytes }));
+  connection.socket.once("data", () => say("data", { name }));
+  await until(
+    connection,
+    Number(command["timeoutMs"] ?? 10_000),
+    () => connection.connected || connection.ended !== null,
+  );
+  return report(connection, started);
+}
+
+async function onNamed(command: Fields): Promise<Fields> {
+  const connection = connections.get(String(command["name"]));
+  if (connection === undefined) throw new Error(`no connection ${String(command["name"])}`);
+  const started = performance.now();
+  if (command["do"] === "write") connection.socket.write(payload(command));
+  if (command["do"] === "end") connection.socket.end();
+  if (command["do"] === "reset") connection.socket.resetAndDestroy();
+  const expect = Number(command["expect"] ?? 0);
+  await until(
+    connection,
+    Number(command["timeoutMs"] ?? 10_000),
+    () => connection.bytes >= expect || connection.ended !== null,
+  );
+  return report(connection, started);
+}
+
+const verbs: Readonly<Record<string, (command: Fields) => Promise<Fields>>> = {
+  dial,
+  open: openNamed,
+  write: onNamed,
+  end: onNamed,
+  reset: onNamed,
+  read: onNamed,
+};
+onCommand((command) => verbs[String(command["do"])]!(command));
+say("ready");

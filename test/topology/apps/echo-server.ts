@@ -1,0 +1,23 @@
+/** Sends back what it gets, and ends its side when the caller has ended its own. Says how each connection came to its end. */
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { onCommand, plainAddress, say, serverArguments } from "./commands.ts";
+
+const { port, address } = serverArguments();
+let connections = 0;
+
+const server = createServer({ allowHalfOpen: true }, (socket) => {
+  const connection = ++connections;
+  let ended = "closed";
+  say("connection", { connection, source: plainAddress(socket.remoteAddress) });
+  socket.pipe(socket);
+  socket.once("data", () => say("data", { connection }));
+  socket.on("end", () => (ended = "end"));
+  socket.on(
+    "error",
+    (error: NodeJS.ErrnoException) => (ended = error.code === "ECONNRESET" ? "reset" : (error.code ?? "error")),
+  );
+  socket.on("close", () => say("connection_closed", { connection, ended, bytes: socket.bytesRead }));
+});
+server.listen(port, address, () => say("listening", { port: (server.address() as AddressInfo).port }));
+onCommand(() => ({}));

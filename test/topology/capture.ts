@@ -1,0 +1,88 @@
+/**
+ * Everything that crosses the bridge, from the moment `startCapture` resolves to the moment `stop` is called.
+ *
+ * A marker packet is sent over the bridge at the start and at the end, and waited for in the file: what was sent in
+ * between is in the file for certain. A capture that lost a packet fails instead of finding nothing.
+ */
+import { readFileSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
+import { Child, basicEnvironment, must } from "./child.ts";
+import { network } from "./directory.ts";
+import { countText, flows, readPackets } from "./pcap.ts";
+import type { Flow, Packet } from "./pcap.ts";
+import { inspectTls } from "./tls-on-wire.ts";
+import type { TlsFlow } from "./tls-on-wire.ts";
+
+const markerDeadlineMs = 20_000;
+
+export type Captured = {
+  readonly file: string;
+  readonly packets: readonly Packet[];
+  /** Of all frames. */
+  readonly bytes: number;
+  count(text: string | Buffer): number;
+  flows(): readonly Flow[];
+  /** The flows from or to that port with at least one byte. */
+  tls(port: number): readonly TlsFlow[];
+};
+
+export type Capture = {
+  readonly file: string;
+  /** What is captured so far, for certain. */
+  snapshot(): Promise<Captured>;
+  stop(): Promise<Captured>;
+};
+
+function captured(file: string): Captured {
+  const packets = readPackets(readFileSync(file));
+  const carries = (flow: Flow, port: number): boolean =>
+    flow.pieces.length > 0 && [flow.source, flow.destination].some((end) => end.endsWith(`:${port}`));
+  return {
+    file,
+    packets,
+    bytes: packets.reduce((sum, { frame }) => sum + frame.length, 0),
+    count: (text) => countText(packets, text),
+    flows: () => flows(packets),
+    tls: (port) =>
+      flows(packets)
+        .filter((flow) => carries(flow, port))
+        .map(inspectTls),
+  };
+}
+
+let markers = 0;
+
+/** Sends a packet to nobody and waits until the capture holds it. */
+async function mark(netns: string, file: string): Promise<void> {
+  const marker = `tencrypt-capture-marker-${process.pid}-${markers++}`;
+  await must(["nsenter", `--net=/run/netns/${netns}`, "bash", "-c", `echo ${marker} > /dev/udp/${network.nobody}/9`]);
+  const deadline = performance.now() + markerDeadlineMs;
+  while (!readFileSync(file).includes(marker)) {
+    if (performance.now() > deadline) throw new Error(`the capture ${file} does not hold its marker`);
+    await pause(5);
+  }
+}
+
+export async function startCapture(netns: string, file: string, started: (child: Child) => void): Promise<Capture> {
+  const options = ["-i", "br0", "-n", "-U", "--immediate-mode", "-s", "0", "-B", "32768", "-Z", "root", "-w", file];
+  const argv = ["nsenter", `--net=/run/netns/${netns}`, "setpriv", "--pdeathsig", "KILL", "tcpdump", ...options];
+  const child = new Child("tcpdump", argv, basicEnvironment);
+  started(child);
+  await child.waitForLine(({ text }) => text.includes("listening on"), { what: "the start of tcpdump" });
+  await mark(netns, file);
+  return {
+    file,
+    snapshot: async () => {
+      await mark(netns, file);
+      return captured(file);
+    },
+    stop: async () => {
+      await mark(netns, file);
+      await child.stop("SIGINT");
+      const dropped = child.lines.find(({ text }) => text.includes("dropped by kernel"))?.text;
+      if (dropped !== "0 packets dropped by kernel")
+        throw new Error(`the capture is not complete: ${dropped ?? child.tail()}`);
+      return captured(file);
+    },
+  };
+}

@@ -1,0 +1,128 @@
+/** Tencrypt's own programs in a cluster, started by the contract of docs/config.md and nothing else. */
+import { copyFileSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Child } from "./child.ts";
+import type { Cluster } from "./cluster.ts";
+import { uids } from "./enter.ts";
+import type { Pod } from "./pod.ts";
+import { TokenAuthority, tokenAudience, tokenIssuer } from "./service-account-token.ts";
+
+export type ProgramOptions = {
+  /** Added to the environment that the contract names; an empty text takes a variable away. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** `source`: the .ts files (default). `dist`: what `npm run build` made. */
+  readonly from?: "source" | "dist";
+  /** Wait for the event `ready` (default), or only start. */
+  readonly wait?: boolean;
+};
+
+export type Ca = {
+  readonly child: Child;
+  readonly pod: Pod;
+  readonly address: string;
+  readonly rootFile: string;
+  /** The store's folder: `projects/<name>/...` */
+  readonly store: string;
+  readonly tokens: TokenAuthority;
+  /** Starts it again on the same store, after its child has been stopped. */
+  restart(options?: ProgramOptions): Promise<Ca>;
+};
+
+export const trustDomain = "topology.test";
+const caPort = 15_012;
+
+const script = (program: "ca" | "init" | "proxy", from: ProgramOptions["from"]): string =>
+  from === "dist" ? `dist/${program}/main.js` : `${program}/main.ts`;
+
+/** The CA in a pod of its own, with the static authenticator and a store that knows the uids of the cluster's projects. */
+export async function startCa(cluster: Cluster, options: ProgramOptions = {}): Promise<Ca> {
+  const pod = await cluster.pod({ name: "ca", project: "tencrypt-ca", serviceAccount: "tencrypt-ca", listed: false });
+  const tokens = new TokenAuthority();
+  const store = cluster.makeFolder("ca-store", uids.ca);
+  const jwks = join(cluster.makeFolder("ca-settings", 0), "jwks.json");
+  cluster.writeFile(jwks, tokens.keySet(), 0o444);
+  const address = `${pod.ip}:${caPort}`;
+  const rootFile = join(cluster.makeFolder("trust", 0), "root.pem");
+  const start = async (more: ProgramOptions): Promise<Ca> => {
+    registerProjects(cluster, store);
+    const env = {
+      TENCRYPT_CA_LISTEN: address,
+      TENCRYPT_TRUST_DOMAIN: trustDomain,
+      TENCRYPT_AUTHENTICATOR: "jwks",
+      TENCRYPT_JWKS_FILE: jwks,
+      TENCRYPT_TOKEN_ISSUER: tokenIssuer,
+      TENCRYPT_TOKEN_AUDIENCE: tokenAudience,
+      TENCRYPT_CA_STORE: store,
+      TENCRYPT_LEAF_TTL: "24h",
+      ...more.env,
+    };
+    const child = pod.spawn("ca", pod.nodeCommand(script("ca", more.from)), { uid: uids.ca, env });
+    if (more.wait !== false) {
+      await child.event("ready");
+      copyFileSync(join(store, "root.pem"), rootFile);
+      cluster.writeRights(rootFile, 0o444);
+    }
+    return { child, pod, address, rootFile, store, tokens, restart: (again = options) => start(again) };
+  };
+  return start(options);
+}
+
+/** A namespace's uid comes from the API server in a cluster; with a folder as store it is given beforehand. */
+export function registerProjects(cluster: Cluster, store: string): void {
+  for (const { name, uid } of cluster.projects.values()) {
+    if (name === "tencrypt-ca") continue;
+    const folder = join(store, "projects", name);
+    mkdirSync(folder, { recursive: true });
+    for (const path of [join(store, "projects"), folder]) cluster.writeRights(path, 0o700, uids.ca);
+    cluster.writeFile(join(folder, "uid"), uid, 0o600, uids.ca);
+  }
+}
+
+/** Applies the capture rules and proves them; needs nothing else to run in the pod. */
+export async function startInit(
+  pod: Pod,
+  options: ProgramOptions & { args?: readonly string[] } = {},
+): Promise<string> {
+  const env = { TENCRYPT_PROXY_UID: `${uids.proxy}`, TENCRYPT_UDP: "allow", ...options.env };
+  const [node = "", ...args] = pod.nodeCommand(script("init", options.from), options.args);
+  return pod.must(node, args, { uid: uids.root, env });
+}
+
+export type ProxyOptions = ProgramOptions & {
+  readonly ca: Ca;
+  readonly mode?: "permissive" | "project" | "strict";
+  /** In place of a good token for the pod. */
+  readonly token?: string;
+};
+
+/** The proxy's environment; files that it names are made. */
+export function proxyEnvironment(cluster: Cluster, pod: Pod, options: ProxyOptions): Readonly<Record<string, string>> {
+  const { facts } = pod;
+  const folder = cluster.makeFolder(`proxy-${facts.name}`, uids.proxy);
+  const tokenFile = join(folder, "token");
+  cluster.writeFile(tokenFile, options.token ?? options.ca.tokens.token(facts), 0o400, uids.proxy);
+  const env: Record<string, string> = {
+    TENCRYPT_TRUST_DOMAIN: trustDomain,
+    TENCRYPT_NAMESPACE: facts.project,
+    TENCRYPT_SERVICE_ACCOUNT: facts.serviceAccount,
+    TENCRYPT_POD_NAME: facts.name,
+    TENCRYPT_POD_UID: facts.uid,
+    TENCRYPT_POD_IPS: facts.ips.join(","),
+    TENCRYPT_CA_ADDRESS: options.ca.address,
+    TENCRYPT_CA_ROOT_FILE: options.ca.rootFile,
+    TENCRYPT_TOKEN_FILE: tokenFile,
+    TENCRYPT_DIRECTORY_FILE: cluster.directoryFile,
+    TENCRYPT_MODE: options.mode ?? "project",
+    TENCRYPT_STATE_DIR: cluster.makeFolder(`proxy-${facts.name}/state`, uids.proxy),
+    ...options.env,
+  };
+  return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
+}
+
+/** The proxy as in a cluster: its own uid, no capability. The directory has to be written for it to get ready. */
+export async function startProxy(cluster: Cluster, pod: Pod, options: ProxyOptions): Promise<Child> {
+  const env = proxyEnvironment(cluster, pod, options);
+  const child = pod.spawn("proxy", pod.nodeCommand(script("proxy", options.from)), { uid: uids.proxy, env });
+  if (options.wait !== false) await child.event("ready");
+  return child;
+}
