@@ -6,7 +6,7 @@
  *     const pki = createPki({ trustDomain: "cluster.local", projects: [{ name: "shop", uid: "b1c0" }] });
  *     const leaf = pki.issueLeaf({ project: "shop", serviceAccount: "cart", podUid: "9f3e" });
  *     tls.createServer({ cert: leaf.chainPem, key: leaf.keyPem, ca: pki.root.pem });
- *     const built = buildBundle(pki.rawBundle());                     // lib/trust/bundle.ts
+ *     const loaded = loadBundle(pki.rawBundle());                     // lib/trust/bundle.ts
  *     verify({ chain: leaf.chain, ... });                             // lib/x509/verify.ts
  *
  *     pki.issueLeaf({ project: "shop", issuer: pki.project("other") })            // shop's name, other's CA
