@@ -80,9 +80,10 @@ test("the dialer tells a refused connection, a reset and an end apart", options,
   assert.deepEqual([closed["ended"], closed["bytes"]], ["reset", 1]);
 });
 
+const status = async (uid?: number): Promise<string> =>
+  one.must("cat", ["/proc/self/status"], uid === undefined ? {} : { uid });
+
 test("a process has the uid that was asked for and no capability; root keeps them", options, async () => {
-  const status = async (uid?: number): Promise<string> =>
-    one.must("cat", ["/proc/self/status"], uid === undefined ? {} : { uid });
   const application = await status();
   assert.match(application, /^Uid:\t1000\t1000\t1000\t1000$/m);
   assert.match(application, /^Groups:\s*$/m);
@@ -131,24 +132,27 @@ async function gone(pid: number): Promise<void> {
   }
 }
 
-test("nothing is left of a cluster: closed, ended by an uncaught error, or by SIGKILL", options, async () => {
-  const script = (end: string): string => `
+const script = (end: string): string => `
     import { createCluster } from ${JSON.stringify(new URL("../topology/cluster.ts", import.meta.url).href)};
     const cluster = await createCluster();
     const pod = await cluster.pod({ name: "left", project: "shop" });
     const child = await pod.app("dialer");
     console.log(JSON.stringify({ folder: cluster.folder, namespace: pod.facts.netns, pid: child.pid }));
     ${end}`;
-  const endedRun = async (end: string): Promise<() => readonly boolean[]> => {
-    const { stdout } = await run([process.execPath, "--input-type=module-typescript", "-e", script(end)]);
-    const { folder, namespace, pid } = JSON.parse(stdout.split("\n")[0]!) as {
-      folder: string;
-      namespace: string;
-      pid: number;
-    };
-    await gone(pid);
-    return () => [existsSync(`/run/netns/${namespace}`), existsSync(folder)];
+
+/** Says, when asked, whether the namespace and the folder of that run are still there. */
+const endedRun = async (end: string): Promise<() => readonly boolean[]> => {
+  const { stdout } = await run([process.execPath, "--input-type=module-typescript", "-e", script(end)]);
+  const { folder, namespace, pid } = JSON.parse(stdout.split("\n")[0]!) as {
+    folder: string;
+    namespace: string;
+    pid: number;
   };
+  await gone(pid);
+  return () => [existsSync(`/run/netns/${namespace}`), existsSync(folder)];
+};
+
+test("nothing is left of a cluster: closed, ended by an uncaught error, or by SIGKILL", options, async () => {
   const close = "await cluster.close(); process.exit(0);";
   assert.deepEqual((await endedRun(close))(), [false, false]);
   assert.deepEqual((await endedRun("throw new Error('uncaught');"))(), [false, false]);

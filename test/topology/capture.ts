@@ -33,10 +33,11 @@ export type Capture = {
   stop(): Promise<Captured>;
 };
 
+const carries = (flow: Flow, port: number): boolean =>
+  flow.pieces.length > 0 && [flow.source, flow.destination].some((end) => end.endsWith(`:${port}`));
+
 function captured(file: string): Captured {
   const packets = readPackets(readFileSync(file));
-  const carries = (flow: Flow, port: number): boolean =>
-    flow.pieces.length > 0 && [flow.source, flow.destination].some((end) => end.endsWith(`:${port}`));
   return {
     file,
     packets,

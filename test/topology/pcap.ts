@@ -89,7 +89,7 @@ export function flows(packets: readonly Packet[]): readonly Flow[] {
 function reassemble(base: number, segments: readonly Segment[]): readonly Buffer[] {
   const placed = segments
     .map(({ sequence, payload }) => ({ at: (sequence - base) | 0, payload }))
-    .sort((one, other) => one.at - other.at);
+    .toSorted((one, other) => one.at - other.at);
   const pieces: Buffer[][] = [];
   let end = Number.NEGATIVE_INFINITY;
   for (const { at, payload } of placed) {

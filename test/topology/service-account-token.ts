@@ -13,6 +13,8 @@ export type TokenChange = {
   readonly key?: KeyObject;
 };
 
+const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+
 export class TokenAuthority {
   readonly #key = generateKeyPairSync("ec", { namedCurve: "P-256" });
 
@@ -38,7 +40,6 @@ export class TokenAuthority {
         serviceaccount: { name: pod.serviceAccount, uid: pod.accountUid },
       },
     };
-    const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
     const signed = `${part({ alg: "ES256", typ: "JWT", kid: "topology" })}.${part(claims)}`;
     const signature = sign("sha256", Buffer.from(signed), {
       key: change.key ?? this.#key.privateKey,

@@ -23,10 +23,17 @@ export function onCommand(run: (command: Fields) => Promise<Fields> | Fields): v
   lines.on("close", () => process.exit(0));
 }
 
+/** A field of a command that has to be a text. */
+export function text(command: Fields, name: string, fallback?: string): string {
+  const value = command[name] ?? fallback;
+  if (typeof value !== "string") throw new Error(`${name} has to be a text`);
+  return value;
+}
+
 /** `--port N`, `--address A` (default: every address of both families), `--pod NAME`. */
 export function serverArguments(): { port: number; address: string; pod: string } {
-  const text = { type: "string" } as const;
-  const { values } = parseArgs({ options: { port: text, address: text, pod: text } });
+  const any = { type: "string" } as const;
+  const { values } = parseArgs({ options: { port: any, address: any, pod: any } });
   return { port: Number(values.port ?? 0), address: values.address ?? "::", pod: values.pod ?? "" };
 }
 

@@ -9,10 +9,11 @@
  */
 import { connect } from "node:net";
 import type { Socket } from "node:net";
-import { onCommand, say } from "./commands.ts";
+import { onCommand, say, text } from "./commands.ts";
 import type { Fields } from "./commands.ts";
 
-type Ending = "end" | "reset" | "timeout" | "closed" | string;
+/** `end`, `reset`, `timeout`, `closed`, or an errno. */
+type Ending = string;
 type Connection = {
   readonly socket: Socket;
   readonly chunks: Buffer[];
@@ -27,12 +28,12 @@ const connections = new Map<string, Connection>();
 
 function payload(command: Fields): Buffer {
   const base64 = command["sendBase64"];
-  return typeof base64 === "string" ? Buffer.from(base64, "base64") : Buffer.from(String(command["send"] ?? ""));
+  return typeof base64 === "string" ? Buffer.from(base64, "base64") : Buffer.from(text(command, "send", ""));
 }
 
 function open(command: Fields, changed: () => void): Connection {
   const socket = connect({
-    host: String(command["host"]),
+    host: text(command, "host"),
     port: Number(command["port"]),
     allowHalfOpen: true,
     noDelay: true,
@@ -109,7 +110,7 @@ async function dial(command: Fields): Promise<Fields> {
 }
 
 async function openNamed(command: Fields): Promise<Fields> {
-  const name = String(command["name"]);
+  const name = text(command, "name");
   const started = performance.now();
   const connection = open(command, () => {});
   connections.set(name, connection);
@@ -124,8 +125,8 @@ async function openNamed(command: Fields): Promise<Fields> {
 }
 
 async function onNamed(command: Fields): Promise<Fields> {
-  const connection = connections.get(String(command["name"]));
-  if (connection === undefined) throw new Error(`no connection ${String(command["name"])}`);
+  const connection = connections.get(text(command, "name"));
+  if (connection === undefined) throw new Error(`no connection ${text(command, "name")}`);
   const started = performance.now();
   if (command["do"] === "write") connection.socket.write(payload(command));
   if (command["do"] === "end") connection.socket.end();
@@ -147,5 +148,5 @@ const verbs: Readonly<Record<string, (command: Fields) => Promise<Fields>>> = {
   reset: onNamed,
   read: onNamed,
 };
-onCommand((command) => verbs[String(command["do"])]!(command));
+onCommand((command) => verbs[text(command, "do")]!(command));
 say("ready");

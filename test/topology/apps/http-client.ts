@@ -8,7 +8,7 @@
  */
 import { Agent, request } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
-import { onCommand, say } from "./commands.ts";
+import { onCommand, say, text } from "./commands.ts";
 import type { Fields } from "./commands.ts";
 
 type Answer = { status: number; headers: Fields; body: string; milliseconds: number };
@@ -35,9 +35,9 @@ const emptySummary = (): Summary => ({
 function ask(command: Fields, agent: Agent): Promise<Answer> {
   const started = performance.now();
   const headers = (command["headers"] ?? {}) as Record<string, string>;
-  const method = String(command["method"] ?? "GET");
+  const method = text(command, "method", "GET");
   return new Promise((resolve, reject) => {
-    const outgoing = request(String(command["url"]), {
+    const outgoing = request(text(command, "url"), {
       agent,
       method,
       headers,
@@ -59,7 +59,7 @@ function ask(command: Fields, agent: Agent): Promise<Answer> {
         });
       });
     });
-    outgoing.end(command["body"] === undefined ? undefined : String(command["body"]));
+    outgoing.end(command["body"] === undefined ? undefined : text(command, "body"));
   });
 }
 
@@ -69,7 +69,7 @@ async function once(command: Fields, agent: Agent, summary: Summary): Promise<vo
     const answer = await ask(command, agent);
     summary.last = answer;
     summary.statuses[answer.status] = (summary.statuses[answer.status] ?? 0) + 1;
-    const pod = String(answer.headers["x-pod"] ?? "");
+    const pod = text(answer.headers, "x-pod", "");
     summary.pods[pod] = (summary.pods[pod] ?? 0) + 1;
     summary.slowest = Math.max(summary.slowest, answer.milliseconds);
     if (answer.status === 200) summary.succeeded++;
@@ -93,13 +93,14 @@ async function get(command: Fields): Promise<Fields> {
   return report(summary);
 }
 
-let looping = false;
+/** An object: the loop and the command that ends it see the same one. */
+const looping = { on: false };
 let loopEnd: Promise<Fields> = Promise.resolve({});
 
 async function loop(command: Fields): Promise<Fields> {
   const agent = agentFor(command);
   const summary = emptySummary();
-  while (looping) {
+  while (looping.on) {
     await once(command, agent, summary);
     if (summary.total % 10 === 0) say("progress", { total: summary.total, succeeded: summary.succeeded });
     await pause(Number(command["intervalMs"] ?? 0));
@@ -111,14 +112,14 @@ async function loop(command: Fields): Promise<Fields> {
 const verbs: Readonly<Record<string, (command: Fields) => Promise<Fields> | Fields>> = {
   get,
   loop: (command) => {
-    looping = true;
+    looping.on = true;
     loopEnd = loop(command);
     return {};
   },
   stop: () => {
-    looping = false;
+    looping.on = false;
     return loopEnd;
   },
 };
-onCommand((command) => verbs[String(command["do"])]!(command));
+onCommand((command) => verbs[text(command, "do")]!(command));
 say("ready");
