@@ -75,7 +75,7 @@ export const reasons = {
   directory_unreadable: { initiator: "local", what: "the directory document could not be read", hint: "check the path and its permissions" },
   directory_malformed: { initiator: "local", what: "the directory document has missing or wrong fields", hint: "the log names the path of each" },
   directory_too_large: { initiator: "local", what: "the directory document is larger than 64 MiB", hint: "split the cluster's snapshot by project" },
-  directory_not_newer: { initiator: "local", what: "the document's version is lower than that of the snapshot in use", hint: "versions only go up: check who writes the document" },
+  directory_not_newer: { initiator: "local", what: "the document's version is not higher than that of the snapshot in use", hint: "versions only go up: check who writes the document" },
   directory_lacks_own_project: { initiator: "local", what: "the document does not hold this pod's own project", hint: "it is another cluster's or project's document" },
   directory_lacks_own_address: { initiator: "local", what: "the document does not name this pod at all of its own addresses", hint: "the snapshot is older than the pod, or another pod's" },
   directory_requires_unknown_feature: { initiator: "local", what: "the document requires a feature that this proxy does not know", hint: "upgrade the proxy" },

@@ -37,6 +37,8 @@ export type ClearDecision =
 export type StreamInput = {
   /** `:authority` as received. */
   readonly authority: string;
+  /** The pod uid that the caller means; null from proxies that do not say. */
+  readonly pod: string | null;
   /** The session's source address, as `ipFromSocket` gives it. */
   readonly source: Ip;
   /** As verified on this session. */
@@ -64,6 +66,7 @@ export function authorizeStream(input: StreamInput): StreamDecision {
   if (endpoint === null) return { ...refuse("bad_request", "authority", nobody), status: 400 };
   const misdirected = wrongDestination(self, endpoint);
   if (misdirected !== null) return { ...misdirected, status: 403 };
+  if (input.pod !== null && input.pod !== self.podUid) return { ...refuse("wrong_pod", "meant for another pod", nobody), status: 403 };
   if (view === null) return { ...refuse("no_directory", "before the first snapshot", nobody), status: 503 };
   const refused = wrongCaller(view, input, endpoint.port);
   if (refused !== null) return { ...refused, status: 403 };
