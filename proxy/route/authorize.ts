@@ -25,8 +25,7 @@ export type RefuseStream = Refuse & { readonly status: 400 | 403 | 503 };
 
 export type StreamDecision =
   /** `endpoint` is what to dial: byte-equal to one of the pod's own addresses. */
-  | (Facts & { readonly kind: "allow"; readonly endpoint: Endpoint; readonly dryRun: DryRun | null })
-  | RefuseStream;
+  (Facts & { readonly kind: "allow"; readonly endpoint: Endpoint; readonly dryRun: DryRun | null }) | RefuseStream;
 
 export type ClearDecision =
   | (Facts & { readonly kind: "allow"; readonly dryRun: DryRun | null })
@@ -66,7 +65,10 @@ export function authorizeStream(input: StreamInput): StreamDecision {
   if (endpoint === null) return { ...refuse("bad_request", "authority", nobody), status: 400 };
   const misdirected = wrongDestination(self, endpoint);
   if (misdirected !== null) return { ...misdirected, status: 403 };
-  if (input.pod !== null && input.pod !== self.podUid) return { ...refuse("wrong_pod", "meant for another pod", nobody), status: 403 };
+  if (input.pod !== null && input.pod !== self.podUid)
+    return { ...refuse("not_my_address", `pod ${input.pod}`, nobody), status: 403 };
+  if (input.pod !== null && input.pod !== self.podUid)
+    return { ...refuse("wrong_pod", "meant for another pod", nobody), status: 403 };
   if (view === null) return { ...refuse("no_directory", "before the first snapshot", nobody), status: 503 };
   const refused = wrongCaller(view, input, endpoint.port);
   if (refused !== null) return { ...refused, status: 403 };
@@ -77,7 +79,8 @@ export function authorizeStream(input: StreamInput): StreamDecision {
 /** What both inbound paths refuse whoever asks. */
 function wrongDestination(self: Self, destination: Endpoint): Refuse | null {
   if (self.proxyPorts.has(destination.port)) return refuse("proxy_port", String(destination.port), nobody);
-  if (!self.ips.has(destination.ip) || isLoopback(destination.ip) || isLinkLocal(destination.ip)) return refuse("not_my_address", destination.ip, nobody);
+  if (!self.ips.has(destination.ip) || isLoopback(destination.ip) || isLinkLocal(destination.ip))
+    return refuse("not_my_address", destination.ip, nobody);
   return null;
 }
 
@@ -88,7 +91,8 @@ function wrongCaller(view: View, { source, peer }: StreamInput, port: number): R
   const facts: Facts = { class: peerClass(view, kind, source), workload };
   const name = `${peer.id.project}/${peer.id.serviceAccount}`;
   if (kind === "conflict") return refuse("address_conflict", claimantsOf(view, source), facts);
-  if (workload !== null && workload.uid !== peer.pod?.podUid) return refuse("wrong_pod", `${workload.project}/${workload.pod}`, facts);
+  if (workload !== null && workload.uid !== peer.pod?.podUid)
+    return refuse("wrong_pod", `${workload.project}/${workload.pod}`, facts);
   // A session outlives the peer relation it was made under.
   if (!view.policy.internalProjects.has(peer.id.project)) return refuse("identity_mismatch", name, facts);
   return inEach(view.policy.allowFrom, peer.id, port) ? null : refuse("caller_not_allowed", name, facts);
@@ -125,7 +129,8 @@ function decide(question: Question): ClearDecision {
   const facts: Facts = { class: peerClass(view, kind, input.source), workload };
   const named = isNamed(question, kind, workload);
   const reason = named ? null : refusedByMode(question, kind);
-  if (reason !== null) return refuse(reason, kind === "conflict" ? claimantsOf(view, input.source) : question.mode, facts);
+  if (reason !== null)
+    return refuse(reason, kind === "conflict" ? claimantsOf(view, input.source) : question.mode, facts);
   if (named) return { kind: "allow", dryRun: null, ...facts };
   return allowedCaller(question, facts);
 }

@@ -51,7 +51,10 @@ function holdersOf(workloads: Document["workloads"], findings: Findings): Readon
   }
   for (const [ip, holder] of holders) {
     if (holder.kind !== "conflict") continue;
-    findings.warning(`address ${ip}`, `claimed by ${holder.workloads.map((workload) => `${workload.project}/${workload.pod}`).join(", ")}`);
+    findings.warning(
+      `address ${ip}`,
+      `claimed by ${holder.workloads.map((workload) => `${workload.project}/${workload.pod}`).join(", ")}`,
+    );
   }
   return holders;
 }
@@ -59,7 +62,11 @@ function holdersOf(workloads: Document["workloads"], findings: Findings): Readon
 function hold(holders: Map<Ip, Holder>, ip: Ip, workload: Workload): void {
   const holder = holders.get(ip);
   if (holder === undefined) holders.set(ip, { kind: "pod", workload });
-  else holders.set(ip, { kind: "conflict", workloads: [...(holder.kind === "pod" ? [holder.workload] : holder.workloads), workload] });
+  else
+    holders.set(ip, {
+      kind: "conflict",
+      workloads: [...(holder.kind === "pod" ? [holder.workload] : holder.workloads), workload],
+    });
 }
 
 /** An address of a Service is that Service's alone, and no pod's: else a Service could take a pod's connections. */
@@ -85,7 +92,8 @@ function nodePortsOf(services: Document["services"]): ReadonlyMap<number, NodePo
       ports.add(port);
       if (nodePort === null) continue;
       const other = nodePorts.get(nodePort);
-      if (other !== undefined) field.problem(`node port ${nodePort} is already that of Service ${other.service.fullName}`);
+      if (other !== undefined)
+        field.problem(`node port ${nodePort} is already that of Service ${other.service.fullName}`);
       nodePorts.set(nodePort, { service: value, port });
     }
   }

@@ -34,7 +34,9 @@ export function peerClass(view: View, kind: AddressKind, ip: Ip): PeerClass {
   if (kind !== "conflict") return kind;
   const holder = view.snapshot.holders.get(ip);
   const claimants = holder?.kind === "conflict" ? holder.workloads : [];
-  return claimants.some((workload) => view.policy.internalProjects.has(workload.project)) ? "internal" : "other-project";
+  return claimants.some((workload) => view.policy.internalProjects.has(workload.project))
+    ? "internal"
+    : "other-project";
 }
 
 /** For the log: who claims the address. */

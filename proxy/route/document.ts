@@ -13,7 +13,16 @@ import { Field, Findings } from "./fields.ts";
 import { parseAddressRule, parseCallerRule } from "./rules.ts";
 import { buildSnapshot } from "./build.ts";
 import type { Document } from "./build.ts";
-import type { AddressRule, CallerRule, Mode, Project, Service, ServiceEndpoint, ServicePort, Workload } from "./snapshot.ts";
+import type {
+  AddressRule,
+  CallerRule,
+  Mode,
+  Project,
+  Service,
+  ServiceEndpoint,
+  ServicePort,
+  Workload,
+} from "./snapshot.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 export type Parsed =
@@ -49,7 +58,15 @@ function positionIn(error: unknown): string {
   return match === null ? "" : ` at position ${match[1]}`;
 }
 
-const documentFields = ["version", "requires", "clusterRanges", "nodeAddresses", "projects", "workloads", "services"] as const;
+const documentFields = [
+  "version",
+  "requires",
+  "clusterRanges",
+  "nodeAddresses",
+  "projects",
+  "workloads",
+  "services",
+] as const;
 type DocumentFields = Readonly<Record<(typeof documentFields)[number], Field>>;
 
 function unknownFeatures(requires: Field): readonly string[] {
@@ -71,11 +88,26 @@ function readDocument(fields: DocumentFields): Document {
 
 function readRanges(field: Field): Document["clusterRanges"] {
   const items = field.items(most.ranges);
-  if (items.length === 0) field.warning("empty: no address can be unknown, so a pod newer than the document counts as external");
-  return items.map((item) => item.parsed("a CIDR whose bits behind the prefix are zero", parseCidr)).filter((range) => range !== null);
+  if (items.length === 0)
+    field.warning("empty: no address can be unknown, so a pod newer than the document counts as external");
+  return items
+    .map((item) => item.parsed("a CIDR whose bits behind the prefix are zero", parseCidr))
+    .filter((range) => range !== null);
 }
 
-const projectFields = ["name", "uid", "mode", "dryRun", "peers", "nodeSources", "udp", "allowEgress", "allowIngress", "allowFrom", "allowFromDryRun"] as const;
+const projectFields = [
+  "name",
+  "uid",
+  "mode",
+  "dryRun",
+  "peers",
+  "nodeSources",
+  "udp",
+  "allowEgress",
+  "allowIngress",
+  "allowFrom",
+  "allowFromDryRun",
+] as const;
 
 function readProject(field: Field): Project {
   const fields = field.object(projectFields);
@@ -88,7 +120,11 @@ function readProject(field: Field): Project {
     nodeSources: fields.nodeSources.optional(null, (choice) => choice.choice(["refuse", "accept"])),
     udp: fields.udp.optional("dns-only", (choice) => choice.choice(["dns-only", "allow"])),
     allowEgress: readRules(fields.allowEgress, "a CIDR[:port]", parseAddressRule),
-    allowIngress: readRules(fields.allowIngress, "a CIDR[:port] or <project>/<service account>[:port]", parseIngressRule),
+    allowIngress: readRules(
+      fields.allowIngress,
+      "a CIDR[:port] or <project>/<service account>[:port]",
+      parseIngressRule,
+    ),
     allowFrom: readCallers(fields.allowFrom),
     allowFromDryRun: readCallers(fields.allowFromDryRun),
   };
@@ -111,14 +147,29 @@ function readMode(field: Field): Mode {
 
 function readRules<T>(field: Field, expected: string, parse: (text: string) => T | null): readonly T[] {
   if (field.absent) return [];
-  return field.items(most.rules).map((item) => item.parsed(expected, parse)).filter((rule) => rule !== null);
+  return field
+    .items(most.rules)
+    .map((item) => item.parsed(expected, parse))
+    .filter((rule) => rule !== null);
 }
 
-const readCallers = (field: Field): readonly CallerRule[] => readRules(field, "<project>/<service account>[:port]", parseCallerRule);
+const readCallers = (field: Field): readonly CallerRule[] =>
+  readRules(field, "<project>/<service account>[:port]", parseCallerRule);
 
-const parseIngressRule = (text: string): AddressRule | CallerRule | null => parseAddressRule(text) ?? parseCallerRule(text);
+const parseIngressRule = (text: string): AddressRule | CallerRule | null =>
+  parseAddressRule(text) ?? parseCallerRule(text);
 
-const workloadFields = ["project", "serviceAccount", "pod", "uid", "ips", "tunnelPort", "mode", "allowFrom", "allowFromDryRun"] as const;
+const workloadFields = [
+  "project",
+  "serviceAccount",
+  "pod",
+  "uid",
+  "ips",
+  "tunnelPort",
+  "mode",
+  "allowFrom",
+  "allowFromDryRun",
+] as const;
 
 function readWorkload(field: Field): Workload {
   const fields = field.object(workloadFields);
@@ -135,7 +186,15 @@ function readWorkload(field: Field): Workload {
   };
 }
 
-const serviceFields = ["project", "name", "vips", "sessionAffinity", "internalTrafficPolicy", "ports", "endpoints"] as const;
+const serviceFields = [
+  "project",
+  "name",
+  "vips",
+  "sessionAffinity",
+  "internalTrafficPolicy",
+  "ports",
+  "endpoints",
+] as const;
 
 function readService(field: Field): Service {
   const fields = field.object(serviceFields);
@@ -149,7 +208,9 @@ function readService(field: Field): Service {
     fullName: `${project}/${name}`,
     vips: fields.vips.items(most.ips).map((item) => item.ip()),
     sessionAffinity: fields.sessionAffinity.optional("None", (choice) => choice.choice(["None", "ClientIP"])),
-    internalTrafficPolicy: fields.internalTrafficPolicy.optional("Cluster", (choice) => choice.choice(["Cluster", "Local"])),
+    internalTrafficPolicy: fields.internalTrafficPolicy.optional("Cluster", (choice) =>
+      choice.choice(["Cluster", "Local"]),
+    ),
     ports,
     endpoints,
     backends: new Map(ports.map(({ port }) => [port, backendsOf(endpoints, port)])),
@@ -184,7 +245,8 @@ function readPortMap(field: Field, servicePorts: readonly ServicePort[]): Readon
   for (const [key, value] of field.entries()) {
     const port = parsePort(key);
     if (port === null) value.problem("its key is not a port");
-    else if (!servicePorts.some((servicePort) => servicePort.port === port)) value.warning("the Service has no such port, ignored");
+    else if (!servicePorts.some((servicePort) => servicePort.port === port))
+      value.warning("the Service has no such port, ignored");
     else ports.set(port, value.port());
   }
   return ports;

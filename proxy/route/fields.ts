@@ -81,7 +81,10 @@ export class Field {
     for (const key of Object.keys(record)) {
       if (!(names as readonly string[]).includes(key)) this.#child(key, null).warning("unknown field, ignored");
     }
-    const fields = names.map((name) => [name, this.#child(name, Object.hasOwn(record, name) ? record[name] : undefined)]);
+    const fields = names.map((name) => [
+      name,
+      this.#child(name, Object.hasOwn(record, name) ? record[name] : undefined),
+    ]);
     return Object.fromEntries(fields) as Record<K, Field>;
   }
 
@@ -121,7 +124,10 @@ export class Field {
   }
 
   choice<const T extends string>(choices: readonly T[]): T {
-    return this.#text(`one of ${choices.join(", ")}`, (text) => choices.find((choice) => choice === text) ?? null) ?? choices[0]!;
+    return (
+      this.#text(`one of ${choices.join(", ")}`, (text) => choices.find((choice) => choice === text) ?? null) ??
+      choices[0]!
+    );
   }
 
   /** A text in the form that `parse` knows. */
@@ -146,7 +152,8 @@ export class Field {
   }
 
   integer(min: number, max: number, expected: string): number {
-    if (Number.isSafeInteger(this.value) && (this.value as number) >= min && (this.value as number) <= max) return this.value as number;
+    if (Number.isSafeInteger(this.value) && (this.value as number) >= min && (this.value as number) <= max)
+      return this.value as number;
     this.#wrong(expected);
     return min;
   }
@@ -164,7 +171,8 @@ export class Field {
   }
 
   #record(): Readonly<Record<string, unknown>> {
-    if (typeof this.value === "object" && this.value !== null && !Array.isArray(this.value)) return this.value as Record<string, unknown>;
+    if (typeof this.value === "object" && this.value !== null && !Array.isArray(this.value))
+      return this.value as Record<string, unknown>;
     this.#wrong("an object");
     return {};
   }

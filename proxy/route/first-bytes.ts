@@ -34,7 +34,12 @@ const steps: readonly (readonly [number, (bytes: Uint8Array) => boolean])[] = [
   [5, (bytes) => recordLength(bytes) >= handshakeHeader + fixedPart && recordLength(bytes) <= largestRecord],
   [6, (bytes) => bytes[5] === 1],
   // A hello may go on in further records, but nothing follows it in its own.
-  [9, (bytes) => helloLength(bytes) >= Math.max(smallestHello, recordLength(bytes) - handshakeHeader) && helloLength(bytes) <= largestHello],
+  [
+    9,
+    (bytes) =>
+      helloLength(bytes) >= Math.max(smallestHello, recordLength(bytes) - handshakeHeader) &&
+      helloLength(bytes) <= largestHello,
+  ],
   [10, (bytes) => bytes[9] === 3],
   [11, (bytes) => bytes[10]! <= 4],
   [44, (bytes) => sessionIdLength(bytes) <= 32],

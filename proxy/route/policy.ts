@@ -87,7 +87,11 @@ export function ownWorkload(snapshot: Snapshot, self: Self): Workload | null {
   return null;
 }
 
-function policyOf(project: Project, workload: Workload | null, { floor, snapshot }: { floor: Mode; snapshot: Snapshot }): Policy {
+function policyOf(
+  project: Project,
+  workload: Workload | null,
+  { floor, snapshot }: { floor: Mode; snapshot: Snapshot },
+): Policy {
   const mode = strictest(strictest(floor, project.mode), workload?.mode ?? null);
   const notEmpty = (rules: readonly CallerRule[]): boolean => rules.length > 0;
   return {

@@ -15,7 +15,12 @@ import { namesAddress } from "./rules.ts";
 import type { Mode, Service, Workload } from "./snapshot.ts";
 
 /** A protected pod to dial: the tunnel ends at `ip:tunnelPort`, `ip:port` is the `:authority`. */
-export type Candidate = { readonly ip: Ip; readonly port: number; readonly tunnelPort: number; readonly workload: Workload };
+export type Candidate = {
+  readonly ip: Ip;
+  readonly port: number;
+  readonly tunnelPort: number;
+  readonly workload: Workload;
+};
 
 /**
  * Why clear is allowed: `permissive` towards what should be encrypted but is not yet; `outside` as external traffic
@@ -33,10 +38,23 @@ type Facts = {
 
 export type Route =
   /** The first candidate is the choice; up to two more follow for a Service, never for a pod address. */
-  | (Facts & { readonly kind: "tunnel"; readonly candidates: readonly [Candidate, ...Candidate[]]; readonly dryRun: DryRun | null })
-  | (Facts & { readonly kind: "clear"; readonly endpoints: readonly [Endpoint, ...Endpoint[]]; readonly why: ClearWhy; readonly dryRun: DryRun | null })
+  | (Facts & {
+      readonly kind: "tunnel";
+      readonly candidates: readonly [Candidate, ...Candidate[]];
+      readonly dryRun: DryRun | null;
+    })
+  | (Facts & {
+      readonly kind: "clear";
+      readonly endpoints: readonly [Endpoint, ...Endpoint[]];
+      readonly why: ClearWhy;
+      readonly dryRun: DryRun | null;
+    })
   /** Only if the application's first bytes are a TLS ClientHello; else refuse `egress_not_allowed`. */
-  | (Facts & { readonly kind: "clear-if-tls"; readonly endpoints: readonly [Endpoint, ...Endpoint[]]; readonly dryRun: null })
+  | (Facts & {
+      readonly kind: "clear-if-tls";
+      readonly endpoints: readonly [Endpoint, ...Endpoint[]];
+      readonly dryRun: null;
+    })
   /** The own application: dialled inside the pod. */
   | (Facts & { readonly kind: "local"; readonly endpoint: Endpoint; readonly dryRun: null })
   /** Ask for `ip`, then call again with the answer (and the view of then). */
@@ -60,7 +78,8 @@ const mostAlternatives = 2;
 
 export function route(input: RouteInput): Route {
   const { view } = input;
-  if (view === null) return refuse("no_directory", "before the first snapshot", { class: "none", workload: null, service: null });
+  if (view === null)
+    return refuse("no_directory", "before the first snapshot", { class: "none", workload: null, service: null });
   const decided = decide({ input, view, mode: view.policy.mode });
   // A stricter mode can differ only where something goes out in clear.
   if (decided.kind !== "clear" || view.policy.dryRun === null) return decided;
@@ -91,7 +110,9 @@ function decide(question: Question): Route {
     if (!isNode) return refuse("unknown_service_port", service.fullName, serviceFacts(question.view, service));
   }
   const nodePort = isNode ? snapshot.nodePorts.get(destination.port) : undefined;
-  return nodePort === undefined ? toEndpoint(question, destination) : toService(question, nodePort.service, nodePort.port);
+  return nodePort === undefined
+    ? toEndpoint(question, destination)
+    : toService(question, nodePort.service, nodePort.port);
 }
 
 /**
@@ -126,10 +147,18 @@ function joined(routes: readonly Allowed[], service: Service): Route {
   const more = routes.slice(1);
   switch (first.kind) {
     case "tunnel":
-      return { ...first, service, candidates: [first.candidates[0], ...more.flatMap((next) => (next.kind === "tunnel" ? next.candidates : []))] };
+      return {
+        ...first,
+        service,
+        candidates: [first.candidates[0], ...more.flatMap((next) => (next.kind === "tunnel" ? next.candidates : []))],
+      };
     case "clear":
     case "clear-if-tls":
-      return { ...first, service, endpoints: [first.endpoints[0], ...more.flatMap((next) => ("endpoints" in next ? next.endpoints : []))] };
+      return {
+        ...first,
+        service,
+        endpoints: [first.endpoints[0], ...more.flatMap((next) => ("endpoints" in next ? next.endpoints : []))],
+      };
     case "local":
       return { ...first, service };
   }
@@ -160,7 +189,8 @@ function toEndpoint(question: Question, endpoint: Endpoint): Route {
   const kind = classify(view, endpoint.ip);
   const workload = kind === "internal" || kind === "other-project" ? workloadAt(view, endpoint.ip) : null;
   const facts: Facts = { class: peerClass(view, kind, endpoint.ip), workload, service: null };
-  if (isProxyPort(view, { kind, workload, port: endpoint.port })) return refuse("proxy_port", String(endpoint.port), facts);
+  if (isProxyPort(view, { kind, workload, port: endpoint.port }))
+    return refuse("proxy_port", String(endpoint.port), facts);
   switch (kind) {
     case "self":
       return { kind: "local", endpoint, dryRun: null, ...facts };
@@ -204,15 +234,28 @@ function toOutside(question: Question, endpoint: Endpoint, facts: Facts): Route 
   const { view, mode } = question;
   if (mode !== "strict") return clear(endpoint, "outside", facts);
   const dialled = question.input.destination;
-  if (view.clusterServices.get(endpoint.ip)?.has(endpoint.port) === true) return clear(endpoint, "cluster-service", facts);
+  if (view.clusterServices.get(endpoint.ip)?.has(endpoint.port) === true)
+    return clear(endpoint, "cluster-service", facts);
   if (namesAddress(view.policy.allowEgress, endpoint.ip, endpoint.port)) return clear(endpoint, "allow-egress", facts);
-  if (dialled !== endpoint && namesAddress(view.policy.allowEgress, dialled.ip, dialled.port)) return clear(endpoint, "allow-egress", facts);
+  if (dialled !== endpoint && namesAddress(view.policy.allowEgress, dialled.ip, dialled.port))
+    return clear(endpoint, "allow-egress", facts);
   return { kind: "clear-if-tls", endpoints: [endpoint], dryRun: null, ...facts };
 }
 
-const clear = (endpoint: Endpoint, why: ClearWhy, facts: Facts): Route => ({ kind: "clear", endpoints: [endpoint], why, dryRun: null, ...facts });
+const clear = (endpoint: Endpoint, why: ClearWhy, facts: Facts): Route => ({
+  kind: "clear",
+  endpoints: [endpoint],
+  why,
+  dryRun: null,
+  ...facts,
+});
 
-const refuse = (reason: Reason, detail: string, facts: Facts): Extract<Route, { kind: "refuse" }> => ({ kind: "refuse", reason, detail, ...facts });
+const refuse = (reason: Reason, detail: string, facts: Facts): Extract<Route, { kind: "refuse" }> => ({
+  kind: "refuse",
+  reason,
+  detail,
+  ...facts,
+});
 
 const serviceFacts = (view: View, service: Service): Facts => ({
   class: view.policy.internalProjects.has(service.project) ? "internal" : "other-project",

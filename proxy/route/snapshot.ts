@@ -51,7 +51,11 @@ export type ServiceEndpoint = {
   readonly zone: string | null;
 };
 
-export type ServicePort = { readonly port: number; readonly nodePort: number | null; readonly appProtocol: string | null };
+export type ServicePort = {
+  readonly port: number;
+  readonly nodePort: number | null;
+  readonly appProtocol: string | null;
+};
 
 export type Service = {
   readonly project: string;

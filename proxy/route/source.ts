@@ -157,7 +157,8 @@ class FileSource implements DirectorySource {
     const parsed = parseDocument(text);
     if (parsed.kind === "refused") return this.#refused(key, parsed);
     const acceptance = accept(parsed.snapshot, this.#view?.snapshot ?? null, self);
-    if (acceptance.kind === "refused") return this.#refused(key, { reason: acceptance.reason, problems: [acceptance.detail] });
+    if (acceptance.kind === "refused")
+      return this.#refused(key, { reason: acceptance.reason, problems: [acceptance.detail] });
     this.#view = buildView(parsed.snapshot, self);
     this.#acceptedKey = key;
     this.#settled();
@@ -210,7 +211,9 @@ class FileSource implements DirectorySource {
   /** A look that found no content: what is told about it is its stamp and its key. */
   #nothing(reason: Reason, detail: string): Look {
     const key = `${reason} ${detail}`;
-    return this.#worthReading(key) ? { kind: "refused", key, refusal: { reason, problems: [detail] } } : { kind: "unchanged" };
+    return this.#worthReading(key)
+      ? { kind: "refused", key, refusal: { reason, problems: [detail] } }
+      : { kind: "unchanged" };
   }
 
   /** A stamp is coarser than a write: what has just changed is looked at once more when it has had time to settle. */
