@@ -1,0 +1,114 @@
+/**
+ * Whole lines to a stream, many in one write, never waiting for it.
+ *
+ * Lines are gathered for one turn of the event loop or 8 KiB, and one write is under way at a time, so lines never
+ * interleave and their order holds. What a blocked pipe or a full disk does not take is kept up to a bound; beyond it
+ * lines are dropped and counted, and the process lives on. Pure: the stream is an argument.
+ */
+import type { Writable } from "node:stream";
+import type { Clock } from "../clock/clock.ts";
+
+export type LineWriter = {
+  /** Takes a line with its line feed. */
+  write(line: string): void;
+  /** Hands over what is gathered at once: the last thing to do before `process.exit`. */
+  flushNow(): void;
+  /** Resolves when all is written, or after `deadlineMs` whatever is left. */
+  flush(deadlineMs: number): Promise<void>;
+  /** Lines that were not written. */
+  dropped(): number;
+};
+
+export type LineStream = Pick<Writable, "write" | "on">;
+
+const batchBytes = 8_192;
+const heldBytes = 1_048_576;
+
+export function createLineWriter(stream: LineStream, clock: Clock): LineWriter {
+  const writer = new BatchingWriter(stream, clock);
+  // Each failed write is also told to its own callback; unheard, the event would end the process.
+  stream.on("error", () => {});
+  return writer;
+}
+
+class BatchingWriter implements LineWriter {
+  readonly #stream: LineStream;
+  readonly #clock: Clock;
+  #lines: string[] = [];
+  #length = 0;
+  #scheduled = false;
+  #writing = false;
+  /** A failed write may have left half a line behind; the next one starts on a fresh line. */
+  #torn = false;
+  #dropped = 0;
+  #idle: (() => void)[] = [];
+
+  constructor(stream: LineStream, clock: Clock) {
+    this.#stream = stream;
+    this.#clock = clock;
+  }
+
+  write(line: string): void {
+    if (this.#length + line.length > heldBytes) {
+      this.#dropped++;
+      return;
+    }
+    this.#lines.push(line);
+    this.#length += line.length;
+    if (this.#length >= batchBytes) this.flushNow();
+    else if (!this.#scheduled) this.#schedule();
+  }
+
+  flushNow(): void {
+    if (this.#writing || this.#lines.length === 0) return;
+    const count = this.#lines.length;
+    const text = (this.#torn ? "\n" : "") + this.#lines.join("");
+    this.#lines = [];
+    this.#length = 0;
+    this.#torn = false;
+    this.#writing = true;
+    try {
+      this.#stream.write(text, (error) => this.#written(count, error));
+    } catch (error) {
+      this.#written(count, error as Error);
+    }
+  }
+
+  flush(deadlineMs: number): Promise<void> {
+    this.flushNow();
+    if (!this.#writing) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = this.#clock.after(deadlineMs, resolve);
+      this.#idle.push(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
+  dropped(): number {
+    return this.#dropped;
+  }
+
+  #schedule(): void {
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.flushNow();
+    });
+  }
+
+  #written(count: number, error: Error | null | undefined): void {
+    this.#writing = false;
+    if (error !== null && error !== undefined) {
+      this.#dropped += count;
+      this.#torn = true;
+    }
+    if (this.#lines.length > 0) {
+      // Not in this callback: a stream that fails synchronously would recurse.
+      if (!this.#scheduled) this.#schedule();
+      return;
+    }
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+}
