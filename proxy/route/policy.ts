@@ -93,7 +93,6 @@ function policyOf(
   { floor, snapshot }: { floor: Mode; snapshot: Snapshot },
 ): Policy {
   const mode = strictest(strictest(floor, project.mode), workload?.mode ?? null);
-  const notEmpty = (rules: readonly CallerRule[]): boolean => rules.length > 0;
   return {
     mode,
     dryRun: project.dryRun !== null && isStricter(project.dryRun, mode) ? project.dryRun : null,
@@ -106,6 +105,8 @@ function policyOf(
     allowFromDryRun: [project.allowFromDryRun, workload?.allowFromDryRun ?? []].filter(notEmpty),
   };
 }
+
+const notEmpty = (rules: readonly CallerRule[]): boolean => rules.length > 0;
 
 /** Projects that we name and that name us, each with the uid that the other's namespace has now. */
 function mutualPeers(own: Project, snapshot: Snapshot): string[] {

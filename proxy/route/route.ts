@@ -115,6 +115,11 @@ function decide(question: Question): Route {
     : toService(question, nodePort.service, nodePort.port);
 }
 
+/** What was found on the way round a Service's endpoints. */
+type Found = { readonly allowed: Allowed[]; unknown: Route | null; refused: Refused | null };
+type Refused = Extract<Route, { kind: "refuse" }>;
+type Allowed = Exclude<Route, { kind: "look-up" | "refuse" }>;
+
 /**
  * Goes round the endpoints once, from the chosen one on: the first that may be dialled, and alternatives of its kind.
  * Where none may, an endpoint that a look-up could still name comes before a refusal.
@@ -123,23 +128,22 @@ function toService(question: Question, service: Service, port: number): Route {
   const backends = service.backends.get(port) ?? [];
   if (backends.length === 0) return refuse("no_ready_endpoint", service.fullName, serviceFacts(question.view, service));
   const start = startOf(question, service, backends);
-  const allowed: Allowed[] = [];
-  let unknown: Route | null = null;
-  let refused: Route | null = null;
-  for (let step = 0; step < backends.length && allowed.length <= mostAlternatives; step++) {
-    const next = toEndpoint(question, backends[(start + step) % backends.length]!);
-    if (next.kind === "refuse") {
-      refused ??= { ...next, service };
-    } else if (next.kind === "look-up") {
-      unknown ??= next;
-    } else if (allowed.length === 0 || (next.kind === allowed[0]!.kind && next.class === allowed[0]!.class)) {
-      allowed.push(next);
-    }
+  const found: Found = { allowed: [], unknown: null, refused: null };
+  for (let step = 0; step < backends.length && found.allowed.length <= mostAlternatives; step++) {
+    note(found, toEndpoint(question, backends[(start + step) % backends.length]!));
   }
-  return allowed.length > 0 ? joined(allowed, service) : (unknown ?? refused)!;
+  if (found.allowed.length > 0) return joined(found.allowed, service);
+  return found.unknown ?? { ...found.refused!, service };
 }
 
-type Allowed = Exclude<Route, { kind: "look-up" | "refuse" }>;
+function note(found: Found, next: Route): void {
+  if (next.kind === "refuse") found.refused ??= next;
+  else if (next.kind === "look-up") found.unknown ??= next;
+  else {
+    const first = found.allowed[0] ?? next;
+    if (next.kind === first.kind && next.class === first.class) found.allowed.push(next);
+  }
+}
 
 /** One route of all: alternatives never change the kind, so that a tunnel has no clear fall-back. */
 function joined(routes: readonly Allowed[], service: Service): Route {
@@ -250,7 +254,7 @@ const clear = (endpoint: Endpoint, why: ClearWhy, facts: Facts): Route => ({
   ...facts,
 });
 
-const refuse = (reason: Reason, detail: string, facts: Facts): Extract<Route, { kind: "refuse" }> => ({
+const refuse = (reason: Reason, detail: string, facts: Facts): Refused => ({
   kind: "refuse",
   reason,
   detail,

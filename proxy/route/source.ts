@@ -190,7 +190,7 @@ class FileSource implements DirectorySource {
     try {
       return await this.#open();
     } catch (error) {
-      return this.#nothing("directory_unreadable", String((error as NodeJS.ErrnoException).code ?? "unknown"));
+      return this.#nothing("directory_unreadable", (error as NodeJS.ErrnoException).code ?? "unknown");
     }
   }
 
