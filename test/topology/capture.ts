@@ -1,7 +1,7 @@
 /**
- * Everything that crosses the bridge, from the moment `startCapture` resolves to the moment `stop` is called.
+ * Everything that passes a device, the bridge's above all, from the moment `startCapture` resolves to the moment `stop` is called.
  *
- * A marker packet is sent over the bridge at the start and at the end, and waited for in the file: what was sent in
+ * A marker packet is sent there at the start and at the end, and waited for in the file: what was sent in
  * between is in the file for certain. A capture that lost a packet fails instead of finding nothing.
  */
 import { readFileSync } from "node:fs";
@@ -53,10 +53,17 @@ function captured(file: string): Captured {
 
 let markers = 0;
 
-/** Sends a packet to nobody and waits until the capture holds it. */
-async function mark(netns: string, file: string): Promise<void> {
+/** Where to listen, and an address whose packets pass there without reaching anybody. */
+export type Tap = { readonly netns: string; readonly device: string; readonly marker: string };
+
+export const bridgeTap = (netns: string): Tap => ({ netns, device: "br0", marker: network.nobody });
+/** What a pod says to itself: an application and its proxy. */
+export const loopbackTap = (netns: string): Tap => ({ netns, device: "lo", marker: "127.0.0.1" });
+
+/** Sends a marker packet and waits until the capture holds it. */
+async function mark(tap: Tap, file: string): Promise<void> {
   const marker = `tencrypt-capture-marker-${process.pid}-${markers++}`;
-  await must(["nsenter", `--net=/run/netns/${netns}`, "bash", "-c", `echo ${marker} > /dev/udp/${network.nobody}/9`]);
+  await must(["nsenter", `--net=/run/netns/${tap.netns}`, "bash", "-c", `echo ${marker} > /dev/udp/${tap.marker}/9`]);
   const deadline = performance.now() + markerDeadlineMs;
   while (!readFileSync(file).includes(marker)) {
     if (performance.now() > deadline) throw new Error(`the capture ${file} does not hold its marker`);
@@ -64,21 +71,35 @@ async function mark(netns: string, file: string): Promise<void> {
   }
 }
 
-export async function startCapture(netns: string, file: string, started: (child: Child) => void): Promise<Capture> {
-  const options = ["-i", "br0", "-n", "-U", "--immediate-mode", "-s", "0", "-B", "32768", "-Z", "root", "-w", file];
-  const argv = ["nsenter", `--net=/run/netns/${netns}`, "setpriv", "--pdeathsig", "KILL", "tcpdump", ...options];
+export async function startCapture(tap: Tap, file: string, started: (child: Child) => void): Promise<Capture> {
+  const options = [
+    "-i",
+    tap.device,
+    "-n",
+    "-U",
+    "--immediate-mode",
+    "-s",
+    "0",
+    "-B",
+    "32768",
+    "-Z",
+    "root",
+    "-w",
+    file,
+  ];
+  const argv = ["nsenter", `--net=/run/netns/${tap.netns}`, "setpriv", "--pdeathsig", "KILL", "tcpdump", ...options];
   const child = new Child("tcpdump", argv, basicEnvironment);
   started(child);
   await child.waitForLine(({ text }) => text.includes("listening on"), { what: "the start of tcpdump" });
-  await mark(netns, file);
+  await mark(tap, file);
   return {
     file,
     snapshot: async () => {
-      await mark(netns, file);
+      await mark(tap, file);
       return captured(file);
     },
     stop: async () => {
-      await mark(netns, file);
+      await mark(tap, file);
       await child.stop("SIGINT");
       const dropped = child.lines.find(({ text }) => text.includes("dropped by kernel"))?.text;
       if (dropped !== "0 packets dropped by kernel")

@@ -5,6 +5,7 @@
  * which shows the last lines. A wait also sees lines that came before it, unless it is told from which line on.
  */
 import { spawn } from "node:child_process";
+import { appendFileSync } from "node:fs";
 import type { ChildProcessByStdio } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 
@@ -147,6 +148,13 @@ export class Child {
 
   endInput(text = ""): void {
     this.#process.stdin.end(text);
+  }
+
+  /** Writes all lines, those to come too, to a file. */
+  copyTo(path: string): void {
+    const write = ({ text }: Line): void => appendFileSync(path, `${text}\n`);
+    for (const line of this.lines) write(line);
+    this.#waiters.add({ match: (line) => (write(line), false), found: () => {}, ended: () => {} });
   }
 
   kill(signal: NodeJS.Signals = "SIGKILL"): void {

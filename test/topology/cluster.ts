@@ -18,7 +18,7 @@
  */
 import { chmodSync, chownSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startCapture } from "./capture.ts";
+import { bridgeTap, loopbackTap, startCapture } from "./capture.ts";
 import type { Capture } from "./capture.ts";
 import type { Child } from "./child.ts";
 import { network, project, service, uid } from "./directory.ts";
@@ -178,9 +178,11 @@ export class Cluster {
     own(path, owner, mode);
   }
 
-  async capture(): Promise<Capture> {
+  /** What crosses the bridge, or what a pod says to itself on its loopback device. */
+  async capture(inside: Pod | null = null): Promise<Capture> {
     const file = join(this.makeFolder("capture", 0), `${++this.#captures}.pcap`);
-    return startCapture(this.bridge, file, (child) => this.adopt(child));
+    const tap = inside === null ? bridgeTap(this.bridge) : loopbackTap(inside.facts.netns);
+    return startCapture(tap, file, (child) => this.adopt(child));
   }
 
   /** From now on the child ends with the cluster. */

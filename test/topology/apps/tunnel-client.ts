@@ -1,0 +1,114 @@
+/**
+ * Speaks to a proxy's tunnel port as a proxy would, with whatever certificate it is given, and believes whatever the
+ * other side shows: for asking what a proxy refuses.
+ *
+ * `connect` {host, port, key?, cert?, alpn?, version?, authority?, headers?, send?, expect?, timeoutMs?} ->
+ *   {secured, protocol, alpn, error, goaway: {code, text} | null, status, reason, bytes, text, ended}
+ *   `secured` only says that our side of the handshake is done: TLS 1.3 tells a client of a refusal afterwards.
+ */
+import { connect as connectHttp2 } from "node:http2";
+import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
+import { connect } from "node:tls";
+import type { ConnectionOptions, TLSSocket } from "node:tls";
+import { onCommand, say, text } from "./commands.ts";
+import type { Fields } from "./commands.ts";
+
+type Result = {
+  secured: boolean;
+  protocol: string | null;
+  alpn: string | null;
+  error: string | null;
+  goaway: { code: number; text: string } | null;
+  status: number | null;
+  reason: string | null;
+  bytes: number;
+  text: string;
+  ended: string | null;
+};
+
+const nothingYet = (): Result => ({
+  secured: false,
+  protocol: null,
+  alpn: null,
+  error: null,
+  goaway: null,
+  status: null,
+  reason: null,
+  bytes: 0,
+  text: "",
+  ended: null,
+});
+
+function tlsOptions(command: Fields): ConnectionOptions {
+  const version = text(command, "version", "TLSv1.3") as "TLSv1.2" | "TLSv1.3";
+  const alpn = command["alpn"] === undefined ? ["h2"] : (command["alpn"] as string[]);
+  const shown = command["cert"] === undefined ? {} : { key: text(command, "key"), cert: text(command, "cert") };
+  return {
+    host: text(command, "host"),
+    port: Number(command["port"]),
+    rejectUnauthorized: false,
+    minVersion: version,
+    maxVersion: version,
+    ...(alpn.length > 0 ? { ALPNProtocols: alpn } : {}),
+    ...shown,
+  };
+}
+
+function connectCommand(command: Fields): Promise<Fields> {
+  const result = nothingYet();
+  const socket = connect(tlsOptions(command));
+  return new Promise((resolve) => {
+    const finish = (how: string): void => {
+      clearTimeout(timer);
+      result.ended ??= how;
+      socket.destroy();
+      resolve(result);
+    };
+    const timer = setTimeout(() => finish("timeout"), Number(command["timeoutMs"] ?? 10_000));
+    socket.on("error", (error: NodeJS.ErrnoException) => (result.error ??= error.code ?? error.message));
+    socket.on("close", () => finish("closed"));
+    socket.on("secureConnect", () => {
+      result.secured = true;
+      result.protocol = socket.getProtocol();
+      result.alpn = socket.alpnProtocol === false ? null : (socket.alpnProtocol ?? null);
+      tunnel(socket, command, result, finish);
+    });
+  });
+}
+
+function tunnel(socket: TLSSocket, command: Fields, result: Result, finish: (how: string) => void): void {
+  const session: ClientHttp2Session = connectHttp2("http://peer", { createConnection: () => socket });
+  session.on(
+    "goaway",
+    (code, _last, data) => (result.goaway = { code, text: Buffer.from(data ?? []).toString("latin1") }),
+  );
+  session.on("error", (error: NodeJS.ErrnoException) => (result.error ??= error.code ?? error.message));
+  session.on("close", () => finish("closed"));
+  const headers = (command["headers"] ?? {}) as OutgoingHttpHeaders;
+  const stream = session.request(
+    { ":method": "CONNECT", ":authority": text(command, "authority", ""), ...headers },
+    { endStream: false },
+  );
+  read(stream, command, result, finish);
+  stream.write(text(command, "send", ""));
+}
+
+function read(stream: ClientHttp2Stream, command: Fields, result: Result, finish: (how: string) => void): void {
+  const expect = Number(command["expect"] ?? Number.POSITIVE_INFINITY);
+  stream.on("response", (headers) => {
+    result.status = headers[":status"] ?? null;
+    const reason = headers["tencrypt-reason"];
+    result.reason = typeof reason === "string" ? reason : null;
+  });
+  stream.on("data", (chunk: Buffer) => {
+    result.bytes += chunk.length;
+    result.text += chunk.toString("latin1");
+    if (result.bytes >= expect) finish("enough");
+  });
+  stream.on("error", (error: NodeJS.ErrnoException) => (result.error ??= error.code ?? error.message));
+  // The session has the last word where nothing was answered: its GOAWAY tells why.
+  stream.on("close", () => result.status !== null && finish("closed"));
+}
+
+onCommand((command) => connectCommand(command));
+say("ready");

@@ -1,0 +1,38 @@
+/** What somebody can make who has stolen a CA's key from its store: certificates that only our own checks refuse. */
+import { X509Certificate, createPrivateKey, createPublicKey } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseCertificate } from "../../lib/x509/certificate.ts";
+import { createPki } from "../pki/pki.ts";
+import type { Leaf, LeafOptions, TestAuthority } from "../pki/pki.ts";
+import type { Cluster } from "./cluster.ts";
+import { trustDomain } from "./programs.ts";
+import type { Ca } from "./programs.ts";
+
+/** The CA of a project, with its key. The CA makes it when the project's first certificate is asked for. */
+export function stolenAuthority(ca: Ca, project: string): TestAuthority {
+  const folder = join(ca.store, "projects", project);
+  const pem = readFileSync(join(folder, "tls.crt"), "latin1");
+  const keyPem = readFileSync(join(folder, "tls.key"), "latin1");
+  const der = new X509Certificate(pem).raw;
+  const parsed = parseCertificate(der);
+  if (parsed.kind === "malformed") throw new Error(`${folder}: ${parsed.what}`);
+  const privateKey = createPrivateKey(keyPem);
+  const key = { type: "p256", privateKey, publicKey: createPublicKey(privateKey) } as const;
+  return { commonName: project, subject: parsed.value.subject, key, der, pem, keyPem };
+}
+
+export type Forger = {
+  /** Signed by the CA of `by` (default: of its own project), good in everything that is not changed. */
+  leaf(options: LeafOptions & { readonly by?: string }): Leaf;
+  selfSigned(options: LeafOptions): Leaf;
+};
+
+export function createForger(cluster: Cluster, ca: Ca): Forger {
+  const projects = [...cluster.projects.values()].map(({ name, uid }) => ({ name, uid }));
+  const pki = createPki({ trustDomain, projects });
+  return {
+    leaf: ({ by, ...options }) => pki.issueLeaf({ ...options, issuer: stolenAuthority(ca, by ?? options.project) }),
+    selfSigned: (options) => pki.selfSigned(options),
+  };
+}
