@@ -1,0 +1,56 @@
+/**
+ * The audit trail: one line for each certificate that was issued or refused, with everything that the caller is not
+ * told. Each issuance has its line; refusals of one source beyond a rate are counted into the next line instead, so
+ * nobody can fill the log.
+ */
+import type { Clock } from "../lib/clock/clock.ts";
+import type { Log } from "../lib/log/log.ts";
+import type { Caller } from "./authn/caller.ts";
+import type { Denial } from "./denial.ts";
+import type { CaMetrics } from "./metrics.ts";
+import { RateLimiter } from "./rate-limit.ts";
+
+export type Issued = { readonly serial: string; readonly notAfter: number; readonly bundleVersion: bigint };
+
+/** The call as far as it is known: an unproven identity is never written down as the caller's. */
+export type Circumstances = {
+  readonly source: string;
+  readonly caller: Caller | null;
+  /** The caller's SPIFFE ID. */
+  readonly spiffeId: string | null;
+};
+export type Operation = "certificate" | "bundle";
+
+export type Audit = {
+  issued(what: Issued, circumstances: Circumstances): void;
+  refused(operation: Operation, why: Denial, circumstances: Circumstances): void;
+};
+
+const refusalLines = { perSecond: 10, burst: 100 };
+
+const fieldsOf = ({ source, caller, spiffeId }: Circumstances): Record<string, unknown> => ({
+  caller: spiffeId,
+  pod: caller?.pod.pod ?? null,
+  podUid: caller?.pod.podUid ?? null,
+  source,
+});
+
+export function createAudit(log: Log, metrics: CaMetrics, clock: Clock): Audit {
+  const lines = new RateLimiter(refusalLines);
+  let suppressed = 0;
+  return {
+    issued: ({ serial, notAfter, bundleVersion }, circumstances) => {
+      metrics.issued();
+      log("info", "certificate_issued", { serial, ...fieldsOf(circumstances), notAfter: new Date(notAfter).toISOString(), bundleVersion });
+    },
+    refused: (operation, { reason, detail }, circumstances) => {
+      metrics.refused(operation, reason);
+      if (!lines.take(circumstances.source, clock.monotonic())) {
+        suppressed++;
+        return;
+      }
+      log("warn", `${operation}_refused`, { reason, detail, ...fieldsOf(circumstances), ...(suppressed === 0 ? {} : { suppressedBefore: suppressed }) });
+      suppressed = 0;
+    },
+  };
+}

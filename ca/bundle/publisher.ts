@@ -1,0 +1,77 @@
+/**
+ * Keeps the current state of the store and its number, and tells subscribers of each new one. One look at the store
+ * runs at a time; a change during it causes another. A store that cannot be read keeps the last state.
+ */
+import type { Log } from "../../lib/log/log.ts";
+import { StoreError } from "../store/files.ts";
+import type { Published, Store } from "../store/store.ts";
+
+export class Publisher {
+  readonly #store: Store;
+  readonly #log: Log;
+  readonly #subscribers = new Set<(published: Published) => void>();
+  #current: Published;
+  #running: Promise<void> | null = null;
+  #again = false;
+  #failing = false;
+  #stopWatching: (() => void) | null = null;
+
+  private constructor(store: Store, first: Published, log: Log) {
+    this.#store = store;
+    this.#current = first;
+    this.#log = log;
+  }
+
+  /** Throws a `StoreError` if the store cannot be read at all. */
+  static async start(store: Store, log: Log): Promise<Publisher> {
+    const publisher = new Publisher(store, await store.publish(0n), log);
+    publisher.#stopWatching = store.watch(() => void publisher.refresh());
+    return publisher;
+  }
+
+  get current(): Published {
+    return this.#current;
+  }
+
+  /** Resolves after a look at the store that began after this call. */
+  async refresh(): Promise<void> {
+    if (this.#running === null) {
+      this.#running = this.#lookAll().finally(() => (this.#running = null));
+    } else {
+      this.#again = true;
+    }
+    await this.#running;
+  }
+
+  subscribe(subscriber: (published: Published) => void): () => void {
+    this.#subscribers.add(subscriber);
+    return () => this.#subscribers.delete(subscriber);
+  }
+
+  stop(): void {
+    this.#stopWatching?.();
+    this.#subscribers.clear();
+  }
+
+  async #lookAll(): Promise<void> {
+    do {
+      this.#again = false;
+      await this.#look();
+    } while (this.#again);
+  }
+
+  async #look(): Promise<void> {
+    try {
+      const next = await this.#store.publish(this.#current.version);
+      this.#failing = false;
+      if (next.version === this.#current.version) return;
+      this.#current = next;
+      this.#log("info", "bundle_published", { version: next.version, projects: [...next.knowledge.projects.keys()].length });
+      for (const subscriber of this.#subscribers) subscriber(next);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      if (!this.#failing) this.#log("error", "store_unavailable", { detail: error.message });
+      this.#failing = true;
+    }
+  }
+}

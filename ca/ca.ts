@@ -1,0 +1,134 @@
+/**
+ * The two things that the ca does, each from the call to the answer, in this order: rate of the source, form and
+ * audience of the token, bound on concurrency, proof of the token, rate of the pod, revocation, and only then what is
+ * asked for. Who the caller is comes from the token alone.
+ */
+import type { Clock } from "../lib/clock/clock.ts";
+import { formatSpiffeId } from "../lib/identity/spiffe-id.ts";
+import type { IstioCertificateRequest, IstioCertificateResponse } from "../lib/proto/gen/istio/v1/auth/ca.ts";
+import type { Audit, Operation } from "./audit.ts";
+import type { Authenticator, Caller } from "./authn/caller.ts";
+import type { Publisher } from "./bundle/publisher.ts";
+import { isDenied } from "./bundle/view.ts";
+import { denial } from "./denial.ts";
+import type { Denial } from "./denial.ts";
+import { readCsr } from "./issue/csr.ts";
+import { issueForPod } from "./issue/issue.ts";
+import type { Leaf } from "./issue/issue.ts";
+import { leafTtl } from "./issue/validity.ts";
+import { RateLimiter } from "./rate-limit.ts";
+import type { RateLimit } from "./rate-limit.ts";
+import type { ProjectIssuer, Store } from "./store/store.ts";
+import { writePem } from "./x509/pem.ts";
+
+/** A call as it arrives: where from, and the values of its `authorization` metadata. */
+export type Call = { readonly source: string; readonly authorization: readonly string[] };
+
+export type CaSettings = { readonly trustDomain: string; readonly leafTtl: number; readonly rateLimit: RateLimit; readonly mostConcurrent: number };
+export type CaParts = {
+  readonly settings: CaSettings;
+  readonly authenticator: Authenticator;
+  readonly store: Store;
+  readonly publisher: Publisher;
+  readonly audit: Audit;
+  readonly clock: Clock;
+};
+
+export type Answer = { readonly kind: "answer"; readonly response: IstioCertificateResponse };
+
+const bearer = /^Bearer +([^ ]+)$/i;
+
+export class Ca {
+  readonly #parts: CaParts;
+  readonly #sources: RateLimiter;
+  readonly #pods: RateLimiter;
+  #underWay = 0;
+
+  constructor(parts: CaParts) {
+    this.#parts = parts;
+    this.#sources = new RateLimiter(parts.settings.rateLimit);
+    this.#pods = new RateLimiter(parts.settings.rateLimit);
+  }
+
+  /** `request` is null where it could not be decoded. */
+  async createCertificate(call: Call, request: IstioCertificateRequest | null): Promise<Answer | Denial> {
+    return this.#audited("certificate", call, async (caller) => (request === null ? denial("request_malformed", "not the message that the method takes") : this.#issue(call, caller, request)));
+  }
+
+  /** Whose bundle to stream, and until when. */
+  async admitWatch(call: Call): Promise<Caller | Denial> {
+    return this.#audited("bundle", call, (caller) => Promise.resolve(caller));
+  }
+
+  /** Runs `serve` for a proven caller, within the bound on concurrency; every refusal gets its audit line here. */
+  async #audited<T>(operation: Operation, call: Call, serve: (caller: Caller) => Promise<T | Denial>): Promise<T | Denial> {
+    let caller: Caller | null = null;
+    const outcome = await this.#bounded(async () => {
+      const admitted = await this.#admit(call);
+      if (admitted.kind === "denial") return admitted;
+      caller = admitted;
+      return this.#permitted(admitted) ?? serve(admitted);
+    }, call);
+    if (isDenial(outcome)) this.#parts.audit.refused(operation, outcome, { source: call.source, caller, spiffeId: caller === null ? null : this.#uriOf(caller) });
+    return outcome;
+  }
+
+  async #bounded<T>(serve: () => Promise<T | Denial>, call: Call): Promise<T | Denial> {
+    if (!this.#sources.take(call.source, this.#parts.clock.monotonic())) return denial("rate_limited", "the source's limit");
+    if (this.#underWay >= this.#parts.settings.mostConcurrent) return denial("ca_busy", `${this.#underWay} calls under way`);
+    this.#underWay++;
+    try {
+      return await serve();
+    } finally {
+      this.#underWay--;
+    }
+  }
+
+  async #admit(call: Call): Promise<Caller | Denial> {
+    const token = call.authorization.length === 1 ? bearer.exec(call.authorization[0]!)?.[1] : undefined;
+    if (token === undefined) return denial("token_missing", `${call.authorization.length} authorization values, not one Bearer token`);
+    const inspected = this.#parts.authenticator.inspect(token);
+    return inspected.kind === "denial" ? inspected : inspected.prove();
+  }
+
+  #permitted({ pod }: Caller): Denial | null {
+    if (!this.#pods.take(pod.podUid, this.#parts.clock.monotonic())) return denial("rate_limited", "the pod's limit");
+    return isDenied(pod.namespace, pod.podUid, this.#parts.publisher.current.knowledge) ? denial("pod_denied", pod.podUid) : null;
+  }
+
+  async #issue(call: Call, caller: Caller, request: IstioCertificateRequest): Promise<Answer | Denial> {
+    const { settings, store, clock } = this.#parts;
+    if (request.metadata.length > 0) return denial("metadata_refused", "the field metadata is present");
+    const lifetime = leafTtl(request.validityDuration, settings.leafTtl);
+    if (lifetime.kind === "denial") return lifetime;
+    const csr = readCsr(request.csr, this.#uriOf(caller));
+    if (csr.kind === "denial") return csr;
+    const issuer = await store.issuerOf(caller.pod.namespace);
+    if (issuer.kind === "denial") return issuer;
+    const surroundings = { trustDomain: settings.trustDomain, root: store.root, issuer: issuer.authority, now: clock.now() };
+    const leaf = issueForPod({ pod: { ...caller.pod, namespaceUid: issuer.uid }, publicKey: csr.publicKey, ttl: lifetime.ttl }, surroundings);
+    return leaf.kind === "denial" ? leaf : this.#answer(call, caller, { leaf, issuer });
+  }
+
+  /** The answer names a bundle version in which the issuer is listed, so that the caller's peers can know it too. */
+  async #answer(call: Call, caller: Caller, { leaf, issuer }: { leaf: Leaf; issuer: ProjectIssuer }): Promise<Answer | Denial> {
+    const { publisher, store, audit } = this.#parts;
+    if (!this.#isListed(caller, issuer)) await publisher.refresh();
+    if (!this.#isListed(caller, issuer)) return denial("store_unavailable", "the project's CA is not in the bundle");
+    const { version } = publisher.current;
+    const chain = [leaf.der, issuer.authority.certificate.der, store.root.certificate.der];
+    audit.issued({ serial: leaf.serial, notAfter: leaf.notAfter, bundleVersion: version }, { source: call.source, caller, spiffeId: this.#uriOf(caller) });
+    return { kind: "answer", response: { certChain: chain.map((der) => writePem("CERTIFICATE", der)), bundleVersion: version } };
+  }
+
+  #isListed({ pod }: Caller, { authority }: ProjectIssuer): boolean {
+    const known = this.#parts.publisher.current.knowledge.projects.get(pod.namespace);
+    return known?.authorities.some((der) => Buffer.compare(der, authority.certificate.der) === 0) ?? false;
+  }
+
+  #uriOf({ pod }: Caller): string {
+    return formatSpiffeId({ trustDomain: this.#parts.settings.trustDomain, project: pod.namespace, serviceAccount: pod.serviceAccount });
+  }
+}
+
+const isDenial = (outcome: unknown): outcome is Denial => typeof outcome === "object" && outcome !== null && "kind" in outcome && outcome.kind === "denial";

@@ -1,0 +1,64 @@
+/**
+ * Signs a leaf and reads the finished bytes back with the verifier that every proxy uses. What that verifier would
+ * refuse never leaves the ca: a mistake in a template cannot become a certificate.
+ */
+import type { KeyObject } from "node:crypto";
+import { loadBundle } from "../../lib/trust/bundle.ts";
+import type { BundleParts } from "../../lib/trust/bundle.ts";
+import { verify } from "../../lib/x509/verify.ts";
+import type { Expected, Peer, PodIdentity } from "../../lib/x509/verify.ts";
+import { denial } from "../denial.ts";
+import type { Denial } from "../denial.ts";
+import type { SigningAuthority } from "../store/authority.ts";
+import { randomSerial, signCertificate } from "../x509/certificate.ts";
+import type { GeneralName } from "../x509/extensions.ts";
+import { leafTemplate } from "./profile.ts";
+import type { LeafSubject } from "./profile.ts";
+
+export type Leaf = { readonly kind: "leaf"; readonly der: Buffer; readonly serial: string; readonly notBefore: number; readonly notAfter: number };
+
+/** The authorities that the finished leaf is checked against, and when. */
+export type Surroundings = {
+  readonly trustDomain: string;
+  readonly root: SigningAuthority;
+  readonly issuer: SigningAuthority;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+};
+
+export type PodLeaf = { readonly pod: PodIdentity; readonly publicKey: KeyObject; readonly ttl: number };
+
+export function issueForPod({ pod, publicKey, ttl }: PodLeaf, surroundings: Surroundings): Leaf | Denial {
+  const { namespace: project, serviceAccount } = pod;
+  const id = { trustDomain: surroundings.trustDomain, project, serviceAccount };
+  const expected: Expected = { kind: "pod", project, serviceAccount, podUid: pod.podUid };
+  const projects = [{ name: project, uid: pod.namespaceUid, authorities: [surroundings.issuer.certificate.der] }];
+  return issue({ id, pod, servingNames: [], publicKey, ttl }, surroundings, { expected, projects });
+}
+
+export type ControlPlaneLeaf = { readonly project: string; readonly serviceAccount: string; readonly servingNames: readonly GeneralName[]; readonly publicKey: KeyObject; readonly ttl: number };
+
+export function issueForControlPlane({ project, serviceAccount, ...rest }: ControlPlaneLeaf, surroundings: Surroundings): Leaf | Denial {
+  const id = { trustDomain: surroundings.trustDomain, project, serviceAccount };
+  return issue({ id, pod: null, ...rest }, surroundings, { expected: { kind: "control-plane", project, serviceAccount }, projects: [] });
+}
+
+type ReadBack = { readonly expected: Expected; readonly projects: BundleParts["projects"] };
+
+function issue(subject: LeafSubject, surroundings: Surroundings, readBack: ReadBack): Leaf | Denial {
+  const { root, issuer, trustDomain, now } = surroundings;
+  const der = signCertificate(leafTemplate(subject, issuer.signer, { now, serial: randomSerial() }), issuer.key);
+  const loaded = loadBundle({ version: 0n, trustDomain, roots: [root.certificate.der], projects: readBack.projects, denied: [] });
+  if (loaded.kind === "refused") return denial("issuer_unusable", loaded.problems.join("; "));
+  const verdict = verify({
+    chain: [der, issuer.certificate.der],
+    now,
+    expected: readBack.expected,
+    bundle: loaded.bundle,
+    openssl: { kind: "not-asked" },
+    maxLeafLifetimeMs: subject.ttl,
+  });
+  return verdict.kind === "peer" ? leafOf(der, verdict) : denial("certificate_unfit", `${verdict.reason}: ${verdict.detail}`);
+}
+
+const leafOf = (der: Buffer, { serial, notBefore, notAfter }: Peer): Leaf => ({ kind: "leaf", der, serial, notBefore, notAfter });

@@ -1,0 +1,48 @@
+/** The metrics of the ca: every name, its labels and their bounds. */
+import type { Reason } from "../lib/errors/reasons.ts";
+import { Registry } from "../lib/metrics/registry.ts";
+
+export type AuthorityEnd = { readonly authority: "root" | "control-plane" | "project"; readonly project: string; readonly notAfter: number };
+
+export type CaMetrics = {
+  readonly registry: Registry;
+  issued(): void;
+  refused(operation: "certificate" | "bundle", reason: Reason): void;
+  /** A stream of bundles was opened (1) or closed (-1). */
+  watching(change: 1 | -1): void;
+  /** Read at each rendering. */
+  follow(read: () => { readonly version: bigint; readonly ends: readonly AuthorityEnd[] }): void;
+};
+
+const second = 1000;
+
+export function createMetrics(): CaMetrics {
+  const registry = new Registry();
+  const issued = registry.counter({ type: "counter", name: "tencrypt_ca_certificates_issued_total", help: "Certificates issued to pods.", labels: {} }).labels({});
+  const refused = registry.counter({
+    type: "counter",
+    name: "tencrypt_ca_refusals_total",
+    help: "Calls refused, by what was asked for and the reason code.",
+    labels: { operation: 2, reason: 64 },
+  });
+  const watching = registry.gauge({ type: "gauge", name: "tencrypt_ca_bundle_streams", help: "Open streams of the trust bundle.", labels: {} }).labels({});
+  const version = registry.gauge({ type: "gauge", name: "tencrypt_ca_bundle_version", help: "Version of the trust bundle.", labels: {} }).labels({});
+  const end = registry.gauge({
+    type: "gauge",
+    name: "tencrypt_ca_authority_end_timestamp_seconds",
+    help: "When an authority's certificate ends, in seconds since the epoch; project is empty for root and control-plane.",
+    labels: { authority: 3, project: 500 },
+  });
+  return {
+    registry,
+    issued: () => issued.add(),
+    refused: (operation, reason) => refused.labels({ operation, reason }).add(),
+    watching: (change) => watching.add(change),
+    follow: (read) =>
+      registry.onRender(() => {
+        const now = read();
+        version.set(Number(now.version));
+        for (const { authority, project, notAfter } of now.ends) end.labels({ authority, project }).set(notAfter / second);
+      }),
+  };
+}

@@ -1,0 +1,86 @@
+/** Puts the ca together and brings it up; `stop` drains it. Settings and the clock are arguments, so that tests start the real thing in-process. */
+import type { Clock } from "../lib/clock/clock.ts";
+import type { Log } from "../lib/log/log.ts";
+import { createAudit } from "./audit.ts";
+import { KeyFile } from "./authn/key-file.ts";
+import { staticAuthenticator } from "./authn/static.ts";
+import { Publisher } from "./bundle/publisher.ts";
+import { Ca } from "./ca.ts";
+import type { CaConfig } from "./config.ts";
+import { ServingCredentials } from "./grpc/credentials.ts";
+import { listen } from "./grpc/server.ts";
+import type { GrpcServer } from "./grpc/server.ts";
+import { listenHealth } from "./health.ts";
+import { createMetrics } from "./metrics.ts";
+import type { AuthorityEnd, CaMetrics } from "./metrics.ts";
+import { startServing } from "./serving.ts";
+import type { Serving } from "./serving.ts";
+import { openDirectory } from "./store/directory.ts";
+import type { Store } from "./store/store.ts";
+
+const mostConcurrent = 64;
+const drainMs = 5_000;
+
+export type RunningCa = { readonly address: string; readonly port: number; stop(): Promise<void> };
+
+/** Something that an operator has to mend before the ca can start; the message is one line. */
+export class StartError extends Error {}
+
+export async function start(config: CaConfig, clock: Clock, log: Log): Promise<RunningCa> {
+  const keyFile = new KeyFile(config.jwksFile, log);
+  const keys = await keyFile.keys();
+  if (keys.kind === "unusable") throw new StartError(`${config.jwksFile} ${keys.detail}`);
+  const store = await openDirectory({ path: config.store, trustDomain: config.trustDomain }, clock, log);
+  const publisher = await Publisher.start(store, log);
+  const metrics = createMetrics();
+  metrics.follow(() => ({ version: publisher.current.version, ends: endsOf(store, publisher) }));
+  const ca = new Ca({
+    settings: { trustDomain: config.trustDomain, leafTtl: config.leafTtl, rateLimit: config.rateLimit, mostConcurrent },
+    authenticator: staticAuthenticator({ issuer: config.tokenIssuer, audience: config.tokenAudience }, keyFile, clock),
+    store,
+    publisher,
+    audit: createAudit(log, metrics, clock),
+    clock,
+  });
+  const { serving, credentials } = serve(config, store, clock, log);
+  const server = await listen(config.listen, credentials, { ca, publisher, clock, log, watching: metrics.watching }).catch((error: Error) => {
+    throw new StartError(`TENCRYPT_CA_LISTEN: ${error.message}`);
+  });
+  log("info", "listening", { name: "ca", address: server.address, port: server.port });
+  const closeHealth = await openHealth(config, metrics, log);
+  return { address: server.address, port: server.port, stop: () => stop(server, { serving, publisher, closeHealth }) };
+}
+
+function serve(config: CaConfig, store: Store, clock: Clock, log: Log): { serving: Serving; credentials: ServingCredentials } {
+  const settings = { trustDomain: config.trustDomain, servingNames: config.servingNames, ttl: config.leafTtl };
+  const serving = startServing(settings, store, { clock, log, replaced: (identity) => credentials.replace(identity) });
+  const credentials = new ServingCredentials(serving.identity);
+  return { serving, credentials };
+}
+
+/** Ready from here on until the drain begins. */
+async function openHealth(config: CaConfig, metrics: CaMetrics, log: Log): Promise<{ notReady(): void; close(): void }> {
+  if (config.metricsPort === null) return { notReady: () => {}, close: () => {} };
+  let ready = true;
+  const health = await listenHealth({ host: config.listen.host, port: config.metricsPort }, metrics.registry, () => ready);
+  log("info", "listening", { name: "metrics", address: health.address, port: health.port });
+  return { notReady: () => (ready = false), close: () => health.close() };
+}
+
+type ToStop = { readonly serving: Serving; readonly publisher: Publisher; readonly closeHealth: { notReady(): void; close(): void } };
+
+async function stop(server: GrpcServer, { serving, publisher, closeHealth }: ToStop): Promise<void> {
+  closeHealth.notReady();
+  await server.drain(drainMs);
+  publisher.stop();
+  serving.stop();
+  closeHealth.close();
+}
+
+function endsOf(store: Store, publisher: Publisher): readonly AuthorityEnd[] {
+  return [
+    { authority: "root", project: "", notAfter: store.root.certificate.notAfter },
+    { authority: "control-plane", project: "", notAfter: store.controlPlane.certificate.notAfter },
+    ...[...publisher.current.knowledge.projects.values()].map(({ name, authoritiesEnd }): AuthorityEnd => ({ authority: "project", project: name, notAfter: authoritiesEnd })),
+  ];
+}

@@ -1,0 +1,85 @@
+/**
+ * Certificates and keys of authorities as they lie in the store, checked before anything is signed with them: by the
+ * same reader that every proxy uses (lib/x509/authority.ts), so what the ca signs with is what proxies accept. Pure.
+ */
+import { createPrivateKey, createPublicKey } from "node:crypto";
+import type { KeyObject } from "node:crypto";
+import { readControlPlaneAuthority, readProjectAuthority, readRoot } from "../../lib/x509/authority.ts";
+import type { Authority, ReadAuthority } from "../../lib/x509/authority.ts";
+import { parseCertificate } from "../../lib/x509/certificate.ts";
+import type { AuthorityPurpose, Signer } from "../issue/profile.ts";
+import { content, readDer, tag } from "../x509/der.ts";
+import { extensionOid, keyId } from "../x509/extensions.ts";
+import { readPem } from "../x509/pem.ts";
+import type { Pair } from "./files.ts";
+
+/** An authority with its private key, ready to sign. */
+export type SigningAuthority = { readonly certificate: Authority; readonly signer: Signer; readonly key: KeyObject };
+
+/** What is wrong, as the end of a sentence that starts with the file's name. */
+export type Problem = { readonly kind: "problem"; readonly what: string };
+const problem = (what: string): Problem => ({ kind: "problem", what });
+export const hasEnded = "has ended";
+
+const pemBlock = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\r\n]+-----END CERTIFICATE-----/g;
+
+/** One certificate; text around it, as some tools write it, does not matter. */
+function onlyCertificate(text: string): Buffer | null {
+  const blocks = text.match(pemBlock) ?? [];
+  return blocks.length === 1 ? readPem("CERTIFICATE", blocks[0]) : null;
+}
+
+/** `purpose` and `root` are null for the root itself. */
+export type Expectation = { readonly purpose: AuthorityPurpose | null; readonly root: Authority | null; readonly now: number };
+
+function read(der: Uint8Array, { purpose, root }: Expectation): ReadAuthority {
+  if (purpose === null || root === null) return readRoot(der);
+  const trust = { trustDomain: purpose.trustDomain, roots: [root] };
+  return purpose.kind === "project" ? readProjectAuthority(der, purpose.project, trust) : readControlPlaneAuthority(der, trust);
+}
+
+export type CheckedCertificate = { readonly kind: "checked"; readonly certificate: Authority } | Problem;
+
+export function checkCertificate(text: string, expectation: Expectation): CheckedCertificate {
+  const der = onlyCertificate(text);
+  if (der === null) return problem("is not exactly one certificate in PEM");
+  const authority = read(der, expectation);
+  if (authority.kind === "fault") return problem(`is refused: ${authority.fault.reason}: ${authority.fault.detail}`);
+  const { notBefore, notAfter } = authority.authority;
+  if (expectation.now >= notAfter) return problem(hasEnded);
+  return expectation.now < notBefore ? problem("is not valid yet") : { kind: "checked", certificate: authority.authority };
+}
+
+/** What leaves repeat of their issuer; null if the certificate's SubjectKeyIdentifier is malformed. */
+function signerOf(authority: Authority): Signer | null {
+  const parsed = parseCertificate(authority.der);
+  const name = readDer(authority.subject);
+  if (parsed.kind === "malformed" || name === null) return null;
+  const written = parsed.value.extensions.get(extensionOid.subjectKeyIdentifier)?.value;
+  const id = written === undefined ? keyId(authority.key) : content(readDer(written) ?? undefined, tag.octetString);
+  return id === null ? null : { name, keyId: id, notAfter: authority.notAfter };
+}
+
+/** `file` says which of the two is to blame. */
+export type CheckedPair = { readonly kind: "checked"; readonly authority: SigningAuthority } | (Problem & { readonly file: "certificate" | "key" });
+
+export function checkPair(pair: Pair, expectation: Expectation): CheckedPair {
+  const checked = checkCertificate(pair.certificate, expectation);
+  if (checked.kind === "problem") return { ...checked, file: "certificate" };
+  const { certificate } = checked;
+  const signer = signerOf(certificate);
+  if (signer === null) return { ...problem("has a malformed SubjectKeyIdentifier"), file: "certificate" };
+  const key = readPrivateKey(pair.key);
+  if (key === null) return { ...problem("is not a private key in PEM"), file: "key" };
+  if (!createPublicKey(key).equals(certificate.key)) return { ...problem("is not the key of the certificate beside it"), file: "key" };
+  return { kind: "checked", authority: { certificate, signer, key } };
+}
+
+/** The error of a failure could quote the file: it is not passed on. */
+function readPrivateKey(pem: string): KeyObject | null {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    return null;
+  }
+}

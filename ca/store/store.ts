@@ -1,0 +1,36 @@
+/** What the ca needs of the place where its keys and its knowledge of projects lie. */
+import type { Denial } from "../denial.ts";
+import type { SigningAuthority } from "./authority.ts";
+
+/** A project's own CA, bound to the uid of its namespace. */
+export type ProjectIssuer = { readonly kind: "issuer"; readonly uid: string; readonly authority: SigningAuthority };
+
+export type KnownProject = {
+  readonly name: string;
+  readonly uid: string;
+  /** DER. */
+  readonly authorities: readonly Uint8Array[];
+  /** When the last of the authorities ends, in milliseconds since the epoch. */
+  readonly authoritiesEnd: number;
+  /** Whom the project names as peer; it counts only if that one names it too. */
+  readonly peers: ReadonlySet<string>;
+  /** Uids of pods that were revoked. */
+  readonly denied: readonly string[];
+};
+
+/** All that may be trusted, at one moment. */
+export type Knowledge = { readonly roots: readonly Uint8Array[]; readonly projects: ReadonlyMap<string, KnownProject> };
+
+/** A state of knowledge, and its number: higher than that of every earlier state, for every process on this store. */
+export type Published = { readonly version: bigint; readonly knowledge: Knowledge };
+
+export type Store = {
+  readonly root: SigningAuthority;
+  readonly controlPlane: SigningAuthority;
+  /** The project's CA, made on first use. */
+  issuerOf(project: string): Promise<ProjectIssuer | Denial>;
+  /** What the store holds now; a change gets the next number, which is above `atLeast`. */
+  publish(atLeast: bigint): Promise<Published>;
+  /** Calls back after a possible change, soon; returns how to stop. */
+  watch(changed: () => void): () => void;
+};
