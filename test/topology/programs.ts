@@ -5,7 +5,8 @@ import type { Child } from "./child.ts";
 import type { Cluster } from "./cluster.ts";
 import { uids } from "./enter.ts";
 import type { Pod } from "./pod.ts";
-import { TokenAuthority, tokenAudience, tokenIssuer } from "./service-account-token.ts";
+import { audience, issuer, keySet, newTokenKey, tokenFor } from "../tokens/tokens.ts";
+import type { TokenKeyPair } from "../tokens/tokens.ts";
 
 export type ProgramOptions = {
   /** Added to the environment that the contract names; an empty text takes a variable away. */
@@ -23,7 +24,8 @@ export type Ca = {
   readonly rootFile: string;
   /** The store's folder: `projects/<name>/...` */
   readonly store: string;
-  readonly tokens: TokenAuthority;
+  /** Signs the tokens that the CA believes. */
+  readonly tokenKey: TokenKeyPair;
   /** Starts it again on the same store, after its child has been stopped. */
   restart(options?: ProgramOptions): Promise<Ca>;
 };
@@ -37,10 +39,10 @@ const script = (program: "ca" | "init" | "proxy", from: ProgramOptions["from"]):
 /** The CA in a pod of its own, with the static authenticator and a store that knows the uids of the cluster's projects. */
 export async function startCa(cluster: Cluster, options: ProgramOptions = {}): Promise<Ca> {
   const pod = await cluster.pod({ name: "ca", project: "tencrypt-ca", serviceAccount: "tencrypt-ca", listed: false });
-  const tokens = new TokenAuthority();
+  const tokenKey = newTokenKey();
   const store = cluster.makeFolder("ca-store", uids.ca);
   const jwks = join(cluster.makeFolder("ca-settings", 0), "jwks.json");
-  cluster.writeFile(jwks, tokens.keySet(), 0o444);
+  cluster.writeFile(jwks, keySet(tokenKey), 0o444);
   const address = `${pod.ip}:${caPort}`;
   const rootFile = join(cluster.makeFolder("trust", 0), "root.pem");
   const start = async (more: ProgramOptions): Promise<Ca> => {
@@ -50,8 +52,8 @@ export async function startCa(cluster: Cluster, options: ProgramOptions = {}): P
       TENCRYPT_TRUST_DOMAIN: trustDomain,
       TENCRYPT_AUTHENTICATOR: "jwks",
       TENCRYPT_JWKS_FILE: jwks,
-      TENCRYPT_TOKEN_ISSUER: tokenIssuer,
-      TENCRYPT_TOKEN_AUDIENCE: tokenAudience,
+      TENCRYPT_TOKEN_ISSUER: issuer,
+      TENCRYPT_TOKEN_AUDIENCE: audience,
       TENCRYPT_CA_STORE: store,
       TENCRYPT_LEAF_TTL: "24h",
       ...more.env,
@@ -62,7 +64,7 @@ export async function startCa(cluster: Cluster, options: ProgramOptions = {}): P
       copyFileSync(join(store, "root.pem"), rootFile);
       cluster.writeRights(rootFile, 0o444);
     }
-    return { child, pod, address, rootFile, store, tokens, restart: (again = options) => start(again) };
+    return { child, pod, address, rootFile, store, tokenKey, restart: (again = options) => start(again) };
   };
   return start(options);
 }
@@ -95,12 +97,18 @@ export type ProxyOptions = ProgramOptions & {
   readonly token?: string;
 };
 
+/** A good token for the pod, valid for an hour from `now`. */
+export function podToken(ca: Ca, pod: Pod, now?: number): string {
+  const { project, serviceAccount, name, uid, accountUid } = pod.facts;
+  return tokenFor(ca.tokenKey, { project, serviceAccount, pod: name, podUid: uid, serviceAccountUid: accountUid }, now);
+}
+
 /** The proxy's environment; files that it names are made. */
 export function proxyEnvironment(cluster: Cluster, pod: Pod, options: ProxyOptions): Readonly<Record<string, string>> {
   const { facts } = pod;
   const folder = cluster.makeFolder(`proxy-${facts.name}`, uids.proxy);
   const tokenFile = join(folder, "token");
-  cluster.writeFile(tokenFile, options.token ?? options.ca.tokens.token(facts), 0o400, uids.proxy);
+  cluster.writeFile(tokenFile, options.token ?? podToken(options.ca, pod), 0o400, uids.proxy);
   const env: Record<string, string> = {
     TENCRYPT_TRUST_DOMAIN: trustDomain,
     TENCRYPT_NAMESPACE: facts.project,
