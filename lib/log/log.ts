@@ -15,13 +15,17 @@ const cut = (_key: string, value: unknown): unknown => {
   return typeof value === "string" && value.length > longestText ? `${value.slice(0, longestText)}…` : value;
 };
 
+/** JSON leaves these as they are; some readers take them for the end of a line or for a terminal's commands. */
+const unsafe = /[\u007f-\u009f\u2028\u2029]/g;
+const escape = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
 /** `write` receives whole lines; `now` is milliseconds since the epoch. */
 export function createLog(options: { level: Level; now: () => number; write: (line: string) => void }): Log {
   const threshold = severity[options.level];
   return (level, event, fields) => {
     if (severity[level] < threshold) return;
     const line = { time: new Date(options.now()).toISOString(), level, event, ...fields };
-    options.write(`${JSON.stringify(line, cut)}\n`);
+    options.write(`${JSON.stringify(line, cut).replace(unsafe, escape)}\n`);
   };
 }
 
