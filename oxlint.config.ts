@@ -77,6 +77,7 @@ export default defineConfig({
     "typescript/no-unnecessary-type-assertion": "error",
     "typescript/no-unnecessary-type-conversion": "error",
     "no-shadow": "error",
+    "typescript/require-array-sort-compare": ["error", { ignoreStringArrays: true }],
     ...noClock,
   },
   overrides: [

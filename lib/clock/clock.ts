@@ -7,11 +7,11 @@ export type Timer = { cancel(): void };
 
 export type Clock = {
   /** Milliseconds since the epoch. */
-  now(): number;
+  readonly now: () => number;
   /** Milliseconds on a monotonic clock, for durations. */
-  monotonic(): number;
+  readonly monotonic: () => number;
   /** Calls back once after `delayMs`; a pending timer does not keep the process alive. */
-  after(delayMs: number, callback: () => void): Timer;
+  readonly after: (delayMs: number, callback: () => void) => Timer;
 };
 
 /** setTimeout fires at once for delays above 2^31-1 ms; longer waits are cut into pieces. */
