@@ -1,0 +1,74 @@
+/** One request as its spans tell it: one trace over both proxies, as the collector in the cluster received it. */
+import type { Child } from "../test/topology/cluster.ts";
+import type { DecodedSpan } from "../test/collector/collector.ts";
+import type { Wire } from "./encrypted.ts";
+import { expect } from "./report.ts";
+import type { Report } from "./report.ts";
+import { duration } from "./screen.ts";
+import { ports } from "./stage.ts";
+import type { Stage } from "./stage.ts";
+
+type Span = Omit<DecodedSpan, "start" | "end"> & { readonly start: string; readonly end: string };
+
+async function ask(collector: Child, command: Readonly<Record<string, unknown>>): Promise<readonly Span[]> {
+  return ((await collector.request({ do: "spans", ...command })) as unknown as { spans: Span[] }).spans;
+}
+
+/** The two spans of a request that is made here. */
+async function traceOfOneRequest(stage: Stage, wire: Wire): Promise<readonly Span[]> {
+  const { server1 } = stage.pods;
+  const where = {
+    "tencrypt.direction": "outbound",
+    "server.address": server1.ip,
+    "server.port": ports.web,
+    "tencrypt.decision": "allowed",
+  };
+  const before = await ask(stage.spans, { where, count: 0 });
+  await stage.apps.http.request({
+    do: "get",
+    url: `http://${server1.ip}:${ports.web}/cart`,
+    connection: "new",
+    headers: { "x-canary": wire.canary },
+  });
+  const found = await ask(stage.spans, { where, count: before.length + 1 });
+  const known = new Set(before.map(({ spanId }) => spanId));
+  const own = found.find(({ spanId }) => !known.has(spanId))!;
+  return ask(stage.spans, { traceId: own.traceId, count: 2 });
+}
+
+const took = ({ start, end }: Span): string => duration(Number(BigInt(end) - BigInt(start)) / 1e6);
+const short = (identity: unknown): string => String(identity).replace(/^spiffe:\/\/[^/]+\//, "");
+
+export async function showTrace(report: Report, stage: Stage, wire: Wire): Promise<void> {
+  const { screen } = report;
+  screen.heading("one request as a trace");
+  const spans: Span[] = [];
+  const complete = await report.check("spans of both proxies in one trace", async () => {
+    spans.push(...(await traceOfOneRequest(stage, wire)));
+    const [client, server] = ["client", "server"].map((kind) => spans.find((span) => span.kind === kind));
+    expect(
+      spans.length === 2 && client !== undefined && server?.parentSpanId === client.spanId,
+      "the server's span under the client's",
+      spans.map(({ kind, spanId, parentSpanId }) => ({ kind, spanId, parentSpanId })),
+    );
+    expect(
+      client!.attributes["tls.established"] === true && server!.attributes["tls.established"] === true,
+      "both to tell of TLS",
+      spans.map(({ attributes }) => attributes["tls.established"]),
+    );
+    return { left: `trace ${client!.traceId}`, right: "in the collector, itself reached through the tunnel" };
+  });
+  if (!complete) return;
+  const tree = spans.toSorted((one, other) => Number(BigInt(one.start) - BigInt(other.start)));
+  for (const span of tree) screen.line(describe(span));
+}
+
+function describe(span: Span): string {
+  const { attributes: has } = span;
+  const pod = String(span.resource["k8s.pod.name"]);
+  const tls = `TLS ${String(has["tls.protocol.version"])} ${String(has["tls.curve"])}`;
+  const way = `${String(has["client.address"])} -> ${String(has["server.address"])}:${String(has["server.port"])}`;
+  const text = `${pod} ${took(span)}  ${span.name}`;
+  const peer = `peer ${short(has["tencrypt.peer.identity"])}`;
+  return span.kind === "client" ? `      ${text}   ${way}   ${tls}   ${peer}` : `        └ ${text}   ${peer}   ${tls}`;
+}
