@@ -1,7 +1,7 @@
 /** The settings of the ca, from environment variables; every problem is reported at once. Pure. */
 import { isName } from "../lib/identity/spiffe-id.ts";
 import { ipBytes, parseIp, parsePort } from "../lib/net/address.ts";
-import { Settings } from "../lib/config/settings.ts";
+import { parseDuration, Settings } from "../lib/config/settings.ts";
 import type { Environment } from "../lib/config/settings.ts";
 import type { Level } from "../lib/log/log.ts";
 import { shortestTtl } from "./issue/validity.ts";
@@ -27,15 +27,15 @@ export type CaConfig = {
 const day = 86_400_000;
 const longestTtl = 30 * day;
 
-/** `host:port` or `[v6]:port`; the host is an address, the port may be 0. */
+const readPort = (text: string): number | null => (text === "0" ? 0 : parsePort(text));
+
+/** `host:port` or `[v6]:port`; the host is an address or a name, the port may be 0. */
 function listenAddress(text: string): CaConfig["listen"] | null {
-  const colon = text.lastIndexOf(":");
-  const host = text.slice(0, Math.max(0, colon)).replace(/^\[(.*)\]$/, "$1");
-  const portText = text.slice(colon + 1);
-  const port = portText === "0" ? 0 : parsePort(portText);
-  const ip = parseIp(host);
-  if (ip === null || port === null || (ip.includes(":") && !text.startsWith("["))) return null;
-  return { host: ip, port };
+  const [, bracketed, plain, portText] = /^(?:\[([^\]]*)\]|([^:]*)):([0-9]+)$/.exec(text) ?? [];
+  const port = readPort(portText ?? "");
+  const host = parseIp(bracketed ?? plain ?? "") ?? (bracketed === undefined && isName(plain ?? "") ? plain! : null);
+  if (host === null || port === null || host.includes(":") !== (bracketed !== undefined)) return null;
+  return { host, port };
 }
 
 function servingNames(text: string): readonly GeneralName[] | null {
@@ -48,28 +48,43 @@ function servingNames(text: string): readonly GeneralName[] | null {
   return names.every((name) => name !== null) ? names : null;
 }
 
-const duration = (settings: Settings): number => {
-  const ttl = settings.duration("TENCRYPT_LEAF_TTL", day);
-  if (ttl !== null && (ttl < shortestTtl || ttl > longestTtl)) settings.problem("TENCRYPT_LEAF_TTL is out of range: expected 10s to 30d");
-  return ttl;
-};
+const leafTtl = (settings: Settings): number =>
+  settings.read("TENCRYPT_LEAF_TTL", day, "a duration from 10s to 30d", (text) => {
+    const ttl = parseDuration(text);
+    return ttl !== null && ttl >= shortestTtl && ttl <= longestTtl ? ttl : null;
+  });
+
+type TokenSettings = Pick<CaConfig, "jwksFile" | "tokenIssuer" | "tokenAudience">;
+
+function tokenSettings(settings: Settings): TokenSettings {
+  const tokenAudience = settings.text("TENCRYPT_TOKEN_AUDIENCE", "tencrypt-ca");
+  if (settings.choice("TENCRYPT_AUTHENTICATOR", ["kubernetes", "jwks"]) === "kubernetes") {
+    settings.problem('TENCRYPT_AUTHENTICATOR is "kubernetes": this version cannot do that yet, only jwks');
+    return { jwksFile: "", tokenIssuer: "", tokenAudience };
+  }
+  return {
+    jwksFile: settings.text("TENCRYPT_JWKS_FILE", undefined, "the path of a JSON Web Key Set"),
+    tokenIssuer: settings.text("TENCRYPT_TOKEN_ISSUER", undefined, "the iss of tokens"),
+    tokenAudience,
+  };
+}
+
+function storePath(settings: Settings): string {
+  const path = settings.text("TENCRYPT_CA_STORE", undefined, "the path of a directory");
+  if (path === "kubernetes") settings.problem('TENCRYPT_CA_STORE is "kubernetes": this version cannot do that yet, only a directory');
+  return path;
+}
 
 export function readConfig(env: Environment): CaConfig {
   const settings = new Settings(env);
-  if (settings.choice("TENCRYPT_AUTHENTICATOR", ["kubernetes", "jwks"]) === "kubernetes") {
-    settings.problem('TENCRYPT_AUTHENTICATOR is "kubernetes": this version cannot do that yet, only jwks');
-  }
-  if (env["TENCRYPT_CA_STORE"] === "kubernetes") settings.problem('TENCRYPT_CA_STORE is "kubernetes": this version cannot do that yet, only a directory');
   const config = {
-    listen: settings.read("TENCRYPT_CA_LISTEN", undefined, "an address and a port such as 0.0.0.0:15012 or [::]:15012", listenAddress),
-    metricsPort: env["TENCRYPT_METRICS_PORT"] ? settings.port("TENCRYPT_METRICS_PORT") : null,
+    listen: settings.read("TENCRYPT_CA_LISTEN", undefined, "a host and a port such as 0.0.0.0:15012 or [::]:15012", listenAddress),
+    metricsPort: settings.read<number | null>("TENCRYPT_METRICS_PORT", null, "a port from 0 to 65535", readPort),
     trustDomain: settings.read("TENCRYPT_TRUST_DOMAIN", undefined, "a name of lower-case letters, digits, - and .", (text) => (isName(text) ? text : null)),
-    jwksFile: settings.text("TENCRYPT_JWKS_FILE", undefined, "the path of a JSON Web Key Set"),
-    tokenIssuer: settings.text("TENCRYPT_TOKEN_ISSUER", undefined, "the iss of tokens"),
-    tokenAudience: settings.text("TENCRYPT_TOKEN_AUDIENCE", "tencrypt-ca"),
-    store: settings.text("TENCRYPT_CA_STORE", undefined, "the path of a directory"),
+    ...tokenSettings(settings),
+    store: storePath(settings),
     servingNames: settings.read<readonly GeneralName[]>("TENCRYPT_CA_SERVING_NAMES", [], "comma-separated DNS names and addresses", servingNames),
-    leafTtl: duration(settings),
+    leafTtl: leafTtl(settings),
     rateLimit: {
       perSecond: settings.integer("TENCRYPT_CA_RATE_LIMIT", { min: 1, max: 100_000 }, 20),
       burst: settings.integer("TENCRYPT_CA_RATE_BURST", { min: 1, max: 100_000 }, 40),

@@ -1,7 +1,7 @@
 /** The ca as a program: settings from the environment, one JSON line an event on stdout, a drain on SIGTERM. */
-import { writeSync } from "node:fs";
 import { systemClock } from "../lib/clock/clock.ts";
 import { SettingsError } from "../lib/config/settings.ts";
+import { exitCodes } from "../lib/lifecycle/exit-codes.ts";
 import { createLog } from "../lib/log/log.ts";
 import type { Log } from "../lib/log/log.ts";
 import { readConfig } from "./config.ts";
@@ -9,23 +9,20 @@ import type { CaConfig } from "./config.ts";
 import { start, StartError } from "./start.ts";
 import { StoreError } from "./store/files.ts";
 
-const badConfiguration = 64;
-const internal = 70;
-
-// Synchronous: the last line before an exit is not lost.
-const write = (line: string): void => void writeSync(1, line);
+// Pipes and files are written synchronously: the last line before an exit is not lost.
+const write = (line: string): void => void process.stdout.write(line);
 
 function fail(log: Log, error: unknown): never {
   if (error instanceof SettingsError) {
     log("error", "bad_configuration", { problems: error.problems });
-    process.exit(badConfiguration);
+    process.exit(exitCodes.badConfiguration);
   }
   if (error instanceof StartError || error instanceof StoreError) {
     log("error", "cannot_start", { problem: error.message });
-    process.exit(badConfiguration);
+    process.exit(exitCodes.badConfiguration);
   }
   log("error", "internal_error", { detail: error instanceof Error ? error.stack : String(error) });
-  process.exit(internal);
+  process.exit(exitCodes.internal);
 }
 
 function configure(log: Log): CaConfig {

@@ -35,11 +35,8 @@ export class Publisher {
 
   /** Resolves after a look at the store that began after this call. */
   async refresh(): Promise<void> {
-    if (this.#running === null) {
-      this.#running = this.#lookAll().finally(() => (this.#running = null));
-    } else {
-      this.#again = true;
-    }
+    if (this.#running === null) this.#running = this.#lookAll();
+    else this.#again = true;
     await this.#running;
   }
 
@@ -54,10 +51,15 @@ export class Publisher {
   }
 
   async #lookAll(): Promise<void> {
-    do {
-      this.#again = false;
-      await this.#look();
-    } while (this.#again);
+    try {
+      do {
+        this.#again = false;
+        await this.#look();
+      } while (this.#again);
+    } finally {
+      // In the same turn as the last test of `again`: a call in between would wait for a look that is already over.
+      this.#running = null;
+    }
   }
 
   async #look(): Promise<void> {
