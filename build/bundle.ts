@@ -1,0 +1,54 @@
+/**
+ * Bundles each program into a folder of its own that needs nothing but Node: `<out>/<program>/main.js`, its lazily
+ * loaded chunks beside it, and the `.node` files that its sources load from beside themselves.
+ *
+ * One call of the bundler per program: with several entries in one call, shared chunks land outside of the folders.
+ */
+import { copyFileSync, existsSync, globSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { build } from "esbuild";
+import type { Metafile } from "esbuild";
+
+const root = resolve(import.meta.dirname, "..");
+
+const candidates = ["proxy", "ca", "init", "controller", "cli", "agent"] as const;
+type Program = (typeof candidates)[number];
+
+/** CommonJS packages inside of an ES module ask for `require`. */
+const banner =
+  'import { createRequire as bundledRequire } from "node:module"; const require = bundledRequire(import.meta.url);';
+
+/** A program exists once it has a main.ts. */
+export const programs: readonly Program[] = candidates.filter((name) => existsSync(join(root, name, "main.ts")));
+
+/** Builds one program; the result says which source went into which file. */
+export async function bundleProgram(name: Program, out: string): Promise<Metafile> {
+  const folder = join(out, name);
+  rmSync(folder, { recursive: true, force: true });
+  const { metafile } = await build({
+    metafile: true,
+    absWorkingDir: root,
+    entryPoints: [`${name}/main.ts`],
+    outdir: folder,
+    bundle: true,
+    splitting: true,
+    platform: "node",
+    target: "node26",
+    format: "esm",
+    chunkNames: "[name]-[hash]",
+    banner: { js: banner },
+    logLevel: "warning",
+  });
+  for (const addon of globSync(`${name}/**/*.node`, { cwd: root })) {
+    copyFileSync(join(root, addon), join(folder, basename(addon)));
+  }
+  return metafile;
+}
+
+/** Builds every program below `out`. */
+export async function bundleAll(out: string): Promise<void> {
+  mkdirSync(out, { recursive: true });
+  // Without it, Node would look for the kind of module in the folders above.
+  writeFileSync(join(out, "package.json"), '{ "type": "module" }\n');
+  for (const name of programs) await bundleProgram(name, out);
+}
