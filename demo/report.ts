@@ -52,8 +52,6 @@ export class Report {
     const { screen } = this;
     screen.line();
     screen.line(`  ${screen.paint("dim", `${duration(performance.now() - this.#started)}   ${hint}`)}`);
-    screen.line(
-      `  ${screen.paint(this.failed === 0 ? "green" : "red", `${this.passed} passed, ${this.failed} failed`)}`,
-    );
+    screen.line(screen.paint(this.failed === 0 ? "green" : "red", `${this.passed} passed, ${this.failed} failed`));
   }
 }
