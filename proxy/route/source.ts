@@ -83,7 +83,6 @@ class FileSource implements DirectorySource {
   }
 
   start(): void {
-    this.#watchFolder();
     void this.#poll();
   }
 
@@ -112,9 +111,10 @@ class FileSource implements DirectorySource {
   }
 
   async #poll(): Promise<void> {
+    // First the watch, then the look: nothing is missed between them.
+    if (this.#watcher === null) this.#watchFolder();
     await this.#refresh();
     if (this.#closed) return;
-    if (this.#watcher === null) this.#watchFolder();
     this.#timer = this.#options.clock.after(pollMs, () => void this.#poll());
   }
 
@@ -155,7 +155,7 @@ class FileSource implements DirectorySource {
   #read(key: string, text: string): void {
     const { self, log, onSnapshot } = this.#options;
     const parsed = parseDocument(text);
-    if (parsed.kind === "refused") return this.#refused(key, parsed);
+    if (parsed.kind === "refused") return this.#refused(key, { reason: parsed.reason, problems: parsed.problems });
     const acceptance = accept(parsed.snapshot, this.#view?.snapshot ?? null, self);
     if (acceptance.kind === "refused")
       return this.#refused(key, { reason: acceptance.reason, problems: [acceptance.detail] });
