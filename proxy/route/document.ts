@@ -48,8 +48,10 @@ export function parseDocument(text: string): Parsed {
   const unknown = unknownFeatures(fields.requires);
   if (unknown.length > 0) return { kind: "refused", reason: "directory_requires_unknown_feature", problems: unknown };
   const document = readDocument(fields);
-  const snapshot = buildSnapshot(document, findings);
-  if (findings.failed) return { kind: "refused", reason: "directory_malformed", problems: findings.lines() };
+  const snapshot = findings.failed ? null : buildSnapshot(document, findings);
+  if (snapshot === null || findings.failed) {
+    return { kind: "refused", reason: "directory_malformed", problems: findings.lines() };
+  }
   return { kind: "snapshot", snapshot, warnings: findings.warnings };
 }
 
