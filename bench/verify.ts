@@ -23,7 +23,10 @@ const own: Verification = {
   openssl: { kind: "trusted" },
   maxLeafLifetimeMs: 2 * day,
 };
-const forged: Verification = { ...own, chain: pki.issueLeaf({ project: "project-25", issuer: pki.project("project-26") }).chain };
+const forged: Verification = {
+  ...own,
+  chain: pki.issueLeaf({ project: "project-25", issuer: pki.project("project-26") }).chain,
+};
 const ca: Verification = {
   ...own,
   chain: pki.issueControlPlane({ project: "tencrypt-ca", serviceAccount: "tencrypt-ca" }).chain,
@@ -51,7 +54,7 @@ const rows: readonly (readonly [string, () => void])[] = [
 
 /** Wall and CPU microseconds a run, after a warm-up of a tenth. */
 function measure(run: () => void): { wall: number; cpu: number; runs: number } {
-  for (const end = performance.now() + seconds * 100; performance.now() < end; ) run();
+  for (const end = performance.now() + seconds * 100; performance.now() < end;) run();
   const cpu = process.cpuUsage();
   const start = performance.now();
   let runs = 0;
@@ -64,5 +67,7 @@ function measure(run: () => void): { wall: number; cpu: number; runs: number } {
 console.log(`Node ${process.version}, OpenSSL ${process.versions.openssl}, ${seconds} s a row`);
 for (const [what, run] of rows) {
   const { wall, cpu, runs } = measure(run);
-  console.log(`${what.padEnd(54)} ${wall.toFixed(1).padStart(9)} us wall ${cpu.toFixed(1).padStart(9)} us cpu  (${runs} runs)`);
+  console.log(
+    `${what.padEnd(54)} ${wall.toFixed(1).padStart(9)} us wall ${cpu.toFixed(1).padStart(9)} us cpu  (${runs} runs)`,
+  );
 }

@@ -14,7 +14,11 @@ export type BundleParts = {
   readonly version: bigint;
   readonly trustDomain: string;
   readonly roots: readonly Uint8Array[];
-  readonly projects: readonly { readonly name: string; readonly uid: string; readonly authorities: readonly Uint8Array[] }[];
+  readonly projects: readonly {
+    readonly name: string;
+    readonly uid: string;
+    readonly authorities: readonly Uint8Array[];
+  }[];
   readonly denied: readonly string[];
 };
 
@@ -35,7 +39,10 @@ export function loadBundle(parts: BundleParts): LoadedBundle {
   const empty = parts.denied.indexOf("");
   if (empty >= 0) problems.push(`denied[${empty}]: empty`);
   if (problems.length > 0) return { kind: "refused", problems };
-  return { kind: "bundle", bundle: { version: parts.version, trustDomain: parts.trustDomain, roots, projects, denied: new Set(parts.denied) } };
+  return {
+    kind: "bundle",
+    bundle: { version: parts.version, trustDomain: parts.trustDomain, roots, projects, denied: new Set(parts.denied) },
+  };
 }
 
 function loadProjects(parts: BundleParts, roots: readonly Authority[], problems: Problems): TrustBundle["projects"] {
@@ -47,7 +54,11 @@ function loadProjects(parts: BundleParts, roots: readonly Authority[], problems:
     // A leaf with an empty namespace uid must not match anything.
     if (uid === "") problems.push(`${where}.uid: empty`);
     const read = authorities.flatMap((der, index) =>
-      accepted(readProjectAuthority(der, name, { trustDomain: parts.trustDomain, roots }), `${where}.authorities[${index}]`, problems),
+      accepted(
+        readProjectAuthority(der, name, { trustDomain: parts.trustDomain, roots }),
+        `${where}.authorities[${index}]`,
+        problems,
+      ),
     );
     projects.set(name, { uid, authorities: read });
   }

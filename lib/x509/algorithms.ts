@@ -8,10 +8,21 @@ import { childrenOf, contents, decode, expectTag, malformed, oidText, parse, tag
 import type { Element } from "./der.ts";
 
 export type KeyKind = "p256" | "p384" | "ed25519" | "rsa" | "other";
-export type PublicKeyInfo = { readonly kind: KeyKind; readonly bits: number; /** SubjectPublicKeyInfo. */ readonly der: Uint8Array };
+export type PublicKeyInfo = {
+  readonly kind: KeyKind;
+  readonly bits: number;
+  /** SubjectPublicKeyInfo. */ readonly der: Uint8Array;
+};
 
 export type SignatureAlgorithm =
-  | "ecdsa-sha256" | "ecdsa-sha384" | "ecdsa-sha512" | "ed25519" | "rsa-sha256" | "rsa-sha384" | "rsa-sha512" | "other";
+  | "ecdsa-sha256"
+  | "ecdsa-sha384"
+  | "ecdsa-sha512"
+  | "ed25519"
+  | "rsa-sha256"
+  | "rsa-sha384"
+  | "rsa-sha512"
+  | "other";
 
 /** AlgorithmIdentifiers in hex, octet by octet: ECDSA and Ed25519 without parameters, RSA with NULL (RFC 5758, 8410, 4055). */
 const signatureAlgorithms: ReadonlyMap<string, SignatureAlgorithm> = new Map([
@@ -52,7 +63,9 @@ export function readPublicKey(info: Element, bytes: Uint8Array): PublicKeyInfo {
   switch (kind) {
     case "p256":
     case "p384":
-      return value.length === pointLength[kind] && value[0] === 0x04 ? { kind, bits: kind === "p256" ? 256 : 384, der } : other;
+      return value.length === pointLength[kind] && value[0] === 0x04
+        ? { kind, bits: kind === "p256" ? 256 : 384, der }
+        : other;
     case "ed25519":
       return value.length === 32 ? { kind, bits: 256, der } : other;
     case "rsa":
@@ -113,7 +126,10 @@ export function checkSignature({ tbs, algorithm, signature }: Signed, key: KeyOb
 function isEcdsaSignature(signature: Uint8Array): boolean {
   const decoded = decode(signature, (root, bytes) => {
     const numbers = childrenOf(root, tags.sequence);
-    return numbers.length === 2 && numbers.every((number) => number.tag === tags.integer && (bytes[number.content]! & 0x80) === 0);
+    return (
+      numbers.length === 2 &&
+      numbers.every((number) => number.tag === tags.integer && (bytes[number.content]! & 0x80) === 0)
+    );
   });
   return decoded.kind === "decoded" && decoded.value;
 }

@@ -26,9 +26,12 @@ export type Authority = {
   readonly issuer: Authority | null;
 };
 
-export type ReadAuthority = { readonly kind: "authority"; readonly authority: Authority } | { readonly kind: "fault"; readonly fault: Fault };
+export type ReadAuthority =
+  | { readonly kind: "authority"; readonly authority: Authority }
+  | { readonly kind: "fault"; readonly fault: Fault };
 
-export const projectAuthorityUri = (trustDomain: string, project: string): string => `spiffe://${trustDomain}/ca/project/${project}`;
+export const projectAuthorityUri = (trustDomain: string, project: string): string =>
+  `spiffe://${trustDomain}/ca/project/${project}`;
 export const controlPlaneAuthorityUri = (trustDomain: string): string => `spiffe://${trustDomain}/ca/control-plane`;
 
 type Roots = { readonly trustDomain: string; readonly roots: readonly Authority[] };
@@ -53,9 +56,11 @@ export function readRoot(der: Uint8Array): ReadAuthority {
   if (wrong !== null) return refused(wrong);
   const key = importKey(root.key);
   if (key === null) return refused(fault("bad_key", "refused by OpenSSL"));
-  if (!equalBytes(root.issuer, root.subject)) return refused(fault("untrusted_chain", "the root was issued by another CA"));
+  if (!equalBytes(root.issuer, root.subject))
+    return refused(fault("untrusted_chain", "the root was issued by another CA"));
   const signature = checkSignature(root, key);
-  if (signature !== "good") return refused(fault(signature === "bad" ? "bad_signature" : "bad_algorithm", "the root's own signature"));
+  if (signature !== "good")
+    return refused(fault(signature === "bad" ? "bad_signature" : "bad_algorithm", "the root's own signature"));
   return authority(root, key, null);
 }
 
@@ -73,12 +78,18 @@ export function readControlPlaneAuthority(der: Uint8Array, trust: Roots): ReadAu
   return read.kind === "fault" ? read : signedByRoot(read.certificate, trust.roots);
 }
 
-type Issued = { readonly kind: "certificate"; readonly certificate: Certificate } | { readonly kind: "fault"; readonly fault: Fault };
+type Issued =
+  | { readonly kind: "certificate"; readonly certificate: Certificate }
+  | { readonly kind: "fault"; readonly fault: Fault };
 
 function readIssued(der: Uint8Array, uri: string): Issued {
   const parsed = parseCertificate(Uint8Array.from(der));
   if (parsed.kind === "malformed") return { kind: "fault", fault: fault("malformed_certificate", parsed.what) };
-  const wrong = formFault(parsed.value) ?? issuedKeyFault(parsed.value) ?? purposeFault(parsed.value, uri) ?? issuedExtensionFault(parsed.value);
+  const wrong =
+    formFault(parsed.value) ??
+    issuedKeyFault(parsed.value) ??
+    purposeFault(parsed.value, uri) ??
+    issuedExtensionFault(parsed.value);
   return wrong === null ? { kind: "certificate", certificate: parsed.value } : { kind: "fault", fault: wrong };
 }
 
@@ -111,7 +122,8 @@ function rootExtensionFault(root: Certificate): Fault | null {
   const unknown = unknownCritical(root, known);
   if (unknown !== null) return unknown;
   const constraints = root.basicConstraints;
-  if (constraints === null || !constraints.ca || constraints.pathLength === 0) return fault("bad_basic_constraints", "no CA of CAs");
+  if (constraints === null || !constraints.ca || constraints.pathLength === 0)
+    return fault("bad_basic_constraints", "no CA of CAs");
   const mayCertify = root.keyUsage === null || (root.keyUsage & keyUsageBits.keyCertSign) !== 0;
   return mayCertify ? null : fault("bad_key_usage", "no keyCertSign");
 }
@@ -121,10 +133,12 @@ function issuedExtensionFault(certificate: Certificate): Fault | null {
   if (unknown !== null) return unknown;
   const constraints = certificate.basicConstraints;
   const { critical } = certificate.extensions.get(extensionOids.basicConstraints) ?? { critical: false };
-  if (constraints === null || !constraints.ca || constraints.pathLength !== 0 || !critical) return fault("bad_basic_constraints", "not a critical CA:TRUE with path length 0");
+  if (constraints === null || !constraints.ca || constraints.pathLength !== 0 || !critical)
+    return fault("bad_basic_constraints", "not a critical CA:TRUE with path length 0");
   const usage = certificate.keyUsage;
   const certifies = usage === keyUsageBits.keyCertSign || usage === (keyUsageBits.keyCertSign | keyUsageBits.crlSign);
-  if (!certifies || certificate.extensions.get(extensionOids.keyUsage)?.critical !== true) return fault("bad_key_usage", "not a critical keyCertSign, with cRLSign at most");
+  if (!certifies || certificate.extensions.get(extensionOids.keyUsage)?.critical !== true)
+    return fault("bad_key_usage", "not a critical keyCertSign, with cRLSign at most");
   return certificate.extendedKeyUsage === null ? null : fault("bad_extended_key_usage", "in a CA");
 }
 
@@ -138,7 +152,11 @@ function signedByRoot(certificate: Certificate, roots: readonly Authority[]): Re
   return key === null ? refused(fault("bad_key", "refused by OpenSSL")) : authority(certificate, key, root);
 }
 
-const authority = ({ der, subject, notBefore, notAfter }: Certificate, key: KeyObject, issuer: Authority | null): ReadAuthority => ({
+const authority = (
+  { der, subject, notBefore, notAfter }: Certificate,
+  key: KeyObject,
+  issuer: Authority | null,
+): ReadAuthority => ({
   kind: "authority",
   authority: { der, key, subject, notBefore, notAfter, issuer },
 });

@@ -4,7 +4,21 @@
  * keys, names, usages, lifetimes) is handed on as it stands. Names are octets as Latin-1 text, never cut at a NUL.
  * Each extension is read once and may occur once. Pure; views into the given bytes, nothing is copied.
  */
-import { childrenOf, contents, decode, expectTag, latin1Text, malformed, namedBits, oidText, parse, smallInteger, tags, whole, wholeOctets } from "./der.ts";
+import {
+  childrenOf,
+  contents,
+  decode,
+  expectTag,
+  latin1Text,
+  malformed,
+  namedBits,
+  oidText,
+  parse,
+  smallInteger,
+  tags,
+  whole,
+  wholeOctets,
+} from "./der.ts";
 import type { Decoded, Element } from "./der.ts";
 import { readTime } from "./time.ts";
 import { readPublicKey, signatureAlgorithmOf } from "./algorithms.ts";
@@ -83,9 +97,15 @@ function readCertificate(root: Element, der: Uint8Array): Certificate {
   };
 }
 
-type TbsValues = Pick<Certificate, "version" | "serial" | "algorithm" | "issuer" | "subject" | "subjectEmpty" | "notBefore" | "notAfter" | "key">;
+type TbsValues = Pick<
+  Certificate,
+  "version" | "serial" | "algorithm" | "issuer" | "subject" | "subjectEmpty" | "notBefore" | "notAfter" | "key"
+>;
 
-function readTbs(tbs: Element, der: Uint8Array): { values: TbsValues; innerAlgorithm: Uint8Array; extensions: Element | undefined } {
+function readTbs(
+  tbs: Element,
+  der: Uint8Array,
+): { values: TbsValues; innerAlgorithm: Uint8Array; extensions: Element | undefined } {
   const fields = tbs.children;
   const versioned = fields[0]?.tag === 0xa0;
   const version = versioned ? readVersion(fields[0]!, der) : 1;
@@ -136,7 +156,10 @@ function checkedName(name: Element): Element {
   return name;
 }
 
-type ExtensionValues = Pick<Certificate, "extensions" | "names" | "basicConstraints" | "keyUsage" | "extendedKeyUsage" | "nameConstraints" | "podIdentity">;
+type ExtensionValues = Pick<
+  Certificate,
+  "extensions" | "names" | "basicConstraints" | "keyUsage" | "extendedKeyUsage" | "nameConstraints" | "podIdentity"
+>;
 
 function readExtensions(field: Element | undefined, der: Uint8Array): ExtensionValues {
   const extensions = field === undefined ? new Map<string, Extension>() : readExtensionList(field, der);
@@ -178,7 +201,15 @@ function isTrue(element: Element, bytes: Uint8Array): true {
 }
 
 const generalNameKinds: ReadonlyMap<number, GeneralName["kind"]> = new Map([
-  [0xa0, "other"], [0x81, "email"], [0x82, "dns"], [0xa3, "x400"], [0xa4, "directory"], [0xa5, "edi"], [0x86, "uri"], [0x87, "ip"], [0x88, "registered"],
+  [0xa0, "other"],
+  [0x81, "email"],
+  [0x82, "dns"],
+  [0xa3, "x400"],
+  [0xa4, "directory"],
+  [0xa5, "edi"],
+  [0x86, "uri"],
+  [0x87, "ip"],
+  [0x88, "registered"],
 ] as const);
 
 function readGeneralNames(root: Element, bytes: Uint8Array): readonly GeneralName[] {
@@ -194,7 +225,10 @@ function readBasicConstraints(root: Element, bytes: Uint8Array): { ca: boolean; 
   const ca = fields[0]?.tag === tags.boolean && isTrue(fields[0], bytes);
   const [pathLength, ...rest] = ca ? fields.slice(1) : fields;
   if (rest.length > 0) malformed("BasicConstraints", root.start);
-  return { ca, pathLength: pathLength === undefined ? null : smallInteger(bytes, expectTag(pathLength, tags.integer, root)) };
+  return {
+    ca,
+    pathLength: pathLength === undefined ? null : smallInteger(bytes, expectTag(pathLength, tags.integer, root)),
+  };
 }
 
 function readUsages(root: Element, bytes: Uint8Array): readonly string[] {

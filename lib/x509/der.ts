@@ -21,11 +21,24 @@ export type Element = {
 };
 
 export type Decoded<T> = { readonly kind: "decoded"; readonly value: T } | Malformed;
-export type Malformed = { readonly kind: "malformed"; /** What is wrong, and at which offset. */ readonly what: string };
+export type Malformed = {
+  readonly kind: "malformed";
+  /** What is wrong, and at which offset. */ readonly what: string;
+};
 
 export const tags = {
-  boolean: 0x01, integer: 0x02, bitString: 0x03, octetString: 0x04, null: 0x05, oid: 0x06, enumerated: 0x0a, utf8String: 0x0c,
-  utcTime: 0x17, generalizedTime: 0x18, sequence: 0x30, set: 0x31,
+  boolean: 0x01,
+  integer: 0x02,
+  bitString: 0x03,
+  octetString: 0x04,
+  null: 0x05,
+  oid: 0x06,
+  enumerated: 0x0a,
+  utf8String: 0x0c,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
+  sequence: 0x30,
+  set: 0x31,
 } as const;
 
 const deepest = 12;
@@ -72,7 +85,8 @@ function readElement(input: Input, { start, limit, depth }: Place): Element {
   const { length, content } = readLength(input.bytes, start + 1, limit);
   const end = content + length;
   if (end > limit) malformed("longer than what holds it", start);
-  const children = (tag & 0x20) === 0 ? none : readChildren(input, tag, { start: content, limit: end, depth: depth + 1 });
+  const children =
+    (tag & 0x20) === 0 ? none : readChildren(input, tag, { start: content, limit: end, depth: depth + 1 });
   if ((tag & 0x20) === 0) checkPrimitive(input.bytes, { tag, start, content, end, children });
   return { tag, start, content, end, children };
 }
@@ -84,7 +98,7 @@ function readChildren(input: Input, tag: number, place: Place): readonly Element
   const allowed = tag === tags.sequence || tag === tags.set || (tag >= 0xa0 && tag <= 0xbe);
   if (!allowed) malformed(`constructed tag 0x${tag.toString(16)}`, place.start);
   const children: Element[] = [];
-  for (let at = place.start; at < place.limit; ) {
+  for (let at = place.start; at < place.limit;) {
     const child = readElement(input, { start: at, limit: place.limit, depth: place.depth });
     if (tag === tags.set && children.length > 0) checkOrder(input.bytes, children[children.length - 1]!, child);
     children.push(child);
@@ -195,14 +209,16 @@ export const whole = (bytes: Uint8Array, { start, end }: Element): Uint8Array =>
 
 /** The children of an element that has to carry this tag. */
 export function childrenOf(element: Element, tag: number): readonly Element[] {
-  if (element.tag !== tag) malformed(`tag 0x${element.tag.toString(16)} instead of 0x${tag.toString(16)}`, element.start);
+  if (element.tag !== tag)
+    malformed(`tag 0x${element.tag.toString(16)} instead of 0x${tag.toString(16)}`, element.start);
   return element.children;
 }
 
 /** The element itself if it is there and carries this tag. */
 export function expectTag(element: Element | undefined, tag: number, parent: Element): Element {
   if (element === undefined) return malformed(`no element with tag 0x${tag.toString(16)}`, parent.start);
-  if (element.tag !== tag) malformed(`tag 0x${element.tag.toString(16)} instead of 0x${tag.toString(16)}`, element.start);
+  if (element.tag !== tag)
+    malformed(`tag 0x${element.tag.toString(16)} instead of 0x${tag.toString(16)}`, element.start);
   return element;
 }
 
@@ -250,4 +266,5 @@ export function namedBits(bytes: Uint8Array, { start, content, end }: Element): 
   return mask;
 }
 
-export const equalBytes = (one: Uint8Array, other: Uint8Array): boolean => one.length === other.length && Buffer.compare(one, other) === 0;
+export const equalBytes = (one: Uint8Array, other: Uint8Array): boolean =>
+  one.length === other.length && Buffer.compare(one, other) === 0;

@@ -13,11 +13,16 @@ export function leafFormFault(leaf: Certificate): Fault | null {
   if (serial !== null) return serial;
   if (!leaf.algorithmsAgree) return { reason: "bad_algorithm", detail: "inner and outer differ" };
   // An authority of a project has a P-256 or Ed25519 key, so nothing else can have signed.
-  if (!leaf.algorithm.startsWith("ecdsa-") && leaf.algorithm !== "ed25519") return { reason: "bad_algorithm", detail: leaf.algorithm };
-  return leaf.key.kind === "p256" || leaf.key.kind === "ed25519" ? null : { reason: "bad_key", detail: `${leaf.key.kind} ${leaf.key.bits}` };
+  if (!leaf.algorithm.startsWith("ecdsa-") && leaf.algorithm !== "ed25519")
+    return { reason: "bad_algorithm", detail: leaf.algorithm };
+  return leaf.key.kind === "p256" || leaf.key.kind === "ed25519"
+    ? null
+    : { reason: "bad_key", detail: `${leaf.key.kind} ${leaf.key.bits}` };
 }
 
-type Name = { readonly kind: "name"; readonly id: SpiffeId; readonly uri: string } | { readonly kind: "fault"; readonly fault: Fault };
+type Name =
+  | { readonly kind: "name"; readonly id: SpiffeId; readonly uri: string }
+  | { readonly kind: "fault"; readonly fault: Fault };
 
 /**
  * Exactly one URI, and it is a SPIFFE ID of the mesh's form. It stands alone, but in a leaf of the control plane, whose
@@ -25,14 +30,20 @@ type Name = { readonly kind: "name"; readonly id: SpiffeId; readonly uri: string
  * identify nobody to us.
  */
 export function leafName(leaf: Certificate, company: "alone" | "with-hosts"): Name {
-  const fault = (detail: string): Name => ({ kind: "fault", fault: { reason: "bad_subject_alternative_name", detail } });
+  const fault = (detail: string): Name => ({
+    kind: "fault",
+    fault: { reason: "bad_subject_alternative_name", detail },
+  });
   if (leaf.names === null) return fault("absent");
   const uris = leaf.names.filter((name) => name.kind === "uri");
   if (uris.length !== 1) return fault(`${uris.length} URIs`);
-  const others = leaf.names.filter((name) => name.kind !== "uri" && !(company === "with-hosts" && (name.kind === "dns" || name.kind === "ip")));
+  const others = leaf.names.filter(
+    (name) => name.kind !== "uri" && !(company === "with-hosts" && (name.kind === "dns" || name.kind === "ip")),
+  );
   if (others.length > 0) return fault(`beside the URI: ${others.map((name) => name.kind).join(", ")}`);
   // RFC 5280, 4.2.1.6.
-  if (leaf.extensions.get(extensionOids.subjectAltName)?.critical !== leaf.subjectEmpty) return fault(leaf.subjectEmpty ? "not critical beside an empty subject" : "critical beside a subject");
+  if (leaf.extensions.get(extensionOids.subjectAltName)?.critical !== leaf.subjectEmpty)
+    return fault(leaf.subjectEmpty ? "not critical beside an empty subject" : "critical beside a subject");
   const uri = uris[0]!.text;
   const id = parseSpiffeId(uri);
   return id === null ? fault("no SPIFFE ID of a project and a service account") : { kind: "name", id, uri };
@@ -53,8 +64,10 @@ export function leafExtensionFault(leaf: Certificate): Fault | null {
   if (unknown !== null) return unknown;
   const constraints = leaf.basicConstraints;
   if (constraints === null) return { reason: "bad_basic_constraints", detail: "absent" };
-  if (constraints.ca || constraints.pathLength !== null) return { reason: "bad_basic_constraints", detail: constraints.ca ? "CA" : "a path length without CA" };
-  if (leaf.keyUsage !== keyUsageBits.digitalSignature) return { reason: "bad_key_usage", detail: leaf.keyUsage === null ? "absent" : `bits ${leaf.keyUsage.toString(2)}` };
+  if (constraints.ca || constraints.pathLength !== null)
+    return { reason: "bad_basic_constraints", detail: constraints.ca ? "CA" : "a path length without CA" };
+  if (leaf.keyUsage !== keyUsageBits.digitalSignature)
+    return { reason: "bad_key_usage", detail: leaf.keyUsage === null ? "absent" : `bits ${leaf.keyUsage.toString(2)}` };
   const usages = leaf.extendedKeyUsage;
   if (usages === null) return { reason: "bad_extended_key_usage", detail: "absent" };
   const exact = usages.length === 2 && usages.includes(purposes.clientAuth) && usages.includes(purposes.serverAuth);

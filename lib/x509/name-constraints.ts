@@ -31,7 +31,8 @@ function readSubtrees(root: Element, bytes: Uint8Array): Subtrees {
   const fields = childrenOf(root, tags.sequence);
   const order = fields.map((field) => field.tag).join();
   if (order !== "160" && order !== "161" && order !== "160,161") malformed("NameConstraints", root.start);
-  const bases = (tag: number): readonly string[] => fields.find((field) => field.tag === tag)?.children.map((subtree) => readBase(subtree, bytes)) ?? [];
+  const bases = (tag: number): readonly string[] =>
+    fields.find((field) => field.tag === tag)?.children.map((subtree) => readBase(subtree, bytes)) ?? [];
   return { permitted: bases(0xa0), excluded: bases(0xa1) };
 }
 

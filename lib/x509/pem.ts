@@ -4,7 +4,9 @@
  * refused, so that nobody reads fewer certificates than a file seems to hold. Pure.
  */
 
-export type PemBlocks = { readonly kind: "blocks"; readonly ders: readonly Uint8Array[] } | { readonly kind: "malformed"; readonly what: string };
+export type PemBlocks =
+  | { readonly kind: "blocks"; readonly ders: readonly Uint8Array[] }
+  | { readonly kind: "malformed"; readonly what: string };
 
 const largestPem = 1_048_576;
 const longestLine = 76;

@@ -14,13 +14,24 @@ export function readTime(element: Element, bytes: Uint8Array): number {
   if (!generalized && element.tag !== tags.utcTime) malformed("neither UTCTime nor GeneralizedTime", element.start);
   const fields = (generalized ? generalizedTime : utcTime).exec(latin1Text(bytes, element));
   if (fields === null) return malformed("form of a time", element.start);
-  const [years, month, day, hour, minute, second] = fields.slice(1).map(Number) as [number, number, number, number, number, number];
+  const [years, month, day, hour, minute, second] = fields.slice(1).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   if (generalized && years < 2050) malformed("GeneralizedTime before 2050", element.start);
   const year = generalized ? years : years < 50 ? 2000 + years : 1900 + years;
   const time = Date.UTC(year, month - 1, day, hour, minute, second);
   // What does not exist (30 February, 24:00, a leap second) comes back as another moment.
   const again = new Date(time);
-  const exists = again.getUTCMonth() === month - 1 && again.getUTCDate() === day && again.getUTCHours() === hour && again.getUTCMinutes() === minute;
+  const exists =
+    again.getUTCMonth() === month - 1 &&
+    again.getUTCDate() === day &&
+    again.getUTCHours() === hour &&
+    again.getUTCMinutes() === minute;
   if (!exists || again.getUTCSeconds() !== second) malformed("time that does not exist", element.start);
   return time;
 }

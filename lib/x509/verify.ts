@@ -58,7 +58,10 @@ export type Expected =
   | { readonly kind: "control-plane"; readonly project: string; readonly serviceAccount: string };
 
 /** OpenSSL's own opinion; `not-asked` where no handshake took place (read-back, re-authentication). */
-export type OpensslVerdict = { readonly kind: "trusted" } | { readonly kind: "refused"; readonly code: string } | { readonly kind: "not-asked" };
+export type OpensslVerdict =
+  | { readonly kind: "trusted" }
+  | { readonly kind: "refused"; readonly code: string }
+  | { readonly kind: "not-asked" };
 
 export type Verification = {
   /** DER as sent, leaf first. */
@@ -90,7 +93,12 @@ export type Peer = {
 };
 
 /** `claimed`: the name that the leaf shows, where one could be read. For a log; it is a claim and may be any octets. */
-export type Refusal = { readonly kind: "refusal"; readonly reason: Reason; readonly detail: string; readonly claimed: string | null };
+export type Refusal = {
+  readonly kind: "refusal";
+  readonly reason: Reason;
+  readonly detail: string;
+  readonly claimed: string | null;
+};
 
 export function verify(verification: Verification): Peer | Refusal {
   const shape = shapeFault(verification);
@@ -115,10 +123,17 @@ export function verify(verification: Verification): Peer | Refusal {
     signatureFault(leaf, issuer.authority) ??
     opensslFault(verification.openssl) ??
     podFault(leaf, name.id, verification);
-  return fault === null ? peer(leaf, name, { authority: issuer.authority, expected: verification.expected }) : refusal(fault, claimed);
+  return fault === null
+    ? peer(leaf, name, { authority: issuer.authority, expected: verification.expected })
+    : refusal(fault, claimed);
 }
 
-const refusal = ({ reason, detail }: Fault, claimed: string | null): Refusal => ({ kind: "refusal", reason, detail, claimed });
+const refusal = ({ reason, detail }: Fault, claimed: string | null): Refusal => ({
+  kind: "refusal",
+  reason,
+  detail,
+  claimed,
+});
 
 const longestClaim = 256;
 
@@ -128,7 +143,9 @@ function claimOf(leaf: Certificate): string | null {
 
 /** Where the chain leads nowhere that the bundle knows: OpenSSL's word for it, if it has one, tells more than ours. */
 function untrusted(openssl: OpensslVerdict, otherwise: Fault): Fault {
-  return openssl.kind === "refused" && timeCodes.get(openssl.code) === undefined ? { reason: "untrusted_chain", detail: openssl.code } : otherwise;
+  return openssl.kind === "refused" && timeCodes.get(openssl.code) === undefined
+    ? { reason: "untrusted_chain", detail: openssl.code }
+    : otherwise;
 }
 
 function shapeFault({ chain, bundle, openssl }: Verification): Fault | null {
@@ -138,23 +155,32 @@ function shapeFault({ chain, bundle, openssl }: Verification): Fault | null {
   const root = chain[2];
   const rootKnown = root === undefined || bundle.roots.some((known) => equalBytes(known.der, root));
   if (chain.length >= 2 && chain.length <= 3 && rootKnown) return null;
-  return untrusted(openssl, { reason: "chain_too_long", detail: rootKnown ? `${chain.length} certificates` : "the third certificate is no root of the bundle" });
+  return untrusted(openssl, {
+    reason: "chain_too_long",
+    detail: rootKnown ? `${chain.length} certificates` : "the third certificate is no root of the bundle",
+  });
 }
 
 function expectationFault(id: SpiffeId, { expected, bundle }: Verification): Fault | null {
-  const projectFits = expected.kind === "projects" ? expected.projects.has(id.project) : expected.project === id.project;
+  const projectFits =
+    expected.kind === "projects" ? expected.projects.has(id.project) : expected.project === id.project;
   const accountFits = expected.kind === "projects" || expected.serviceAccount === id.serviceAccount;
   if (id.trustDomain !== bundle.trustDomain) return { reason: "identity_mismatch", detail: "another trust domain" };
   if (!projectFits) return { reason: "identity_mismatch", detail: "another project" };
   return accountFits ? null : { reason: "identity_mismatch", detail: "another service account" };
 }
 
-type FoundIssuer = { readonly kind: "authority"; readonly authority: Authority } | { readonly kind: "fault"; readonly fault: Fault };
+type FoundIssuer =
+  | { readonly kind: "authority"; readonly authority: Authority }
+  | { readonly kind: "fault"; readonly fault: Fault };
 
 /** The second lock: the CA certificate itself is one that the bundle lists for the named project, octet by octet. */
 function findIssuer(leaf: Certificate, id: SpiffeId, { chain, expected, bundle, openssl }: Verification): FoundIssuer {
   const sent = chain[1]!;
-  const wrong = (detail: string): FoundIssuer => ({ kind: "fault", fault: untrusted(openssl, { reason: "wrong_issuer", detail }) });
+  const wrong = (detail: string): FoundIssuer => ({
+    kind: "fault",
+    fault: untrusted(openssl, { reason: "wrong_issuer", detail }),
+  });
   let authority: Authority | undefined;
   if (expected.kind === "control-plane") {
     const read = readControlPlaneAuthority(sent, bundle);
@@ -164,7 +190,9 @@ function findIssuer(leaf: Certificate, id: SpiffeId, { chain, expected, bundle, 
     authority = bundle.projects.get(id.project)?.authorities.find((listed) => equalBytes(listed.der, sent));
   }
   if (authority === undefined) return wrong(`the bundle does not list the issuing CA for ${id.project}`);
-  return equalBytes(leaf.issuer, authority.subject) ? { kind: "authority", authority } : wrong("the leaf names another issuer");
+  return equalBytes(leaf.issuer, authority.subject)
+    ? { kind: "authority", authority }
+    : wrong("the leaf names another issuer");
 }
 
 /** Valid from notBefore on and until before notAfter, as OpenSSL counts: a session may not outlive the moment. */
@@ -192,28 +220,42 @@ function signatureFault(leaf: Certificate, authority: Authority): Fault | null {
   }
 }
 
-const timeCodes: ReadonlyMap<string, Reason> = new Map([["CERT_HAS_EXPIRED", "expired"], ["CERT_NOT_YET_VALID", "not_yet_valid"]] as const);
+const timeCodes: ReadonlyMap<string, Reason> = new Map([
+  ["CERT_HAS_EXPIRED", "expired"],
+  ["CERT_NOT_YET_VALID", "not_yet_valid"],
+] as const);
 
 function opensslFault(openssl: OpensslVerdict): Fault | null {
-  return openssl.kind === "refused" ? { reason: timeCodes.get(openssl.code) ?? "untrusted_chain", detail: openssl.code } : null;
+  return openssl.kind === "refused"
+    ? { reason: timeCodes.get(openssl.code) ?? "untrusted_chain", detail: openssl.code }
+    : null;
 }
 
 function podFault(leaf: Certificate, id: SpiffeId, { expected, bundle }: Verification): Fault | null {
   if (expected.kind === "control-plane") return null;
   const pod = leaf.podIdentity;
   if (pod === null) return { reason: "no_pod_identity", detail: "no PodIdentity" };
-  if (pod.podUid === "" || pod.namespaceUid === "") return { reason: "no_pod_identity", detail: pod.podUid === "" ? "no pod uid" : "no namespace uid" };
-  if (pod.namespace !== "" && pod.namespace !== id.project) return { reason: "identity_mismatch", detail: "PodIdentity names another namespace" };
-  if (pod.serviceAccount !== "" && pod.serviceAccount !== id.serviceAccount) return { reason: "identity_mismatch", detail: "PodIdentity names another service account" };
-  if (pod.namespaceUid !== bundle.projects.get(id.project)?.uid) return { reason: "wrong_namespace_uid", detail: pod.namespaceUid };
+  if (pod.podUid === "" || pod.namespaceUid === "")
+    return { reason: "no_pod_identity", detail: pod.podUid === "" ? "no pod uid" : "no namespace uid" };
+  if (pod.namespace !== "" && pod.namespace !== id.project)
+    return { reason: "identity_mismatch", detail: "PodIdentity names another namespace" };
+  if (pod.serviceAccount !== "" && pod.serviceAccount !== id.serviceAccount)
+    return { reason: "identity_mismatch", detail: "PodIdentity names another service account" };
+  if (pod.namespaceUid !== bundle.projects.get(id.project)?.uid)
+    return { reason: "wrong_namespace_uid", detail: pod.namespaceUid };
   if (bundle.denied.has(pod.podUid)) return { reason: "pod_denied", detail: pod.podUid };
-  if (expected.kind === "pod" && pod.podUid !== expected.podUid) return { reason: "wrong_pod", detail: `${pod.podUid} instead of ${expected.podUid}` };
+  if (expected.kind === "pod" && pod.podUid !== expected.podUid)
+    return { reason: "wrong_pod", detail: `${pod.podUid} instead of ${expected.podUid}` };
   return null;
 }
 
 type Accepted = { readonly authority: Authority; readonly expected: Expected };
 
-function peer(leaf: Certificate, name: { readonly id: SpiffeId; readonly uri: string }, { authority, expected }: Accepted): Peer {
+function peer(
+  leaf: Certificate,
+  name: { readonly id: SpiffeId; readonly uri: string },
+  { authority, expected }: Accepted,
+): Peer {
   const ofControlPlane = expected.kind === "control-plane";
   return {
     kind: "peer",

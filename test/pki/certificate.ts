@@ -4,7 +4,22 @@
  */
 import { createHash, generateKeyPairSync, sign } from "node:crypto";
 import type { KeyObject } from "node:crypto";
-import { bitString, boolean, concat, explicit, hex, implicit, integer, name, nothing, octets, octetString, oid, sequence, time } from "./der-writer.ts";
+import {
+  bitString,
+  boolean,
+  concat,
+  explicit,
+  hex,
+  implicit,
+  integer,
+  name,
+  nothing,
+  octets,
+  octetString,
+  oid,
+  sequence,
+  time,
+} from "./der-writer.ts";
 import type { Bytes } from "./der-writer.ts";
 
 export type KeyType = "p256" | "p384" | "ed25519" | "rsa" | "rsa-1024" | "secp256k1";
@@ -24,10 +39,16 @@ export const spki = (key: KeyObject): Bytes => new Uint8Array(key.export({ type:
 export type Digest = "sha1" | "sha256" | "sha384" | "sha512";
 
 const ecdsa: Readonly<Record<Digest, string>> = {
-  sha1: "1.2.840.10045.4.1", sha256: "1.2.840.10045.4.3.2", sha384: "1.2.840.10045.4.3.3", sha512: "1.2.840.10045.4.3.4",
+  sha1: "1.2.840.10045.4.1",
+  sha256: "1.2.840.10045.4.3.2",
+  sha384: "1.2.840.10045.4.3.3",
+  sha512: "1.2.840.10045.4.3.4",
 };
 const rsa: Readonly<Record<Digest, string>> = {
-  sha1: "1.2.840.113549.1.1.5", sha256: "1.2.840.113549.1.1.11", sha384: "1.2.840.113549.1.1.12", sha512: "1.2.840.113549.1.1.13",
+  sha1: "1.2.840.113549.1.1.5",
+  sha256: "1.2.840.113549.1.1.11",
+  sha384: "1.2.840.113549.1.1.12",
+  sha512: "1.2.840.113549.1.1.13",
 };
 
 /** The AlgorithmIdentifier of a signature by this key. */
@@ -36,12 +57,24 @@ export function signatureAlgorithm(key: KeyPair, digest: Digest = "sha256"): Byt
   return key.type.startsWith("rsa") ? sequence(oid(rsa[digest]), nothing()) : sequence(oid(ecdsa[digest]));
 }
 
-export type Extension = { readonly oid: string; readonly critical: boolean; /** Content of the OCTET STRING. */ readonly value: Bytes };
+export type Extension = {
+  readonly oid: string;
+  readonly critical: boolean;
+  /** Content of the OCTET STRING. */ readonly value: Bytes;
+};
 
 export const oids = {
-  subjectKeyIdentifier: "2.5.29.14", keyUsage: "2.5.29.15", subjectAltName: "2.5.29.17", basicConstraints: "2.5.29.19",
-  nameConstraints: "2.5.29.30", authorityKeyIdentifier: "2.5.29.35", extendedKeyUsage: "2.5.29.37",
-  podIdentity: "1.3.6.1.4.1.57683.1", clientAuth: "1.3.6.1.5.5.7.3.2", serverAuth: "1.3.6.1.5.5.7.3.1", codeSigning: "1.3.6.1.5.5.7.3.3",
+  subjectKeyIdentifier: "2.5.29.14",
+  keyUsage: "2.5.29.15",
+  subjectAltName: "2.5.29.17",
+  basicConstraints: "2.5.29.19",
+  nameConstraints: "2.5.29.30",
+  authorityKeyIdentifier: "2.5.29.35",
+  extendedKeyUsage: "2.5.29.37",
+  podIdentity: "1.3.6.1.4.1.57683.1",
+  clientAuth: "1.3.6.1.5.5.7.3.2",
+  serverAuth: "1.3.6.1.5.5.7.3.1",
+  codeSigning: "1.3.6.1.5.5.7.3.3",
 } as const;
 
 const extension = ({ oid: id, critical, value }: Extension): Bytes =>
@@ -56,7 +89,11 @@ export const general = {
 } as const;
 
 export const extensions = {
-  subjectAltName: (critical: boolean, ...names: readonly Bytes[]): Extension => ({ oid: oids.subjectAltName, critical, value: sequence(...names) }),
+  subjectAltName: (critical: boolean, ...names: readonly Bytes[]): Extension => ({
+    oid: oids.subjectAltName,
+    critical,
+    value: sequence(...names),
+  }),
   basicConstraints: (ca: boolean, pathLength: number | null = null): Extension => ({
     oid: oids.basicConstraints,
     critical: true,
@@ -66,17 +103,40 @@ export const extensions = {
   keyUsage: (...bits: readonly number[]): Extension => {
     const mask = bits.reduce((sum, bit) => sum | (0x80 >> bit), 0);
     const unused = mask === 0 ? 0 : 31 - Math.clz32(mask & -mask);
-    return { oid: oids.keyUsage, critical: true, value: bitString(mask === 0 ? new Uint8Array() : Uint8Array.of(mask), unused) };
+    return {
+      oid: oids.keyUsage,
+      critical: true,
+      value: bitString(mask === 0 ? new Uint8Array() : Uint8Array.of(mask), unused),
+    };
   },
-  extendedKeyUsage: (...usages: readonly string[]): Extension => ({ oid: oids.extendedKeyUsage, critical: false, value: sequence(...usages.map(oid)) }),
+  extendedKeyUsage: (...usages: readonly string[]): Extension => ({
+    oid: oids.extendedKeyUsage,
+    critical: false,
+    value: sequence(...usages.map(oid)),
+  }),
   /** Excludes every DNS name and every IPv4 and IPv6 address. */
   excludeDnsAndIp: (): Extension => ({
     oid: oids.nameConstraints,
     critical: true,
-    value: sequence(explicit(1, sequence(general.dns("")), sequence(implicit(7, new Uint8Array(8))), sequence(implicit(7, new Uint8Array(32))))),
+    value: sequence(
+      explicit(
+        1,
+        sequence(general.dns("")),
+        sequence(implicit(7, new Uint8Array(8))),
+        sequence(implicit(7, new Uint8Array(32))),
+      ),
+    ),
   }),
-  subjectKeyIdentifier: (key: KeyObject): Extension => ({ oid: oids.subjectKeyIdentifier, critical: false, value: octetString(keyIdentifier(key)) }),
-  authorityKeyIdentifier: (key: KeyObject): Extension => ({ oid: oids.authorityKeyIdentifier, critical: false, value: sequence(implicit(0, keyIdentifier(key))) }),
+  subjectKeyIdentifier: (key: KeyObject): Extension => ({
+    oid: oids.subjectKeyIdentifier,
+    critical: false,
+    value: octetString(keyIdentifier(key)),
+  }),
+  authorityKeyIdentifier: (key: KeyObject): Extension => ({
+    oid: oids.authorityKeyIdentifier,
+    critical: false,
+    value: sequence(implicit(0, keyIdentifier(key))),
+  }),
   podIdentity: (texts: readonly string[], critical = false): Extension => ({
     oid: oids.podIdentity,
     critical,
@@ -84,7 +144,8 @@ export const extensions = {
   }),
 } as const;
 
-const keyIdentifier = (key: KeyObject): Bytes => new Uint8Array(createHash("sha256").update(spki(key)).digest().subarray(0, 20));
+const keyIdentifier = (key: KeyObject): Bytes =>
+  new Uint8Array(createHash("sha256").update(spki(key)).digest().subarray(0, 20));
 
 /** Every part is DER; `extensions` null leaves the whole field out. */
 export type Template = {
@@ -110,7 +171,14 @@ export type Template = {
   readonly editCertificate: (der: Bytes) => Bytes;
 };
 
-export type Subject = { readonly issuer: Bytes; readonly subject: Bytes; readonly publicKey: KeyObject; readonly notBefore: number; readonly notAfter: number; readonly serial: bigint };
+export type Subject = {
+  readonly issuer: Bytes;
+  readonly subject: Bytes;
+  readonly publicKey: KeyObject;
+  readonly notBefore: number;
+  readonly notAfter: number;
+  readonly serial: bigint;
+};
 
 const same = (bytes: Bytes): Bytes => bytes;
 
@@ -142,17 +210,30 @@ export function buildCertificate(parts: Template, signer: KeyPair, digest: Diges
   const list = parts.extensions === null ? hex("") : explicit(3, sequence(...parts.extensions.map(extension)));
   const tbs = parts.editTbs(
     sequence(
-      parts.version, parts.serial, parts.innerAlgorithm, parts.issuer, sequence(parts.notBefore, parts.notAfter),
-      parts.subject, parts.spki, parts.beforeExtensions, parts.rawExtensions ?? list,
+      parts.version,
+      parts.serial,
+      parts.innerAlgorithm,
+      parts.issuer,
+      sequence(parts.notBefore, parts.notAfter),
+      parts.subject,
+      parts.spki,
+      parts.beforeExtensions,
+      parts.rawExtensions ?? list,
     ),
   );
-  return parts.editCertificate(sequence(tbs, parts.outerAlgorithm, bitString(parts.editSignature(signBytes(tbs, signer, digest)))));
+  return parts.editCertificate(
+    sequence(tbs, parts.outerAlgorithm, bitString(parts.editSignature(signBytes(tbs, signer, digest)))),
+  );
 }
 
 export function toPem(der: Bytes, label = "CERTIFICATE"): string {
-  const lines = Buffer.from(der).toString("base64").match(/.{1,64}/g) ?? [];
+  const lines =
+    Buffer.from(der)
+      .toString("base64")
+      .match(/.{1,64}/g) ?? [];
   return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
 }
 
 /** Another element in place of the `index`th child of a constructed element with definite length. */
-export const replaceAt = (list: readonly Bytes[], index: number, by: Bytes): Bytes => concat(...list.slice(0, index), by, ...list.slice(index + 1));
+export const replaceAt = (list: readonly Bytes[], index: number, by: Bytes): Bytes =>
+  concat(...list.slice(0, index), by, ...list.slice(index + 1));

@@ -54,7 +54,8 @@ export function oid(dotted: string): Bytes {
   const body: number[] = [];
   for (const arc of [first * 40 + second, ...rest]) {
     const base128 = [arc % 128];
-    for (let left = Math.floor(arc / 128); left > 0; left = Math.floor(left / 128)) base128.unshift((left % 128) | 0x80);
+    for (let left = Math.floor(arc / 128); left > 0; left = Math.floor(left / 128))
+      base128.unshift((left % 128) | 0x80);
     body.push(...base128);
   }
   return tlv(0x06, Uint8Array.from(body));

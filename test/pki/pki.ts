@@ -40,7 +40,10 @@ export type Edit = (parts: Template) => Template;
 export function withExtension(parts: Template, extension: Extension): Template {
   const list = parts.extensions ?? [];
   const known = list.some((each) => each.oid === extension.oid);
-  return { ...parts, extensions: known ? list.map((each) => (each.oid === extension.oid ? extension : each)) : [...list, extension] };
+  return {
+    ...parts,
+    extensions: known ? list.map((each) => (each.oid === extension.oid ? extension : each)) : [...list, extension],
+  };
 }
 
 export const withoutExtension = (parts: Template, oid: string): Template => ({
@@ -75,7 +78,7 @@ export type AuthorityOptions = {
 
 let lastSerial = 0x1000n;
 
-export const privatePem = (key: KeyObject): string => String(key.export({ type: "pkcs8", format: "pem" }));
+export const privatePem = (key: KeyObject): string => key.export({ type: "pkcs8", format: "pem" });
 
 export function createAuthority(options: AuthorityOptions): TestAuthority {
   const key = options.key ?? generateKey(options.keyType ?? "p256");
@@ -140,15 +143,29 @@ export type LeafOptions = {
 
 type LeafIssuer = { readonly subject: Bytes; readonly key: KeyPair };
 
-function buildLeaf(options: LeafOptions, issuer: LeafIssuer, defaults: { trustDomain: string; namespaceUid: string; now: number; key: KeyPair }): Omit<Leaf, "chain" | "chainPem"> {
+function buildLeaf(
+  options: LeafOptions,
+  issuer: LeafIssuer,
+  defaults: { trustDomain: string; namespaceUid: string; now: number; key: KeyPair },
+): Omit<Leaf, "chain" | "chainPem"> {
   const { project, serviceAccount = "default", pod = `${serviceAccount}-1`, podUid = `uid-of-${pod}` } = options;
   const uri = options.uri ?? `spiffe://${defaults.trustDomain}/ns/${project}/sa/${serviceAccount}`;
   const namespaceUid = options.namespaceUid ?? defaults.namespaceUid;
-  const texts = options.podIdentity === undefined ? [project, namespaceUid, serviceAccount, "", pod, podUid, "", ""] : options.podIdentity;
+  const texts =
+    options.podIdentity === undefined
+      ? [project, namespaceUid, serviceAccount, "", pod, podUid, "", ""]
+      : options.podIdentity;
   const notBefore = options.notBefore ?? defaults.now - minute;
   const signer = options.signer ?? issuer.key;
   const parts = template(
-    { issuer: issuer.subject, subject: name(null), publicKey: defaults.key.publicKey, notBefore, notAfter: options.notAfter ?? notBefore + day, serial: ++lastSerial },
+    {
+      issuer: issuer.subject,
+      subject: name(null),
+      publicKey: defaults.key.publicKey,
+      notBefore,
+      notAfter: options.notAfter ?? notBefore + day,
+      serial: ++lastSerial,
+    },
     signer,
     [
       extensions.basicConstraints(false),
@@ -194,19 +211,31 @@ export type PkiOptions = {
   readonly now?: number;
 };
 
-export const projectUri = (trustDomain: string, project: string): string => `spiffe://${trustDomain}/ca/project/${project}`;
+export const projectUri = (trustDomain: string, project: string): string =>
+  `spiffe://${trustDomain}/ca/project/${project}`;
 export const controlPlaneUri = (trustDomain: string): string => `spiffe://${trustDomain}/ca/control-plane`;
 
 export function createPki(options: PkiOptions): Pki {
   const { trustDomain = "cluster.local", now = Date.now(), authorityKeyType = "p256" } = options;
   const span = { notBefore: now - hour, notAfter: now + 365 * day };
-  const root = createAuthority({ commonName: "test root", uri: null, issuer: null, keyType: options.rootKeyType ?? "p256", ...span });
+  const root = createAuthority({
+    commonName: "test root",
+    uri: null,
+    issuer: null,
+    keyType: options.rootKeyType ?? "p256",
+    ...span,
+  });
   const under = { issuer: root, keyType: authorityKeyType, pathLength: 0, ...span };
   const controlPlane = createAuthority({ commonName: "control plane", uri: controlPlaneUri(trustDomain), ...under });
   const authorities = new Map(
     options.projects.map((project) => [
       project.name,
-      createAuthority({ commonName: `project ${project.name}`, uri: projectUri(trustDomain, project.name), excludeNames: true, ...under }),
+      createAuthority({
+        commonName: `project ${project.name}`,
+        uri: projectUri(trustDomain, project.name),
+        excludeNames: true,
+        ...under,
+      }),
     ]),
   );
   const uids = new Map(options.projects.map((project) => [project.name, project.uid]));
@@ -217,7 +246,12 @@ export function createPki(options: PkiOptions): Pki {
   };
   const issue = (leafOptions: LeafOptions, issuer: TestAuthority): Leaf => {
     const key = leafOptions.key ?? generateKey(leafOptions.keyType ?? "p256");
-    const leaf = buildLeaf(leafOptions, issuer, { trustDomain, namespaceUid: uids.get(leafOptions.project) ?? "", now, key });
+    const leaf = buildLeaf(leafOptions, issuer, {
+      trustDomain,
+      namespaceUid: uids.get(leafOptions.project) ?? "",
+      now,
+      key,
+    });
     return { ...leaf, chain: [leaf.der, issuer.der], chainPem: leaf.pem + issuer.pem };
   };
   return {
@@ -226,10 +260,15 @@ export function createPki(options: PkiOptions): Pki {
     controlPlane,
     project,
     issueLeaf: (leafOptions) => issue(leafOptions, leafOptions.issuer ?? project(leafOptions.project)),
-    issueControlPlane: (leafOptions) => issue({ podIdentity: null, ...leafOptions }, leafOptions.issuer ?? controlPlane),
+    issueControlPlane: (leafOptions) =>
+      issue({ podIdentity: null, ...leafOptions }, leafOptions.issuer ?? controlPlane),
     selfSigned: (leafOptions) => {
       const key = leafOptions.key ?? generateKey(leafOptions.keyType ?? "p256");
-      const leaf = buildLeaf(leafOptions, { subject: name("nobody"), key }, { trustDomain, namespaceUid: uids.get(leafOptions.project) ?? "", now, key });
+      const leaf = buildLeaf(
+        leafOptions,
+        { subject: name("nobody"), key },
+        { trustDomain, namespaceUid: uids.get(leafOptions.project) ?? "", now, key },
+      );
       return { ...leaf, chain: [leaf.der], chainPem: leaf.pem };
     },
     rawBundle: (changes = {}) => ({

@@ -19,21 +19,41 @@ import { draw } from "./seed.ts";
 
 const mutations = 10_000;
 const now = Date.UTC(2026, 5, 15, 12);
-const pki = createPki({ projects: [{ name: "shop", uid: "uid-shop" }, { name: "other", uid: "uid-other" }], now });
+const pki = createPki({
+  projects: [
+    { name: "shop", uid: "uid-shop" },
+    { name: "other", uid: "uid-other" },
+  ],
+  now,
+});
 const loaded = loadBundle(pki.rawBundle());
 assert.equal(loaded.kind, "bundle");
-const { bundle } = loaded as Extract<typeof loaded, { kind: "bundle" }>;
+const { bundle } = loaded;
 
 const anybody: Expected = { kind: "projects", projects: new Set(["shop", "other"]) };
-const controller: Expected = { kind: "control-plane", project: "tencrypt-system", serviceAccount: "tencrypt-controller" };
+const controller: Expected = {
+  kind: "control-plane",
+  project: "tencrypt-system",
+  serviceAccount: "tencrypt-controller",
+};
 
 type Subject = { readonly chain: readonly Uint8Array[]; readonly expected: Expected };
 const subjects: readonly Subject[] = [
   { chain: pki.issueLeaf({ project: "shop", serviceAccount: "cart" }).chain, expected: anybody },
   { chain: pki.issueLeaf({ project: "shop", serviceAccount: "web", keyType: "ed25519" }).chain, expected: anybody },
   { chain: [...pki.issueLeaf({ project: "other" }).chain, pki.root.der], expected: anybody },
-  { chain: pki.issueLeaf({ project: "shop", podUid: "p" }).chain, expected: { kind: "pod", project: "shop", serviceAccount: "default", podUid: "p" } },
-  { chain: pki.issueControlPlane({ project: "tencrypt-system", serviceAccount: "tencrypt-controller", names: [general.dns("webhook.svc")] }).chain, expected: controller },
+  {
+    chain: pki.issueLeaf({ project: "shop", podUid: "p" }).chain,
+    expected: { kind: "pod", project: "shop", serviceAccount: "default", podUid: "p" },
+  },
+  {
+    chain: pki.issueControlPlane({
+      project: "tencrypt-system",
+      serviceAccount: "tencrypt-controller",
+      names: [general.dns("webhook.svc")],
+    }).chain,
+    expected: controller,
+  },
 ];
 /** What good or evil certificates lie around for parts to be taken from. */
 const donors: readonly Uint8Array[] = [
@@ -67,15 +87,35 @@ const flip = fc.tuple(fraction, fc.integer({ min: 0, max: 7 })).map(([where, bit
   if (copy.length > 0) copy[at(der, where)]! ^= 1 << bit;
   return copy;
 });
-const overwrite = fc.tuple(fraction, fc.uint8Array({ minLength: 1, maxLength: 8 })).map(([where, add]): Mutation => (der) => splice(der, at(der, where), { remove: add.length, add }));
-const insert = fc.tuple(fraction, fc.uint8Array({ minLength: 1, maxLength: 40 })).map(([where, add]): Mutation => (der) => splice(der, at(der, where), { remove: 0, add }));
-const remove = fc.tuple(fraction, fc.integer({ min: 1, max: 60 })).map(([where, count]): Mutation => (der) => splice(der, at(der, where), { remove: count, add: new Uint8Array() }));
+const overwrite = fc.tuple(fraction, fc.uint8Array({ minLength: 1, maxLength: 8 })).map(
+  ([where, add]): Mutation =>
+    (der) =>
+      splice(der, at(der, where), { remove: add.length, add }),
+);
+const insert = fc.tuple(fraction, fc.uint8Array({ minLength: 1, maxLength: 40 })).map(
+  ([where, add]): Mutation =>
+    (der) =>
+      splice(der, at(der, where), { remove: 0, add }),
+);
+const remove = fc.tuple(fraction, fc.integer({ min: 1, max: 60 })).map(
+  ([where, count]): Mutation =>
+    (der) =>
+      splice(der, at(der, where), { remove: count, add: new Uint8Array() }),
+);
 const repeat = fc.tuple(fraction, fc.integer({ min: 1, max: 60 })).map(([where, count]): Mutation => (der) => {
   const start = at(der, where);
   return splice(der, start, { remove: 0, add: der.subarray(start, start + count) });
 });
-const cut = fraction.map((where): Mutation => (der) => der.subarray(0, at(der, where)));
-const append = fc.uint8Array({ minLength: 1, maxLength: 20 }).map((add): Mutation => (der) => concat(der, add));
+const cut = fraction.map(
+  (where): Mutation =>
+    (der) =>
+      der.subarray(0, at(der, where)),
+);
+const append = fc.uint8Array({ minLength: 1, maxLength: 20 }).map(
+  (add): Mutation =>
+    (der) =>
+      concat(der, add),
+);
 
 /** Offsets of the headers of all elements, found by walking what can be walked. */
 function headers(der: Uint8Array): readonly number[] {
@@ -88,19 +128,23 @@ function headers(der: Uint8Array): readonly number[] {
   return walked.kind === "decoded" ? found : [0];
 }
 /** Changes tag or length of an element, where a reader is most easily misled. */
-const header = fc.tuple(fraction, fc.integer({ min: 0, max: 2 }), octet).map(([where, offset, value]): Mutation => (der) => {
-  const list = headers(der);
-  const copy = Uint8Array.from(der);
-  const position = list[Math.floor(where * list.length)]! + offset;
-  if (position < copy.length) copy[position] = value;
-  return copy;
-});
+const header = fc
+  .tuple(fraction, fc.integer({ min: 0, max: 2 }), octet)
+  .map(([where, offset, value]): Mutation => (der) => {
+    const list = headers(der);
+    const copy = Uint8Array.from(der);
+    const position = list[Math.floor(where * list.length)]! + offset;
+    if (position < copy.length) copy[position] = value;
+    return copy;
+  });
 /** A length in BER's long form, without touching what holds it, and with the outer lengths left as they are. */
 const berLength = fraction.map((where): Mutation => (der) => {
   const list = headers(der);
   const position = list[Math.floor(where * list.length)]! + 1;
   const length = der[position];
-  return length === undefined || length >= 0x80 ? der : splice(der, position, { remove: 1, add: Uint8Array.of(0x81, length) });
+  return length === undefined || length >= 0x80
+    ? der
+    : splice(der, position, { remove: 1, add: Uint8Array.of(0x81, length) });
 });
 
 type Parts = readonly [tbs: Uint8Array, algorithm: Uint8Array, signature: Uint8Array];
@@ -109,26 +153,45 @@ function partsOf(der: Uint8Array): Parts | null {
   return decoded.kind === "decoded" && decoded.value.length === 3 ? (decoded.value as unknown as Parts) : null;
 }
 /** Parts of the certificate and of another one, joined into a well-formed whole. */
-const swap = fc.tuple(fc.nat(donors.length - 1), fc.integer({ min: 0, max: 7 })).map(([which, mask]): Mutation => (der) => {
-  const own = partsOf(der);
-  const foreign = partsOf(donors[which]!);
-  if (own === null || foreign === null) return der;
-  return sequence(...own.map((part, index) => ((mask >> index) & 1) === 1 ? foreign[index]! : part));
-});
+const swap = fc
+  .tuple(fc.nat(donors.length - 1), fc.integer({ min: 0, max: 7 }))
+  .map(([which, mask]): Mutation => (der) => {
+    const own = partsOf(der);
+    const foreign = partsOf(donors[which]!);
+    if (own === null || foreign === null) return der;
+    return sequence(...own.map((part, index) => (((mask >> index) & 1) === 1 ? foreign[index]! : part)));
+  });
 /** A run of octets of another certificate, at the same or another place. */
-const graft = fc.tuple(fc.nat(donors.length - 1), fraction, fraction, fc.integer({ min: 1, max: 120 })).map(([which, from, to, count]): Mutation => (der) => {
-  const donor = donors[which]!;
-  const start = at(donor, from);
-  return splice(der, at(der, to), { remove: count, add: donor.subarray(start, start + count) });
-});
+const graft = fc
+  .tuple(fc.nat(donors.length - 1), fraction, fraction, fc.integer({ min: 1, max: 120 }))
+  .map(([which, from, to, count]): Mutation => (der) => {
+    const donor = donors[which]!;
+    const start = at(donor, from);
+    return splice(der, at(der, to), { remove: count, add: donor.subarray(start, start + count) });
+  });
 
-const mutation = fc.oneof({ weight: 4, arbitrary: flip }, overwrite, insert, remove, repeat, cut, append, { weight: 3, arbitrary: header }, berLength, { weight: 2, arbitrary: swap }, graft);
+const mutation = fc.oneof(
+  { weight: 4, arbitrary: flip },
+  overwrite,
+  insert,
+  remove,
+  repeat,
+  cut,
+  append,
+  { weight: 3, arbitrary: header },
+  berLength,
+  { weight: 2, arbitrary: swap },
+  graft,
+);
 const mutated = fc.record({
   subject: fc.nat(subjects.length - 1),
   position: fc.nat(2),
   mutations: fc.array(mutation, { minLength: 1, maxLength: 3 }),
   /** The order of the chain after the mutation: mostly as it was. */
-  order: fc.oneof({ weight: 8, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: fc.array(fc.nat(2), { maxLength: 4 }) }),
+  order: fc.oneof(
+    { weight: 8, arbitrary: fc.constant(null) },
+    { weight: 1, arbitrary: fc.array(fc.nat(2), { maxLength: 4 }) },
+  ),
 });
 
 suite("mutations", () => {
@@ -138,7 +201,9 @@ suite("mutations", () => {
     const property = fc.property(mutated, (drawn) => {
       const { chain, expected } = subjects[drawn.subject]!;
       const position = drawn.position % chain.length;
-      const changed = chain.map((der, index) => (index === position ? drawn.mutations.reduce((each, mutate) => mutate(each), der) : der));
+      const changed = chain.map((der, index) =>
+        index === position ? drawn.mutations.reduce((each, mutate) => mutate(each), der) : der,
+      );
       const sent = drawn.order === null ? changed : drawn.order.map((index) => changed[index % changed.length]!);
       const verdict = judge({ chain: sent, expected });
       if (verdict.kind === "refusal") assert.ok(verdict.reason in reasons);
@@ -169,62 +234,103 @@ suite("mutations", () => {
     const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
     const { chain, expected } = subjects[0]!;
     const [tbs, algorithm, signature] = partsOf(chain[0]!)!;
-    const numbers = decode(signature.subarray(3), (root, bytes) => root.children.map((child) => BigInt(`0x${Buffer.from(bytes.subarray(child.content, child.end)).toString("hex")}`)));
+    const numbers = decode(signature.subarray(3), (root, bytes) =>
+      root.children.map((child) =>
+        BigInt(`0x${Buffer.from(bytes.subarray(child.content, child.end)).toString("hex")}`),
+      ),
+    );
     assert.equal(numbers.kind, "decoded");
-    const [r, s] = (numbers as Extract<typeof numbers, { kind: "decoded" }>).value;
+    const [r, s] = numbers.value;
     const twin = sequence(tbs, algorithm, bitString(sequence(integer(r!), integer(order - s!))));
     const verdict = judge({ chain: [twin, chain[1]!], expected });
     const original = judge({ chain, expected });
     assert.deepEqual(verdict, original);
     assert.equal(verdict.kind, "peer");
-    assert.equal(judge({ chain: [sequence(tbs, algorithm, bitString(sequence(integer(r!), integer(order + s!)))), chain[1]!], expected }).kind, "refusal");
+    assert.equal(
+      judge({
+        chain: [sequence(tbs, algorithm, bitString(sequence(integer(r!), integer(order + s!)))), chain[1]!],
+        expected,
+      }).kind,
+      "refusal",
+    );
   });
 });
 
 suite("the reader", () => {
   test("any octets are a value, never an exception", () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
-      assert.equal(parseCertificate(bytes).kind, "malformed");
-      const verdict = judge({ chain: [bytes, bytes], expected: anybody });
-      assert.equal(verdict.kind === "refusal" ? verdict.reason : "", "malformed_certificate");
-    }), draw(3_000));
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
+        assert.equal(parseCertificate(bytes).kind, "malformed");
+        const verdict = judge({ chain: [bytes, bytes], expected: anybody });
+        assert.equal(verdict.kind === "refusal" ? verdict.reason : "", "malformed_certificate");
+      }),
+      draw(3_000),
+    );
   });
 
   test("what decodes is DER: writing the tree again gives the same octets", () => {
     const leafOctets = fc.uint8Array({ maxLength: 6 });
-    const primitive = fc.tuple(fc.constantFrom(0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0a, 0x0c, 0x80, 0x86), leafOctets).map(([tag, body]) => concat(Uint8Array.of(tag, body.length), body));
+    const primitive = fc
+      .tuple(fc.constantFrom(0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0a, 0x0c, 0x80, 0x86), leafOctets)
+      .map(([tag, body]) => concat(Uint8Array.of(tag, body.length), body));
     const { element } = fc.letrec<{ element: Uint8Array }>((tie) => ({
-      element: fc.oneof({ maxDepth: 5 }, primitive, fc.tuple(fc.constantFrom(0x30, 0x31, 0xa0, 0xa3), fc.array(tie("element"), { maxLength: 4 }), fc.boolean()).map(([tag, children, long]) => {
-        const body = concat(...children);
-        const length = body.length >= 0x80 || long ? [0x82, body.length >> 8, body.length & 0xff] : [body.length];
-        return concat(Uint8Array.of(tag, ...length), body);
-      })),
+      element: fc.oneof(
+        { maxDepth: 5 },
+        primitive,
+        fc
+          .tuple(fc.constantFrom(0x30, 0x31, 0xa0, 0xa3), fc.array(tie("element"), { maxLength: 4 }), fc.boolean())
+          .map(([tag, children, long]) => {
+            const body = concat(...children);
+            const length = body.length >= 0x80 || long ? [0x82, body.length >> 8, body.length & 0xff] : [body.length];
+            return concat(Uint8Array.of(tag, ...length), body);
+          }),
+      ),
     }));
     const counts = { decoded: 0, malformed: 0 };
-    fc.assert(fc.property(element, (bytes) => {
-      const result = decode(bytes, rewrite);
-      counts[result.kind]++;
-      if (result.kind === "decoded") assert.deepEqual(result.value, Buffer.from(bytes));
-    }), draw(5_000));
+    fc.assert(
+      fc.property(element, (bytes) => {
+        const result = decode(bytes, rewrite);
+        counts[result.kind]++;
+        if (result.kind === "decoded") assert.deepEqual(result.value, Buffer.from(bytes));
+      }),
+      draw(5_000),
+    );
     assert.ok(counts.decoded > 100 && counts.malformed > 100, JSON.stringify(counts));
   });
 
   test("evil extensions inside of a well-signed leaf are a refusal, never an exception", () => {
-    fc.assert(fc.property(fc.constantFrom("2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.37", "1.3.6.1.4.1.57683.1"), fc.uint8Array({ maxLength: 60 }), (oid, value) => {
-      const { chain } = pki.issueLeaf({
-        project: "shop",
-        notBefore: now - minute,
-        edit: (parts) => ({ ...parts, extensions: (parts.extensions ?? []).map((each) => (each.oid === oid ? { ...each, value } : each)) }),
-      });
-      assert.equal(judge({ chain, expected: anybody }).kind, "refusal");
-    }), draw(1_000));
+    fc.assert(
+      fc.property(
+        fc.constantFrom("2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.37", "1.3.6.1.4.1.57683.1"),
+        fc.uint8Array({ maxLength: 60 }),
+        (oid, value) => {
+          const { chain } = pki.issueLeaf({
+            project: "shop",
+            notBefore: now - minute,
+            edit: (parts) => ({
+              ...parts,
+              extensions: (parts.extensions ?? []).map((each) => (each.oid === oid ? { ...each, value } : each)),
+            }),
+          });
+          assert.equal(judge({ chain, expected: anybody }).kind, "refusal");
+        },
+      ),
+      draw(1_000),
+    );
   });
 });
 
 /** Definite minimal lengths, children in their order. */
 function rewrite(element: Element, bytes: Uint8Array): Buffer {
   const primitive = (element.tag & 0x20) === 0;
-  const body = primitive ? Buffer.from(bytes.subarray(element.content, element.end)) : Buffer.concat(element.children.map((child) => rewrite(child, bytes)));
-  const length = body.length < 0x80 ? [body.length] : body.length < 0x100 ? [0x81, body.length] : [0x82, body.length >> 8, body.length & 0xff];
+  const body = primitive
+    ? Buffer.from(bytes.subarray(element.content, element.end))
+    : Buffer.concat(element.children.map((child) => rewrite(child, bytes)));
+  const length =
+    body.length < 0x80
+      ? [body.length]
+      : body.length < 0x100
+        ? [0x81, body.length]
+        : [0x82, body.length >> 8, body.length & 0xff];
   return Buffer.concat([Buffer.from([element.tag, ...length]), body]);
 }

@@ -16,11 +16,16 @@ const now = Date.now();
 function parsed(der: Uint8Array): Certificate {
   const result = parseCertificate(der);
   assert.equal(result.kind, "decoded", result.kind === "malformed" ? result.what : "");
-  return (result as Extract<typeof result, { kind: "decoded" }>).value;
+  return result.value;
 }
 
 const meshes = (["p256", "p384", "ed25519", "rsa"] as const satisfies readonly KeyType[]).map((rootKeyType) =>
-  createPki({ projects: [{ name: "shop", uid: "uid-shop" }], rootKeyType, authorityKeyType: rootKeyType === "ed25519" ? "ed25519" : "p256", now }),
+  createPki({
+    projects: [{ name: "shop", uid: "uid-shop" }],
+    rootKeyType,
+    authorityKeyType: rootKeyType === "ed25519" ? "ed25519" : "p256",
+    now,
+  }),
 );
 
 const specimens: readonly (readonly [string, Uint8Array])[] = meshes.flatMap((mesh, index) => [
@@ -31,7 +36,10 @@ const specimens: readonly (readonly [string, Uint8Array])[] = meshes.flatMap((me
   [`leaf with an Ed25519 key ${index}`, mesh.issueLeaf({ project: "shop", keyType: "ed25519" }).der],
   [`leaf with an RSA key ${index}`, mesh.issueLeaf({ project: "shop", keyType: "rsa" }).der],
   [`leaf beyond 2050 ${index}`, mesh.issueLeaf({ project: "shop", notAfter: Date.UTC(2051, 1, 28, 23, 59, 59) }).der],
-  [`control plane's leaf ${index}`, mesh.issueControlPlane({ project: "tencrypt-ca", names: [general.dns("ca.local"), general.ip([10, 1, 2, 3])] }).der],
+  [
+    `control plane's leaf ${index}`,
+    mesh.issueControlPlane({ project: "tencrypt-ca", names: [general.dns("ca.local"), general.ip([10, 1, 2, 3])] }).der,
+  ],
 ]);
 
 const serialOf = (certificate: Certificate): string => Buffer.from(certificate.serial).toString("hex").toUpperCase();
@@ -46,7 +54,10 @@ for (const [what, der] of specimens) {
     assert.equal(ours.basicConstraints?.ca ?? false, theirs.ca);
     assert.deepEqual(Buffer.from(ours.key.der), theirs.publicKey.export({ type: "spki", format: "der" }));
     assert.deepEqual(ours.extendedKeyUsage ?? [], theirs.keyUsage ?? []);
-    assert.equal(ours.names?.filter((name) => name.kind === "uri").map((name) => `URI:${name.text}`)[0], theirs.subjectAltName?.split(", ")[0]);
+    assert.equal(
+      ours.names?.filter((name) => name.kind === "uri").map((name) => `URI:${name.text}`)[0],
+      theirs.subjectAltName?.split(", ")[0],
+    );
     assert.equal(ours.subjectEmpty, theirs.subject === undefined || theirs.subject === "");
   });
 }
@@ -57,7 +68,11 @@ const skip = openssl ? false : "the openssl program is not installed";
 test("openssl reads the same numbers, times and names", { skip }, () => {
   for (const [what, der] of specimens) {
     const ours = parsed(der);
-    const text = execFileSync("openssl", ["x509", "-inform", "DER", "-noout", "-serial", "-dates", "-ext", "subjectAltName,keyUsage,basicConstraints"], { input: der, stdio: ["pipe", "pipe", "ignore"] }).toString();
+    const text = execFileSync(
+      "openssl",
+      ["x509", "-inform", "DER", "-noout", "-serial", "-dates", "-ext", "subjectAltName,keyUsage,basicConstraints"],
+      { input: der, stdio: ["pipe", "pipe", "ignore"] },
+    ).toString();
     assert.equal(/serial=(\w+)/.exec(text)?.[1], serialOf(ours), what);
     assert.equal(Date.parse(/notBefore=(.*)/.exec(text)![1]!), ours.notBefore, what);
     assert.equal(Date.parse(/notAfter=(.*)/.exec(text)![1]!), ours.notAfter, what);
@@ -71,9 +86,21 @@ test("openssl verifies the good chains strictly, so what we accept is no special
   const folder = mkdtempSync(join(tmpdir(), "tencrypt-pki-"));
   context.after(() => rmSync(folder, { recursive: true }));
   for (const mesh of meshes) {
-    const leaf = mesh.issueLeaf({ project: "shop", serviceAccount: "cart", notBefore: now - hour, notAfter: now + day });
-    for (const [file, pem] of [["root", mesh.root.pem], ["ca", mesh.project("shop").pem], ["leaf", leaf.pem]] as const) writeFileSync(join(folder, file), pem);
-    const result = spawnSync("openssl", ["verify", "-x509_strict", "-CAfile", "root", "-untrusted", "ca", "leaf"], { cwd: folder });
+    const leaf = mesh.issueLeaf({
+      project: "shop",
+      serviceAccount: "cart",
+      notBefore: now - hour,
+      notAfter: now + day,
+    });
+    for (const [file, pem] of [
+      ["root", mesh.root.pem],
+      ["ca", mesh.project("shop").pem],
+      ["leaf", leaf.pem],
+    ] as const)
+      writeFileSync(join(folder, file), pem);
+    const result = spawnSync("openssl", ["verify", "-x509_strict", "-CAfile", "root", "-untrusted", "ca", "leaf"], {
+      cwd: folder,
+    });
     assert.equal(result.stdout.toString(), "leaf: OK\n", result.stderr.toString());
   }
 });
