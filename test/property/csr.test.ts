@@ -1,0 +1,61 @@
+// Whatever bytes arrive as a request: never an exception, and never a key under a request of which a signed byte was changed.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { readCsr } from "../../ca/issue/csr.ts";
+import { readJws } from "../../ca/authn/jws.ts";
+import { generateKey, toPem } from "../pki/certificate.ts";
+import { askingForUri, requestDer } from "../pki/request.ts";
+import { draw } from "./seed.ts";
+
+const own = "spiffe://cluster.local/ns/shop/sa/cart";
+const label = "CERTIFICATE REQUEST";
+const key = generateKey("p256");
+const der = Buffer.from(requestDer({ key, attributes: askingForUri(own) }));
+/** Header and content of the signed part, behind the header of the whole. */
+const infoStart = der[1]! < 0x80 ? 2 : 2 + (der[1]! & 0x7f);
+const infoEnd = infoStart + (der[infoStart + 1]! < 0x80 ? 2 + der[infoStart + 1]! : 3 + der[infoStart + 2]!);
+
+void test("a request of which any signed byte was changed gives no key", () => {
+  assert.equal(readCsr(toPem(der, label), own).kind, "csr");
+  fc.assert(
+    fc.property(fc.integer({ min: infoStart, max: infoEnd - 1 }), fc.integer({ min: 1, max: 255 }), (at, change) => {
+      const changed = Buffer.from(der);
+      changed[at]! ^= change;
+      assert.equal(readCsr(toPem(changed, label), own).kind, "denial");
+    }),
+    draw(3_000),
+  );
+});
+
+void test("mutated requests never throw", () => {
+  const mutation = fc.record({ at: fc.nat(der.length - 1), drop: fc.nat(4), insert: fc.uint8Array({ maxLength: 6 }) });
+  fc.assert(
+    fc.property(fc.array(mutation, { minLength: 1, maxLength: 4 }), (mutations) => {
+      const changed = mutations.reduce((bytes, { at, drop, insert }) => Buffer.concat([bytes.subarray(0, at), insert, bytes.subarray(at + drop)]), der);
+      const read = readCsr(toPem(changed, label), own);
+      assert.ok(read.kind === "denial" || changed.equals(der), changed.toString("hex"));
+    }),
+    draw(3_000),
+  );
+});
+
+void test("arbitrary text never throws, as a request or as a token", () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.string({ maxLength: 400 }), fc.uint8Array({ maxLength: 400 }).map((bytes) => toPem(bytes, label))), (text) => {
+      assert.equal(readCsr(text, own).kind, "denial");
+      assert.equal(readJws(text).kind, "denial");
+    }),
+    draw(2_000),
+  );
+});
+
+void test("arbitrary JSON in a token never throws", () => {
+  const part = fc.json().map((text) => Buffer.from(text).toString("base64url"));
+  fc.assert(
+    fc.property(part, part, (header, claims) => {
+      assert.ok(["jws", "denial"].includes(readJws(`${header}.${claims}.AAAA`).kind));
+    }),
+    draw(2_000),
+  );
+});
