@@ -19,7 +19,8 @@ const causedBy: Readonly<Record<Initiator, string>> = {
   network: "the network between",
 };
 
-const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
+const sentence = (text: string): string =>
+  `${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
 
 function sectionOf(code: Reason): string {
   const { initiator, what, hint } = reasons[code];
@@ -43,7 +44,10 @@ describe("docs/errors.md", () => {
   const page = readFileSync(path, "utf8");
 
   test("has a section for each reason code, in the order of the table, and no other", () => {
-    assert.deepEqual([...page.matchAll(/^### (.*)$/gm)].map((match) => match[1]), codes);
+    assert.deepEqual(
+      [...page.matchAll(/^### (.*)$/gm)].map((match) => match[1]),
+      codes,
+    );
   });
 
   for (const code of codes) {
