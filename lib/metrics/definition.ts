@@ -10,10 +10,20 @@ type Described<L extends string> = { readonly name: string; readonly help: strin
 export type CounterDefinition<L extends string> = Described<L> & { readonly type: "counter" };
 export type GaugeDefinition<L extends string> = Described<L> & { readonly type: "gauge" };
 /** `buckets` are upper bounds in rising order; `+Inf` is added. */
-export type HistogramDefinition<L extends string> = Described<L> & { readonly type: "histogram"; readonly buckets: readonly number[] };
-export type MetricDefinition<L extends string = string> = CounterDefinition<L> | GaugeDefinition<L> | HistogramDefinition<L>;
+export type HistogramDefinition<L extends string> = Described<L> & {
+  readonly type: "histogram";
+  readonly buckets: readonly number[];
+};
+export type MetricDefinition<L extends string = string> =
+  | CounterDefinition<L>
+  | GaugeDefinition<L>
+  | HistogramDefinition<L>;
 
-export type ScalarSeries = { readonly kind: "scalar"; readonly values: readonly string[]; readonly child: { readonly value: number } };
+export type ScalarSeries = {
+  readonly kind: "scalar";
+  readonly values: readonly string[];
+  readonly child: { readonly value: number };
+};
 export type DistributionSeries = {
   readonly kind: "distribution";
   readonly values: readonly string[];

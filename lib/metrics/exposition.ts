@@ -31,21 +31,35 @@ function quality(parameters: readonly string[]): number {
   return value >= 0 && value <= 1 ? value : 0;
 }
 
-type Rendered = { readonly definition: MetricDefinition; readonly names: readonly string[]; readonly series: Iterable<Series> };
+type Rendered = {
+  readonly definition: MetricDefinition;
+  readonly names: readonly string[];
+  readonly series: Iterable<Series>;
+};
 
 /** Appends one metric with its header lines. */
 export function renderFamily(text: string[], format: Format, { definition, names, series }: Rendered): void {
   // OpenMetrics names a counter without the suffix that its samples carry.
-  const family = format === "openmetrics" && definition.type === "counter" ? definition.name.slice(0, -"_total".length) : definition.name;
+  const family =
+    format === "openmetrics" && definition.type === "counter"
+      ? definition.name.slice(0, -"_total".length)
+      : definition.name;
   text.push(`# HELP ${family} ${escapeHelp(definition.help, format)}\n# TYPE ${family} ${definition.type}\n`);
   for (const entry of series) {
     const labels = entry.values.map((value, index) => `${names[index]}="${escapeLabel(value)}"`).join(",");
-    if (entry.kind === "scalar") text.push(`${definition.name}${labels === "" ? "" : `{${labels}}`} ${formatNumber(entry.child.value)}\n`);
-    else if (definition.type === "histogram") renderBuckets(text, format, { name: definition.name, bounds: definition.buckets, labels, child: entry.child });
+    if (entry.kind === "scalar")
+      text.push(`${definition.name}${labels === "" ? "" : `{${labels}}`} ${formatNumber(entry.child.value)}\n`);
+    else if (definition.type === "histogram")
+      renderBuckets(text, format, { name: definition.name, bounds: definition.buckets, labels, child: entry.child });
   }
 }
 
-type Buckets = { readonly name: string; readonly bounds: readonly number[]; readonly labels: string; readonly child: { readonly counts: Float64Array; readonly sum: number } };
+type Buckets = {
+  readonly name: string;
+  readonly bounds: readonly number[];
+  readonly labels: string;
+  readonly child: { readonly counts: Float64Array; readonly sum: number };
+};
 
 function renderBuckets(text: string[], format: Format, { name, bounds, labels, child }: Buckets): void {
   let total = 0;
@@ -69,7 +83,8 @@ function formatNumber(value: number): string {
   return value > 0 ? "+Inf" : "-Inf";
 }
 
-const escapeLabel = (text: string): string => text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+const escapeLabel = (text: string): string =>
+  text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 
 function escapeHelp(text: string, format: Format): string {
   const escaped = text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");

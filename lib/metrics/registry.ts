@@ -8,7 +8,14 @@
  */
 import { formats, renderFamily } from "./exposition.ts";
 import type { Format } from "./exposition.ts";
-import type { CounterDefinition, GaugeDefinition, HistogramDefinition, LabelBounds, MetricDefinition, Series } from "./definition.ts";
+import type {
+  CounterDefinition,
+  GaugeDefinition,
+  HistogramDefinition,
+  LabelBounds,
+  MetricDefinition,
+  Series,
+} from "./definition.ts";
 
 export type Counter = { add(amount?: number): void };
 export type Gauge = { add(amount?: number): void; set(value: number): void };
@@ -52,7 +59,8 @@ class Distribution implements Histogram {
   }
 }
 
-const cleanLabel = (text: string): string => text.slice(0, longestLabel).replace(controlCharacters, "\ufffd").toWellFormed();
+const cleanLabel = (text: string): string =>
+  text.slice(0, longestLabel).replace(controlCharacters, "\ufffd").toWellFormed();
 
 /** The children of one metric by their label values. */
 class Children<Child> {
@@ -101,7 +109,11 @@ class Children<Child> {
   }
 }
 
-type Registered = { readonly definition: MetricDefinition; readonly series: () => Iterable<Series>; readonly names: readonly string[] };
+type Registered = {
+  readonly definition: MetricDefinition;
+  readonly series: () => Iterable<Series>;
+  readonly names: readonly string[];
+};
 
 export class Registry {
   readonly #families = new Map<string, Registered>();
@@ -146,7 +158,8 @@ export class Registry {
   render(format: Format): string {
     for (const collect of this.#collectors) collect();
     const text: string[] = [];
-    for (const { definition, names, series } of this.#families.values()) renderFamily(text, format, { definition, names, series: series() });
+    for (const { definition, names, series } of this.#families.values())
+      renderFamily(text, format, { definition, names, series: series() });
     text.push(formats[format].end);
     return text.join("");
   }
@@ -157,9 +170,14 @@ export class Registry {
     return children;
   }
 
-  #register<Child>(definition: MetricDefinition, children: Children<Child>, toSeries: (entry: { values: readonly string[]; child: Child }) => Series): void {
+  #register<Child>(
+    definition: MetricDefinition,
+    children: Children<Child>,
+    toSeries: (entry: { values: readonly string[]; child: Child }) => Series,
+  ): void {
     const { name } = definition;
-    if (!metricName.test(name) || (definition.type === "counter") !== name.endsWith("_total")) throw new Error(`metric name ${name} is not of the form`);
+    if (!metricName.test(name) || (definition.type === "counter") !== name.endsWith("_total"))
+      throw new Error(`metric name ${name} is not of the form`);
     if (this.#families.has(name)) throw new Error(`metric ${name} is registered twice`);
     const wrong = children.names.find((label) => !labelName.test(label) || label === "le");
     if (wrong !== undefined) throw new Error(`label ${wrong} of metric ${name} is not of the form`);

@@ -32,7 +32,9 @@ type Incident =
 
 export function startAccessLog(options: AccessLogOptions): Unsubscribe {
   const { log, clock, failed } = options;
-  const incidents = limitLines<Incident>(clock, (incident, count, merged) => writeIncident(options, incident, { count, merged }));
+  const incidents = limitLines<Incident>(clock, (incident, count, merged) =>
+    writeIncident(options, incident, { count, merged }),
+  );
   const report = (incident: Incident): void => {
     const { direction, source, destination, reason, dryRun } = keyOf(incident);
     const coarse = `${incident.kind} ${direction} ${reason} ${dryRun}`;
@@ -40,11 +42,21 @@ export function startAccessLog(options: AccessLogOptions): Unsubscribe {
   };
   const unsubscribes = [
     subscribe<RefusalEvent>(events.connectionRefused, (event) => report({ kind: "refused", event }), failed),
-    subscribe<SessionRefusalEvent>(events.sessionRefused, (event) => report({ kind: "session-refused", event }), failed),
+    subscribe<SessionRefusalEvent>(
+      events.sessionRefused,
+      (event) => report({ kind: "session-refused", event }),
+      failed,
+    ),
     subscribe<ConnectionRecord>(events.connectionClosed, (record) => ended(options, record, report), failed),
   ];
   if (options.connections === "all") {
-    unsubscribes.push(subscribe<ConnectionRecord>(events.connectionOpened, (record) => log("info", "connection_open", opened(options, record)), failed));
+    unsubscribes.push(
+      subscribe<ConnectionRecord>(
+        events.connectionOpened,
+        (record) => log("info", "connection_open", opened(options, record)),
+        failed,
+      ),
+    );
   }
   return all([...unsubscribes, () => incidents.stop()]);
 }
@@ -85,7 +97,12 @@ function writeIncident(options: AccessLogOptions, incident: Incident, { count, m
   const some = merged ? { source: null, destination: null, peer: null } : {};
   switch (incident.kind) {
     case "refused":
-      return options.log("warn", "connection_refused", { ...refused(options, incident.event), ...some, ...blame, count });
+      return options.log("warn", "connection_refused", {
+        ...refused(options, incident.event),
+        ...some,
+        ...blame,
+        count,
+      });
     case "session-refused": {
       // An outbound one makes each connection that waited for it a refusal with a line of its own.
       const outbound = incident.event.direction === "outbound";
@@ -115,7 +132,18 @@ const refused = (options: AccessLogOptions, { record, reason, detail, dryRun }: 
 function sessionRefused(options: AccessLogOptions, event: SessionRefusalEvent): Fields {
   const { direction, reason, source, destination, claimed, detail } = event;
   const named = claimed !== null && parseSpiffeId(claimed) !== null ? claimed : null;
-  return { direction, reason, source, destination, peer: named, peerVerified: false, claimed, project: options.project, detail, dryRun: false };
+  return {
+    direction,
+    reason,
+    source,
+    destination,
+    peer: named,
+    peerVerified: false,
+    claimed,
+    project: options.project,
+    detail,
+    dryRun: false,
+  };
 }
 
 const opened = (options: AccessLogOptions, record: ConnectionRecord): Fields => ({
@@ -138,7 +166,10 @@ const closed = (options: AccessLogOptions, record: ConnectionRecord): Fields => 
   reason: record.reason,
   detail: record.detail,
   traceId: record.trace?.traceId ?? null,
-  tls: record.tls === null ? null : { version: record.tls.protocolVersion, cipher: record.tls.cipher, group: record.tls.group },
+  tls:
+    record.tls === null
+      ? null
+      : { version: record.tls.protocolVersion, cipher: record.tls.cipher, group: record.tls.group },
 });
 
 /** What was dialled, where it is not simply the destination. */

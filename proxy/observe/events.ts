@@ -80,7 +80,12 @@ export type ConnectionRecord = {
 };
 
 /** A connection that was refused or could not be opened; `dryRun` when it went on because only the stricter mode refuses. */
-export type RefusalEvent = { readonly record: ConnectionRecord; readonly reason: Reason; readonly detail: string | null; readonly dryRun: boolean };
+export type RefusalEvent = {
+  readonly record: ConnectionRecord;
+  readonly reason: Reason;
+  readonly detail: string | null;
+  readonly dryRun: boolean;
+};
 
 /** A handshake or session that was refused before any connection was asked for. */
 export type SessionRefusalEvent = {

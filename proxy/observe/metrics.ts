@@ -33,7 +33,8 @@ type Children = {
 
 export function createProxyMetrics(registry: Registry): ProxyMetrics {
   const observerErrors = registry.counter(proxyMetrics.observerErrors);
-  const observerFailed = (observer: "metrics" | "access_log" | "spans"): void => observerErrors.labels({ observer }).add();
+  const observerFailed = (observer: "metrics" | "access_log" | "spans"): void =>
+    observerErrors.labels({ observer }).add();
   const failed = (): void => observerFailed("metrics");
   const connections = connectionCounters(registry);
   const sessions = sessionCounters(registry);
@@ -65,7 +66,10 @@ function connectionCounters(registry: Registry): ConnectionCounters {
   const closed = registry.counter(proxyMetrics.connectionsClosed);
   const refusals = registry.counter(proxyMetrics.connectionRefusals);
   const active = registry.gauge(proxyMetrics.connectionsActive);
-  const activeNow = { outbound: active.labels({ direction: "outbound" }), inbound: active.labels({ direction: "inbound" }) };
+  const activeNow = {
+    outbound: active.labels({ direction: "outbound" }),
+    inbound: active.labels({ direction: "inbound" }),
+  };
   return {
     opened: (record) => {
       const { direction, transport } = record;
@@ -84,7 +88,15 @@ function connectionCounters(registry: Registry): ConnectionCounters {
       children.durationSeconds.observe((record.endedAt - record.startedAt) / 1_000);
       children.bytesSent.add(record.bytesSent);
       children.bytesReceived.add(record.bytesReceived);
-      closed.labels({ direction, transport, closed_by: record.closedBy, reset: String(record.reset), reason: record.reason ?? "" }).add();
+      closed
+        .labels({
+          direction,
+          transport,
+          closed_by: record.closedBy,
+          reset: String(record.reset),
+          reason: record.reason ?? "",
+        })
+        .add();
     },
     refused: ({ record, reason, dryRun }) => {
       refusals.labels({ direction: record.direction, reason, class: record.peerClass, dry_run: String(dryRun) }).add();
@@ -138,7 +150,9 @@ function sessionCounters(registry: Registry): SessionCounters {
   };
 }
 
-function stateGauges(registry: Registry): Pick<ProxyMetrics, "certificateNotAfter" | "directoryVersion" | "bundleVersion"> {
+function stateGauges(
+  registry: Registry,
+): Pick<ProxyMetrics, "certificateNotAfter" | "directoryVersion" | "bundleVersion"> {
   const notAfter: Gauge = registry.gauge(proxyMetrics.certificateNotAfter).labels({});
   const directory: Gauge = registry.gauge(proxyMetrics.directoryVersion).labels({});
   const bundle: Gauge = registry.gauge(proxyMetrics.bundleVersion).labels({});

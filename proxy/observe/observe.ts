@@ -66,10 +66,20 @@ export type Observing = {
 export async function startObserving(options: ObserveOptions): Promise<Observing> {
   const { settings, facts, log, clock, registry } = options;
   const metrics = createProxyMetrics(registry);
-  registerProcessMetrics(registry, { version: facts.version, startedAt: facts.startedAt, droppedLogLines: options.droppedLogLines });
+  registerProcessMetrics(registry, {
+    version: facts.version,
+    startedAt: facts.startedAt,
+    droppedLogLines: options.droppedLogLines,
+  });
   const stopMetrics = metrics.subscribe();
   const { connections } = settings;
-  const stopLog = startAccessLog({ log, clock, connections, project: facts.project, failed: () => metrics.observerFailed("access_log") });
+  const stopLog = startAccessLog({
+    log,
+    clock,
+    connections,
+    project: facts.project,
+    failed: () => metrics.observerFailed("access_log"),
+  });
   const ids = options.ids ?? createTraceIds((bytes) => randomFillSync(bytes));
   const spans = settings.tracing === null ? null : await startTracing(options, settings.tracing, { metrics, ids });
   return {

@@ -6,11 +6,18 @@ import { performance } from "node:perf_hooks";
 import type { Registry } from "../../lib/metrics/registry.ts";
 import { proxyMetrics } from "./metric-names.ts";
 
-export type ProcessFacts = { readonly version: string; readonly startedAt: number; readonly droppedLogLines: () => number };
+export type ProcessFacts = {
+  readonly version: string;
+  readonly startedAt: number;
+  readonly droppedLogLines: () => number;
+};
 
 export function registerProcessMetrics(registry: Registry, facts: ProcessFacts): void {
   registry.gauge(proxyMetrics.build).labels({ version: facts.version, runtime: process.versions.node }).set(1);
-  registry.gauge(proxyMetrics.startTime).labels({}).set(facts.startedAt / 1_000);
+  registry
+    .gauge(proxyMetrics.startTime)
+    .labels({})
+    .set(facts.startedAt / 1_000);
   const memory = registry.gauge(proxyMetrics.residentMemory).labels({});
   const files = registry.gauge(proxyMetrics.openFiles).labels({});
   const utilization = registry.gauge(proxyMetrics.eventLoopUtilization).labels({});

@@ -56,9 +56,26 @@ export class SpanAgent extends Agent {
     const host = this.#url.hostname.replace(/^\[(.*)\]$/, "$1");
     const isTls = this.#url.protocol === "https:";
     const port = Number(this.#url.port) || (isTls ? 443 : 80);
-    const raw = await this.#options.connect(host, port);
+    const raw = await this.#connect(host, port);
     this.#bound(raw);
     return isTls ? this.#secure(raw, host) : withSocketMethods(raw);
+  }
+
+  /** Node's request waits without end for a stream; a route that never comes to an answer would keep a batch for ever. */
+  #connect(host: string, port: number): Promise<Duplex> {
+    const { clock, deadlineMs, connect } = this.#options;
+    return new Promise((resolve, reject) => {
+      let late = false;
+      const timer = clock.after(deadlineMs, () => {
+        late = true;
+        reject(new Error("no connection to the collector in time"));
+      });
+      Promise.try(connect, host, port).then((stream) => {
+        timer.cancel();
+        if (late) stream.on("error", () => {}).destroy();
+        else resolve(stream);
+      }, reject);
+    });
   }
 
   #bound(raw: Duplex): void {
@@ -76,13 +93,25 @@ export class SpanAgent extends Agent {
   #secure(socket: Duplex, host: string): Duplex {
     const { certificateFile } = this.#options;
     const ca = certificateFile === null ? {} : { ca: readFileSync(certificateFile) };
-    return connectTls({ socket, ALPNProtocols: ["http/1.1"], ...(isIP(host) === 0 ? { servername: host } : { host }), ...ca });
+    return connectTls({
+      socket,
+      ALPNProtocols: ["http/1.1"],
+      ...(isIP(host) === 0 ? { servername: host } : { host }),
+      ...ca,
+    });
   }
 }
 
 /** node:http calls these on every stream; a stream of a tunnel has none of them. The deadline above replaces them. */
 function withSocketMethods(stream: Duplex): Duplex {
-  const methods = { setTimeout: () => stream, setKeepAlive: () => stream, setNoDelay: () => stream, ref: () => stream, unref: () => stream };
-  for (const [name, method] of Object.entries(methods)) if (!(name in stream)) Object.assign(stream, { [name]: method });
+  const methods = {
+    setTimeout: () => stream,
+    setKeepAlive: () => stream,
+    setNoDelay: () => stream,
+    ref: () => stream,
+    unref: () => stream,
+  };
+  for (const [name, method] of Object.entries(methods))
+    if (!(name in stream)) Object.assign(stream, { [name]: method });
   return stream;
 }

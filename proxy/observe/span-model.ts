@@ -25,21 +25,49 @@ export type SpanModel = {
 export type OwnFacts = { readonly identity: string; readonly project: string };
 
 const longestText = 1_024;
-const cut = (text: string): string => (text.length <= longestText ? text : `${text.slice(0, longestText)}…`).toWellFormed();
+const cut = (text: string): string =>
+  (text.length <= longestText ? text : `${text.slice(0, longestText)}…`).toWellFormed();
 
 type Decision = "allowed" | "refused" | "dry-run";
 
 /** `dryRun` is the reason for which a stricter mode would have refused the connection. */
-export function connectionSpan(own: OwnFacts, record: ConnectionRecord, trace: TraceContext, dryRun: Reason | null): SpanModel {
-  const opened = record.openedAfterMs >= 0;
-  const decision: Decision = record.reason !== null && !opened ? "refused" : dryRun === null ? "allowed" : "dry-run";
-  const target = record.service ?? record.peerWorkload;
+export function connectionSpan(
+  own: OwnFacts,
+  record: ConnectionRecord,
+  trace: TraceContext,
+  dryRun: Reason | null,
+): SpanModel {
+  const outbound = record.direction === "outbound";
   const attributes: Attributes = {
     ...addresses(record.direction, record.source, record.upstream === "" ? record.destination : record.upstream),
-    ...(record.direction === "outbound" ? endpoint("server", record.destination) : {}),
+    ...(outbound ? endpoint("server", record.destination) : {}),
     ...(record.tls === null ? {} : tls(record.direction, record.tls)),
-    "tencrypt.identity": record.tls?.ownIdentity ?? own.identity,
+    "tencrypt.identity": own.identity,
     "tencrypt.project": own.project,
+    ...course(record, dryRun),
+    ...farEnd(record),
+    ...why(record.reason ?? dryRun, record.detail),
+    ...known("error.type", record.reason),
+  };
+  // The name groups spans: a Service is a group, a pod is not.
+  const connect = record.service === null ? "connect" : `connect ${cut(record.service)}`;
+  return {
+    name: outbound ? connect : "accept",
+    kind: outbound ? "client" : "server",
+    trace,
+    startedAt: record.startedAt,
+    endedAt: record.endedAt,
+    attributes,
+    failure: record.reason === null ? null : reasons[record.reason].what,
+  };
+}
+
+/** What was decided and what came of it. */
+function course(record: ConnectionRecord, dryRun: Reason | null): Attributes {
+  const opened = record.openedAfterMs >= 0;
+  const allowed: Decision = dryRun === null ? "allowed" : "dry-run";
+  const decision: Decision = record.reason !== null && !opened ? "refused" : allowed;
+  return {
     "tencrypt.direction": record.direction,
     "tencrypt.class": record.peerClass,
     "tencrypt.transport": record.transport,
@@ -50,27 +78,24 @@ export function connectionSpan(own: OwnFacts, record: ConnectionRecord, trace: T
     "tencrypt.closed_by": record.closedBy,
     "tencrypt.reset": record.reset,
     ...(opened ? { "tencrypt.open.duration_ms": record.openedAfterMs } : {}),
-    ...known("tencrypt.peer.identity", record.tls?.peerIdentity),
-    ...known("tencrypt.peer.pod.uid", record.tls?.peerPodUid),
-    ...known("tencrypt.peer.project", record.peerProject),
-    ...known("tencrypt.peer.workload", record.peerWorkload),
-    ...known("tencrypt.service", record.service),
-    ...why(record.reason ?? dryRun, record.detail),
-    ...known("error.type", record.reason),
-  };
-  return {
-    name: record.direction === "inbound" ? "accept" : target === null ? "connect" : `connect ${cut(target)}`,
-    kind: record.direction === "outbound" ? "client" : "server",
-    trace,
-    startedAt: record.startedAt,
-    endedAt: record.endedAt,
-    attributes,
-    failure: record.reason === null ? null : reasons[record.reason].what,
   };
 }
 
+const farEnd = (record: ConnectionRecord): Attributes => ({
+  ...known("tencrypt.peer.identity", record.tls?.peerIdentity),
+  ...known("tencrypt.peer.pod.uid", record.tls?.peerPodUid),
+  ...known("tencrypt.peer.project", record.peerProject),
+  ...known("tencrypt.peer.workload", record.peerWorkload),
+  ...known("tencrypt.service", record.service),
+});
+
 /** A handshake that was refused: no connection, no parent, no duration. */
-export function sessionRefusalSpan(own: OwnFacts, event: SessionRefusalEvent, trace: TraceContext, at: number): SpanModel {
+export function sessionRefusalSpan(
+  own: OwnFacts,
+  event: SessionRefusalEvent,
+  trace: TraceContext,
+  at: number,
+): SpanModel {
   const attributes: Attributes = {
     ...addresses(event.direction, event.source, event.destination),
     "tls.established": false,
@@ -92,7 +117,11 @@ const known = (name: string, text: string | null | undefined): Attributes =>
 
 function why(reason: Reason | null, detail: string | null): Attributes {
   if (reason === null) return {};
-  return { "tencrypt.reason": reason, "tencrypt.reason.initiator": reasons[reason].initiator, ...known("tencrypt.detail", detail) };
+  return {
+    "tencrypt.reason": reason,
+    "tencrypt.reason.initiator": reasons[reason].initiator,
+    ...known("tencrypt.detail", detail),
+  };
 }
 
 /** `network.peer` is the far end of the hop between the proxies, `client` and `server` those of the connection. */
@@ -117,7 +146,8 @@ function endpoint(prefix: string, text: string): Attributes {
 
 /** Leaves have an empty subject, so their SPIFFE ID stands in the place of its name. */
 function tls(direction: Direction, facts: TlsFacts): Attributes {
-  const [client, server] = direction === "outbound" ? [facts.ownIdentity, facts.peerIdentity] : [facts.peerIdentity, facts.ownIdentity];
+  const [client, server] =
+    direction === "outbound" ? [facts.ownIdentity, facts.peerIdentity] : [facts.peerIdentity, facts.ownIdentity];
   const peer = direction === "outbound" ? "server" : "client";
   return {
     "tls.established": true,

@@ -56,11 +56,16 @@ export function startSpans(options: SpanOptions): { stop(): Promise<void> } {
   const refusals = perSecond(options.clock, refusalSpansPerSecond);
 
   const unsubscribe = all([
-    subscribe<RefusalEvent>(events.connectionRefused, ({ record, reason, dryRun }) => void (dryRun && dryRuns.set(record, reason)), failed),
+    subscribe<RefusalEvent>(
+      events.connectionRefused,
+      ({ record, reason, dryRun }) => void (dryRun && dryRuns.set(record, reason)),
+      failed,
+    ),
     subscribe<ConnectionRecord>(
       events.connectionClosed,
       (record) => {
-        if (record.trace?.sampled === true) take(connectionSpan(facts, record, record.trace, dryRuns.get(record) ?? null));
+        if (record.trace?.sampled === true)
+          take(connectionSpan(facts, record, record.trace, dryRuns.get(record) ?? null));
       },
       failed,
     ),
@@ -135,6 +140,7 @@ class SpanQueue {
   }
 
   async stop(): Promise<void> {
+    if (this.#stopped) return;
     const flushed = this.#processor.shutdown().catch(() => {});
     await new Promise<void>((resolve) => {
       const timer = this.#options.clock.after(stopDeadlineMs, resolve);
@@ -156,7 +162,8 @@ class SpanQueue {
         this.#exporting += spans.length;
         inner.export(spans, (result) => {
           this.#exporting -= spans.length;
-          if (!this.#stopped) this.#ended(spans.length, result.code === 0 ? null : (result.error ?? new Error("export failed")));
+          if (!this.#stopped)
+            this.#ended(spans.length, result.code === 0 ? null : (result.error ?? new Error("export failed")));
           done(result);
         });
       },
@@ -175,7 +182,12 @@ class SpanQueue {
     const now = this.#options.clock.monotonic();
     if (now - this.#warnedAt < 60_000) return;
     this.#warnedAt = now;
-    this.#options.log("warn", "spans_dropped", { cause, count, error: error?.message ?? null, hint: "traffic is not affected; check the collector" });
+    this.#options.log("warn", "spans_dropped", {
+      cause,
+      count,
+      error: error?.message ?? null,
+      hint: "traffic is not affected; check the collector",
+    });
   }
 }
 
@@ -213,11 +225,14 @@ function toReadableSpan(model: SpanModel, resource: ReadableSpan["resource"], ve
     name: model.name,
     kind: model.kind === "client" ? SpanKind.CLIENT : SpanKind.SERVER,
     spanContext: () => context,
-    ...(parentSpanId === null ? {} : { parentSpanContext: { traceId, spanId: parentSpanId, traceFlags: TraceFlags.SAMPLED, isRemote: true } }),
+    ...(parentSpanId === null
+      ? {}
+      : { parentSpanContext: { traceId, spanId: parentSpanId, traceFlags: TraceFlags.SAMPLED, isRemote: true } }),
     startTime,
     endTime,
     duration: hrTime(Math.max(0, model.endedAt - model.startedAt)),
-    status: model.failure === null ? { code: SpanStatusCode.UNSET } : { code: SpanStatusCode.ERROR, message: model.failure },
+    status:
+      model.failure === null ? { code: SpanStatusCode.UNSET } : { code: SpanStatusCode.ERROR, message: model.failure },
     attributes: model.attributes,
     links: [],
     events: [],

@@ -38,11 +38,16 @@ export function readTracingSettings(settings: Settings): TracingSettings | null 
     settings.choice("OTEL_SDK_DISABLED", ["true", "false"], "false") === "true" ||
     settings.choice("OTEL_TRACES_EXPORTER", ["otlp", "none"], "otlp") === "none";
   const protocol = "OTEL_EXPORTER_OTLP_PROTOCOL";
-  settings.choice("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", ["http/protobuf"], settings.choice(protocol, ["http/protobuf"], "http/protobuf"));
+  settings.choice(
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    ["http/protobuf"],
+    settings.choice(protocol, ["http/protobuf"], "http/protobuf"),
+  );
   const batch = readBatch(settings);
   const rest = {
     headers: readHeaders(settings),
-    certificateFile: settings.optional("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE") ?? settings.optional("OTEL_EXPORTER_OTLP_CERTIFICATE"),
+    certificateFile:
+      settings.optional("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE") ?? settings.optional("OTEL_EXPORTER_OTLP_CERTIFICATE"),
     compression: settings.choice("OTEL_EXPORTER_OTLP_COMPRESSION", ["none", "gzip"], "none"),
     sampling: readSampling(settings),
     serviceName: settings.optional("OTEL_SERVICE_NAME"),
@@ -62,7 +67,11 @@ function readSampling(settings: Settings): Sampling {
 
 function readBatch(settings: Settings): Pick<TracingSettings, "queueSize" | "batchSize" | "delayMs" | "timeoutMs"> {
   const queueSize = settings.integer("OTEL_BSP_MAX_QUEUE_SIZE", { min: 1, max: 65_536 }, 2_048);
-  const batchSize = settings.integer("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", { min: 1, max: 65_536 }, Math.min(512, queueSize ?? 512));
+  const batchSize = settings.integer(
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    { min: 1, max: 65_536 },
+    Math.min(512, queueSize ?? 512),
+  );
   if (batchSize > queueSize) settings.problem("OTEL_BSP_MAX_EXPORT_BATCH_SIZE is larger than OTEL_BSP_MAX_QUEUE_SIZE");
   return {
     queueSize,
@@ -93,7 +102,10 @@ function readEndpoint(settings: Settings, name: string): URL | null {
 }
 
 function readHeaders(settings: Settings): () => Readonly<Record<string, string>> {
-  const headers = { ...readPairs(settings, "OTEL_EXPORTER_OTLP_HEADERS"), ...readPairs(settings, "OTEL_EXPORTER_OTLP_TRACES_HEADERS") };
+  const headers = {
+    ...readPairs(settings, "OTEL_EXPORTER_OTLP_HEADERS"),
+    ...readPairs(settings, "OTEL_EXPORTER_OTLP_TRACES_HEADERS"),
+  };
   return () => headers;
 }
 

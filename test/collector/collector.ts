@@ -31,7 +31,12 @@ export type Collector = {
   close(): Promise<void>;
 };
 
-export type CollectorOptions = { readonly host?: string; readonly port?: number; readonly mode?: CollectorMode; readonly tls?: { readonly key: string; readonly cert: string } };
+export type CollectorOptions = {
+  readonly host?: string;
+  readonly port?: number;
+  readonly mode?: CollectorMode;
+  readonly tls?: { readonly key: string; readonly cert: string };
+};
 
 export async function startCollector(options: CollectorOptions = {}): Promise<Collector> {
   const state = new CollectorState(options.mode ?? "ok");

@@ -46,7 +46,10 @@ function messages(bytes: Uint8Array, wanted: number): Uint8Array[] {
 
 export function decodeSpans(body: Uint8Array): DecodedSpan[] {
   return messages(body, 1).flatMap((resourceSpans) => {
-    const resource = Object.assign({}, ...messages(resourceSpans, 1).map((part) => decodeAttributes(part, 1))) as Record<string, AttributeValue>;
+    const resource = Object.assign(
+      {},
+      ...messages(resourceSpans, 1).map((part) => decodeAttributes(part, 1)),
+    ) as Record<string, AttributeValue>;
     return messages(resourceSpans, 2).flatMap((scopeSpans) => {
       const scope = messages(scopeSpans, 1).map((part) => Buffer.from(messages(part, 1)[0] ?? []).toString())[0] ?? "";
       return messages(scopeSpans, 2).map((span) => decodeSpan(span, resource, scope));
@@ -76,7 +79,19 @@ function decodeSpan(bytes: Uint8Array, resource: DecodedSpan["resource"], scope:
   const { name, start, end, statusMessage } = span;
   const attributes = decodeAttributes(bytes, 9);
   const parentSpanId = ids.parentSpanId === "" ? null : ids.parentSpanId;
-  return { ...ids, parentSpanId, name, kind: kinds[span.kind]!, start, end, attributes, status: statuses[span.status]!, statusMessage, resource, scope };
+  return {
+    ...ids,
+    parentSpanId,
+    name,
+    kind: kinds[span.kind]!,
+    start,
+    end,
+    attributes,
+    status: statuses[span.status]!,
+    statusMessage,
+    resource,
+    scope,
+  };
 }
 
 function decodeStatus(bytes: Uint8Array): { status: number; statusMessage: string } {

@@ -24,13 +24,19 @@ test("lines of one turn go out in one write, and the next write waits for it", a
   writer.write("b\n");
   assert.equal(writes.length, 0);
   await turn();
-  assert.deepEqual(writes.map((write) => write.text), ["a\nb\n"]);
+  assert.deepEqual(
+    writes.map((write) => write.text),
+    ["a\nb\n"],
+  );
   writer.write("c\n");
   await turn();
   assert.equal(writes.length, 1);
   writes[0]!.done();
   await turn();
-  assert.deepEqual(writes.map((write) => write.text), ["a\nb\n", "c\n"]);
+  assert.deepEqual(
+    writes.map((write) => write.text),
+    ["a\nb\n", "c\n"],
+  );
   assert.equal(writer.dropped(), 0);
 });
 
@@ -121,7 +127,10 @@ for (const [what, stdout, dropsAll] of [
 ] as const) {
   test(`the process lives on, counts and can exit with stdout on ${what}`, async () => {
     const command = `"$0" --input-type=module -e "$1" ${stdout}`;
-    const shell = spawn("sh", ["-c", command, process.execPath, child], { stdio: ["ignore", "ignore", "pipe"], detached: true });
+    const shell = spawn("sh", ["-c", command, process.execPath, child], {
+      stdio: ["ignore", "ignore", "pipe"],
+      detached: true,
+    });
     try {
       const [told] = (await once(shell.stderr, "data", { signal: AbortSignal.timeout(20_000) })) as [Buffer];
       const dropped = Number(told.toString());

@@ -3,8 +3,19 @@ import { test } from "node:test";
 import { negotiate } from "../../../../lib/metrics/exposition.ts";
 import { Registry } from "../../../../lib/metrics/registry.ts";
 
-const requests = { type: "counter", name: "app_requests_total", help: "Requests.", labels: { project: 3, reason: 2 } } as const;
-const seconds = { type: "histogram", name: "app_seconds", help: "Time \"taken\".", labels: { way: 2 }, buckets: [0.5, 1] } as const;
+const requests = {
+  type: "counter",
+  name: "app_requests_total",
+  help: "Requests.",
+  labels: { project: 3, reason: 2 },
+} as const;
+const seconds = {
+  type: "histogram",
+  name: "app_seconds",
+  help: 'Time "taken".',
+  labels: { way: 2 },
+  buckets: [0.5, 1],
+} as const;
 const version = { type: "gauge", name: "app_version", help: "Version.", labels: {} } as const;
 
 test("a bound child counts and the text is Prometheus 0.0.4", () => {
@@ -70,17 +81,24 @@ test("10 000 distinct values of a label make a constant number of series, and th
 test("a family is bounded as a whole", () => {
   const registry = new Registry({ seriesBound: 10 });
   const family = registry.counter({ ...requests, labels: { project: 50, reason: 50 } });
-  for (let at = 0; at < 50; at++) for (let other = 0; other < 50; other++) family.labels({ project: `p${at}`, reason: `r${other}` }).add();
+  for (let at = 0; at < 50; at++)
+    for (let other = 0; other < 50; other++) family.labels({ project: `p${at}`, reason: `r${other}` }).add();
   assert.equal(registry.seriesCount(), 11);
   assert.match(registry.render("prometheus"), /\{project="overflow",reason="overflow"\} 2490\n/);
 });
 
 test("a label value cannot forge a line", () => {
   const registry = new Registry();
-  registry.counter(requests).labels({ project: 'a"} 1\napp_forged 1\r\u001b\\', reason: "\ud800".repeat(100_000) }).add();
+  registry
+    .counter(requests)
+    .labels({ project: 'a"} 1\napp_forged 1\r\u001b\\', reason: "\ud800".repeat(100_000) })
+    .add();
   const lines = registry.render("prometheus").trimEnd().split("\n");
   assert.equal(lines.length, 3);
-  assert.equal(lines[2], `app_requests_total{project="a\\"} 1\ufffdapp_forged 1\ufffd\ufffd\\\\",reason="${"\ufffd".repeat(128)}"} 1`);
+  assert.equal(
+    lines[2],
+    `app_requests_total{project="a\\"} 1\ufffdapp_forged 1\ufffd\ufffd\\\\",reason="${"\ufffd".repeat(128)}"} 1`,
+  );
 });
 
 test("values that are equal after cleaning share a child", () => {
@@ -103,15 +121,26 @@ test("a wrong or doubled name is a programming error", () => {
   const registry = new Registry();
   registry.gauge(version);
   assert.throws(() => registry.gauge(version), { message: "metric app_version is registered twice" });
-  assert.throws(() => registry.counter({ ...requests, name: "app_requests" }), { message: "metric name app_requests is not of the form" });
-  assert.throws(() => registry.gauge({ ...version, name: "app_x_total" }), { message: "metric name app_x_total is not of the form" });
-  assert.throws(() => registry.gauge({ ...version, name: "app_y", labels: { le: 1 } }), { message: "label le of metric app_y is not of the form" });
+  assert.throws(() => registry.counter({ ...requests, name: "app_requests" }), {
+    message: "metric name app_requests is not of the form",
+  });
+  assert.throws(() => registry.gauge({ ...version, name: "app_x_total" }), {
+    message: "metric name app_x_total is not of the form",
+  });
+  assert.throws(() => registry.gauge({ ...version, name: "app_y", labels: { le: 1 } }), {
+    message: "label le of metric app_y is not of the form",
+  });
 });
 
 test("special numbers are spelled as the formats want them", () => {
   const registry = new Registry();
   const gauge = registry.gauge(version).labels({});
-  for (const [value, text] of [[Number.NaN, "NaN"], [Infinity, "+Inf"], [-Infinity, "-Inf"], [1e21, "1e+21"]] as const) {
+  for (const [value, text] of [
+    [Number.NaN, "NaN"],
+    [Infinity, "+Inf"],
+    [-Infinity, "-Inf"],
+    [1e21, "1e+21"],
+  ] as const) {
     gauge.set(value);
     assert.match(registry.render("prometheus"), new RegExp(`^app_version ${text.replace("+", "\\+")}$`, "m"));
   }

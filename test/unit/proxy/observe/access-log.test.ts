@@ -17,7 +17,13 @@ function setUp(t: TestContext, options: { connections?: "refused" | "all"; level
   const raw: string[] = [];
   let failures = 0;
   const log = createLog({ level: options.level ?? "info", now: clock.now, write: (line) => raw.push(line) });
-  const stop = startAccessLog({ log, clock, connections: options.connections ?? "refused", project: "shop", failed: () => failures++ });
+  const stop = startAccessLog({
+    log,
+    clock,
+    connections: options.connections ?? "refused",
+    project: "shop",
+    failed: () => failures++,
+  });
   t.after(stop);
   return { clock, raw, lines: () => raw.map((line) => JSON.parse(line) as Line), failures: () => failures, stop };
 }
@@ -55,7 +61,12 @@ test("a refused connection is one line with every field of the contract", (t) =>
 
 test("a dry-run refusal says so and keeps the peer", (t) => {
   const { lines } = setUp(t);
-  events.connectionRefused.publish({ record: record({ direction: "inbound" }), reason: "caller_not_allowed", detail: null, dryRun: true });
+  events.connectionRefused.publish({
+    record: record({ direction: "inbound" }),
+    reason: "caller_not_allowed",
+    detail: null,
+    dryRun: true,
+  });
   const [line] = lines();
   assert.equal(line?.["dryRun"], true);
   assert.equal(line?.["peer"], tlsFacts.peerIdentity);
@@ -66,11 +77,25 @@ test("a refused handshake is a refusal as well, and what the peer claims is mark
   events.sessionRefused.publish(sessionRefusal());
   events.sessionRefused.publish(sessionRefusal({ claimed: "not an id", source: "10.0.0.67:1" }));
   events.sessionRefused.publish(sessionRefusal({ direction: "outbound" }));
-  const told = lines().map(({ event, level, reason, peer, peerVerified, claimed }) => ({ event, level, reason, peer, peerVerified, claimed }));
+  const told = lines().map(({ event, level, reason, peer, peerVerified, claimed }) => ({
+    event,
+    level,
+    reason,
+    peer,
+    peerVerified,
+    claimed,
+  }));
   const id = "spiffe://demo.local/ns/shop/sa/client";
   assert.deepEqual(told, [
     { event: "connection_refused", level: "warn", reason: "wrong_issuer", peer: id, peerVerified: false, claimed: id },
-    { event: "connection_refused", level: "warn", reason: "wrong_issuer", peer: null, peerVerified: false, claimed: "not an id" },
+    {
+      event: "connection_refused",
+      level: "warn",
+      reason: "wrong_issuer",
+      peer: null,
+      peerVerified: false,
+      claimed: "not an id",
+    },
     { event: "session_refused", level: "debug", reason: "wrong_issuer", peer: id, peerVerified: false, claimed: id },
   ]);
 });
@@ -89,8 +114,22 @@ test("allowed connections are logged only by setting", (t) => {
   assert.equal(open?.["peer"], tlsFacts.peerIdentity);
   assert.equal(closed?.["event"], "connection_closed");
   assert.deepEqual(
-    [closed?.["peer"], closed?.["bytesSent"], closed?.["bytesReceived"], closed?.["durationMs"], closed?.["closedBy"], closed?.["tls"]],
-    [tlsFacts.peerIdentity, 120, 4_500, 250, "client", { version: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", group: "X25519MLKEM768" }],
+    [
+      closed?.["peer"],
+      closed?.["bytesSent"],
+      closed?.["bytesReceived"],
+      closed?.["durationMs"],
+      closed?.["closedBy"],
+      closed?.["tls"],
+    ],
+    [
+      tlsFacts.peerIdentity,
+      120,
+      4_500,
+      250,
+      "client",
+      { version: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", group: "X25519MLKEM768" },
+    ],
   );
 });
 
@@ -99,13 +138,21 @@ test("a connection cut by us is told always, a peer that went away only at debug
   events.connectionClosed.publish(record({ reason: "certificate_ended", closedBy: "proxy" }));
   events.connectionClosed.publish(record({ reason: "session_lost", closedBy: "server", reset: true }));
   assert.equal(raw.length, 1);
-  assert.deepEqual([lines()[0]?.["event"], lines()[0]?.["level"], lines()[0]?.["reason"]], ["connection_closed", "info", "certificate_ended"]);
+  assert.deepEqual(
+    [lines()[0]?.["event"], lines()[0]?.["level"], lines()[0]?.["reason"]],
+    ["connection_closed", "info", "certificate_ended"],
+  );
 });
 
 test("a million knocks of one source are a few lines with counts, ports of the source aside", (t) => {
   const { clock, lines } = setUp(t);
   const refuse = (port: number): void =>
-    events.connectionRefused.publish({ record: refusedRecord({ direction: "inbound", source: `10.0.0.66:${port}`, destination: "10.0.0.3:8080" }), reason: "plaintext_refused", detail: null, dryRun: false });
+    events.connectionRefused.publish({
+      record: refusedRecord({ direction: "inbound", source: `10.0.0.66:${port}`, destination: "10.0.0.3:8080" }),
+      reason: "plaintext_refused",
+      detail: null,
+      dryRun: false,
+    });
   for (let port = 1; port <= 50_000; port++) refuse(port);
   assert.equal(lines().length, 5);
   clock.advance(1_000);
@@ -116,12 +163,19 @@ test("a million knocks of one source are a few lines with counts, ports of the s
 
 test("a line for more sources than are kept apart accuses none of them", (t) => {
   const { clock, lines } = setUp(t);
-  for (let at = 0; at < 1_000; at++) events.sessionRefused.publish(sessionRefusal({ source: `10.1.${at >> 8}.${at & 255}:1` }));
+  for (let at = 0; at < 1_000; at++)
+    events.sessionRefused.publish(sessionRefusal({ source: `10.1.${at >> 8}.${at & 255}:1` }));
   clock.advance(1_000);
   assert.equal(lines().length, 257);
   const merged = lines().at(-1);
-  assert.deepEqual([merged?.["source"], merged?.["peer"], merged?.["reason"], merged?.["count"]], [null, null, "wrong_issuer", 744]);
-  assert.equal(lines().reduce((sum, line) => sum + Number(line["count"]), 0), 1_000);
+  assert.deepEqual(
+    [merged?.["source"], merged?.["peer"], merged?.["reason"], merged?.["count"]],
+    [null, null, "wrong_issuer", 744],
+  );
+  assert.equal(
+    lines().reduce((sum, line) => sum + Number(line["count"]), 0),
+    1_000,
+  );
 });
 
 test("hostile text stays inside one JSON string and is cut", (t) => {
@@ -146,5 +200,8 @@ test("stop unsubscribes everything", (t) => {
   const { stop } = setUp(t, { connections: "all" });
   assert.equal(events.connectionRefused.hasSubscribers, true);
   stop();
-  assert.deepEqual(Object.values(events).map((channel) => channel.hasSubscribers), [false, false, false, false, false, false]);
+  assert.deepEqual(
+    Object.values(events).map((channel) => channel.hasSubscribers),
+    [false, false, false, false, false, false],
+  );
 });

@@ -12,7 +12,11 @@ function setUp(t: TestContext): { registry: Registry; metrics: ProxyMetrics; sam
   const registry = new Registry();
   const metrics = createProxyMetrics(registry);
   t.after(metrics.subscribe());
-  const samples = (): string[] => registry.render("prometheus").split("\n").filter((line) => line !== "" && !line.startsWith("#") && !line.endsWith(" 0"));
+  const samples = (): string[] =>
+    registry
+      .render("prometheus")
+      .split("\n")
+      .filter((line) => line !== "" && !line.startsWith("#") && !line.endsWith(" 0"));
   return { registry, metrics, samples };
 }
 
@@ -35,8 +39,12 @@ test("an opened and ended connection is counted with its bytes and times", (t) =
     'tencrypt_bytes_total{direction="outbound",transport="tunnel",flow="sent"} 120',
     'tencrypt_bytes_total{direction="outbound",transport="tunnel",flow="received"} 4500',
   ]);
-  assert.deepEqual(only(samples(), "tencrypt_connection_open_seconds_sum"), ['tencrypt_connection_open_seconds_sum{direction="outbound",transport="tunnel"} 0.003']);
-  assert.deepEqual(only(samples(), "tencrypt_connection_duration_seconds_sum"), ['tencrypt_connection_duration_seconds_sum{direction="outbound",transport="tunnel"} 0.25']);
+  assert.deepEqual(only(samples(), "tencrypt_connection_open_seconds_sum"), [
+    'tencrypt_connection_open_seconds_sum{direction="outbound",transport="tunnel"} 0.003',
+  ]);
+  assert.deepEqual(only(samples(), "tencrypt_connection_duration_seconds_sum"), [
+    'tencrypt_connection_duration_seconds_sum{direction="outbound",transport="tunnel"} 0.25',
+  ]);
 });
 
 test("a refusal is counted by reason and never as an opened connection", (t) => {
@@ -70,7 +78,13 @@ test("10 000 peers, addresses and projects make a constant number of series", (t
   const { registry, samples } = setUp(t);
   const publish = (from: number, to: number): void => {
     for (let at = from; at < to; at++) {
-      const connection = record({ source: `10.0.0.${at}:1`, destination: `h${at}`, service: `s/${at}`, peerWorkload: `w/${at}`, peerProject: `project-${at}` });
+      const connection = record({
+        source: `10.0.0.${at}:1`,
+        destination: `h${at}`,
+        service: `s/${at}`,
+        peerWorkload: `w/${at}`,
+        peerProject: `project-${at}`,
+      });
       events.connectionOpened.publish(connection);
       events.connectionClosed.publish(connection);
       events.sessionRefused.publish(sessionRefusal({ claimed: `c${at}`, detail: `d${at}` }));
@@ -80,7 +94,11 @@ test("10 000 peers, addresses and projects make a constant number of series", (t
   const before = registry.seriesCount();
   publish(200, 10_000);
   assert.equal(registry.seriesCount(), before);
-  assert.ok(samples().includes('tencrypt_project_connections_total{direction="outbound",peer_project="overflow",transport="tunnel"} 9900'));
+  assert.ok(
+    samples().includes(
+      'tencrypt_project_connections_total{direction="outbound",peer_project="overflow",transport="tunnel"} 9900',
+    ),
+  );
 });
 
 test("the gauges that the program sets", (t) => {
@@ -107,7 +125,8 @@ test("the process is read at each scrape", () => {
   const registry = new Registry();
   let dropped = 2;
   registerProcessMetrics(registry, { version: "1.2.3", startedAt: 5_000, droppedLogLines: () => dropped });
-  const value = (name: string): number => Number(new RegExp(`^${name} (.*)$`, "m").exec(registry.render("prometheus"))?.[1]);
+  const value = (name: string): number =>
+    Number(new RegExp(`^${name} (.*)$`, "m").exec(registry.render("prometheus"))?.[1]);
   assert.equal(value("tencrypt_log_lines_dropped_total"), 2);
   dropped = 7;
   assert.equal(value("tencrypt_log_lines_dropped_total"), 7);

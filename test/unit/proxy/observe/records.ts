@@ -38,7 +38,17 @@ export const record = (fields: Partial<ConnectionRecord> = {}): ConnectionRecord
 });
 
 export const refusedRecord = (fields: Partial<ConnectionRecord> = {}): ConnectionRecord =>
-  record({ openedAfterMs: -1, transport: "none", tls: null, reason: "peer_not_enrolled", bytesSent: 0, bytesReceived: 0, closedBy: "proxy", reset: true, ...fields });
+  record({
+    openedAfterMs: -1,
+    transport: "none",
+    tls: null,
+    reason: "peer_not_enrolled",
+    bytesSent: 0,
+    bytesReceived: 0,
+    closedBy: "proxy",
+    reset: true,
+    ...fields,
+  });
 
 export const sessionRefusal = (fields: Partial<SessionRefusalEvent> = {}): SessionRefusalEvent => ({
   direction: "inbound",

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { continueTrace, createTraceIds, formatTraceparent, never, parseTraceparent, startTrace } from "../../../../proxy/observe/trace-context.ts";
+import {
+  continueTrace,
+  createTraceIds,
+  formatTraceparent,
+  never,
+  parseTraceparent,
+  startTrace,
+} from "../../../../proxy/observe/trace-context.ts";
 import type { Sampling, TraceIds } from "../../../../proxy/observe/trace-context.ts";
 
 const traceId = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -14,7 +21,10 @@ test("a traceparent is parsed and formatted again to the same text", () => {
   assert.deepEqual(parseTraceparent(`00-${traceId}-${spanId}-fe`), { traceId, spanId, sampled: false });
   assert.deepEqual(parseTraceparent(`cc-${traceId}-${spanId}-09`), { traceId, spanId, sampled: true });
   assert.equal(formatTraceparent({ traceId, spanId, parentSpanId: null, sampled: true }), header);
-  assert.equal(formatTraceparent({ traceId, spanId, parentSpanId: null, sampled: false }), `00-${traceId}-${spanId}-00`);
+  assert.equal(
+    formatTraceparent({ traceId, spanId, parentSpanId: null, sampled: false }),
+    `00-${traceId}-${spanId}-00`,
+  );
 });
 
 test("what is not exactly of the form is no parent", () => {
@@ -53,7 +63,10 @@ test("a continued trace keeps the trace, names the parent and follows its flag",
   const expected = { traceId, spanId: "b".repeat(16), parentSpanId: spanId };
   assert.deepEqual(continueTrace(header, always, ids), { ...expected, sampled: true });
   assert.deepEqual(continueTrace(`00-${traceId}-${spanId}-00`, always, ids), { ...expected, sampled: false });
-  assert.deepEqual(continueTrace(`00-${traceId}-${spanId}-00`, { ratio: 1, followParent: false }, ids), { ...expected, sampled: true });
+  assert.deepEqual(continueTrace(`00-${traceId}-${spanId}-00`, { ratio: 1, followParent: false }, ids), {
+    ...expected,
+    sampled: true,
+  });
   assert.deepEqual(continueTrace(header, never, ids), { ...expected, sampled: false });
 });
 
