@@ -53,6 +53,12 @@ const rows: readonly Row[] = [
   ["indefinite length", /indefinite length/, part(() => ({ subject: hex("30800000") }))],
   ["length in two octets where one suffices", /not minimal/, part(() => ({ subject: hex("308100") }))],
   ["length with a leading zero", /not minimal/, part(() => ({ subject: hex("30820000") }))],
+  ["length 127 in two octets", /not minimal/, part(() => ({ subject: concat(hex("30817f"), new Uint8Array(127)) }))],
+  [
+    "length 128 in three octets",
+    /not minimal/,
+    part(() => ({ subject: concat(hex("30820080"), new Uint8Array(128)) })),
+  ],
   ["length of the length 4", /length of the length/, part(() => ({ subject: hex("308400000000") }))],
   ["reserved length octet ff", /length of the length/, part(() => ({ subject: hex("30ff") }))],
   ["integer with a leading zero", /INTEGER not minimal/, part(() => ({ serial: hex("02020001") }))],

@@ -1,7 +1,8 @@
 /** What a chain and its leaf may not look like: one row a rule. */
+import { generateKeyPairSync } from "node:crypto";
 import type { Verification } from "../../../../lib/x509/verify.ts";
 import { signatureAlgorithm } from "../../../pki/certificate.ts";
-import { bitString, explicit, hex, integer, name, nothing, oid, sequence } from "../../../pki/der-writer.ts";
+import { bitString, concat, explicit, hex, integer, name, nothing, oid, sequence } from "../../../pki/der-writer.ts";
 import {
   extensions,
   general,
@@ -57,13 +58,20 @@ refusals("the chain as sent", [
   ],
 ]);
 
-const compressed = (): Partial<Verification> => {
-  const point = Buffer.from(generateKey("p256").publicKey.export({ format: "raw-public", type: "compressed" }));
-  return edited((parts) => ({
-    ...parts,
-    spki: sequence(sequence(oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7")), bitString(new Uint8Array(point))),
-  }))();
+const curve = sequence(oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7"));
+/** A P-256 key whose point is written another way. */
+const pointed = (write: (uncompressed: Uint8Array) => Uint8Array): (() => Partial<Verification>) => {
+  const point = generateKey("p256").publicKey.export({ format: "raw-public", type: "uncompressed" });
+  return edited((parts) => ({ ...parts, spki: sequence(curve, bitString(write(new Uint8Array(point)))) }));
 };
+const explicitCurve = (): Uint8Array =>
+  new Uint8Array(
+    generateKeyPairSync("ec", { namedCurve: "prime256v1", paramEncoding: "explicit" }).publicKey.export({
+      type: "spki",
+      format: "der",
+    }),
+  );
+const parity = (point: Uint8Array): number => point.at(-1)! & 1;
 
 const ed25519Algorithm = signatureAlgorithm({ ...generateKey("ed25519") });
 
@@ -107,7 +115,20 @@ refusals("the leaf's form", [
   ["P-384 key", "bad_key", /p384/, leaf({ keyType: "p384" })],
   ["RSA key", "bad_key", /rsa 2048/, leaf({ keyType: "rsa" })],
   ["secp256k1 key", "bad_key", /other/, leaf({ keyType: "secp256k1" })],
-  ["compressed P-256 point", "bad_key", /other/, compressed],
+  [
+    "compressed P-256 point",
+    "bad_key",
+    /other/,
+    pointed((point) => concat(Uint8Array.of(2 + parity(point)), point.subarray(1, 33))),
+  ],
+  [
+    "hybrid P-256 point",
+    "bad_key",
+    /other/,
+    pointed((point) => concat(Uint8Array.of(6 + parity(point)), point.subarray(1))),
+  ],
+  ["P-256 point of 64 octets", "bad_key", /other/, pointed((point) => point.subarray(0, 64))],
+  ["explicit curve parameters", "bad_key", /other/, edited((parts) => ({ ...parts, spki: explicitCurve() }))],
 ]);
 
 function bothAlgorithms(parts: Parameters<Edit>[0], algorithm: Uint8Array): ReturnType<Edit> {
@@ -241,6 +262,18 @@ refusals("the extensions", [
     "bad_extended_key_usage",
     /3\.3$/,
     extended(extensions.extendedKeyUsage(oids.serverAuth, oids.clientAuth, oids.codeSigning)),
+  ],
+  [
+    "ExtendedKeyUsage clientAuth with codeSigning",
+    "bad_extended_key_usage",
+    /3\.2, .*3\.3$/,
+    extended(extensions.extendedKeyUsage(oids.clientAuth, oids.codeSigning)),
+  ],
+  [
+    "ExtendedKeyUsage clientAuth twice",
+    "bad_extended_key_usage",
+    /3\.2, .*3\.2$/,
+    extended(extensions.extendedKeyUsage(oids.clientAuth, oids.clientAuth)),
   ],
   ["ExtendedKeyUsage any", "bad_extended_key_usage", /37\.0$/, extended(extensions.extendedKeyUsage("2.5.29.37.0"))],
 ]);
