@@ -7,7 +7,6 @@ import type { KeyObject } from "node:crypto";
 import {
   bitString,
   boolean,
-  concat,
   explicit,
   hex,
   implicit,
@@ -233,7 +232,3 @@ export function toPem(der: Bytes, label = "CERTIFICATE"): string {
       .match(/.{1,64}/g) ?? [];
   return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
 }
-
-/** Another element in place of the `index`th child of a constructed element with definite length. */
-export const replaceAt = (list: readonly Bytes[], index: number, by: Bytes): Bytes =>
-  concat(...list.slice(0, index), by, ...list.slice(index + 1));

@@ -26,7 +26,7 @@ import type { Digest, Extension, KeyPair, KeyType, Template } from "./certificat
 import { name } from "./der-writer.ts";
 import type { Bytes } from "./der-writer.ts";
 
-export { extensions, general, generateKey, oids, toPem } from "./certificate.ts";
+export { extensions, general, generateKey, oids } from "./certificate.ts";
 export type { Extension, KeyPair, KeyType, Template } from "./certificate.ts";
 
 export const second = 1000;
