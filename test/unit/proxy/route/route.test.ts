@@ -275,6 +275,18 @@ describe("the choice among a Service's endpoints", () => {
     assert.equal(told(to(viewWith({}), "10.96.0.14:80", { pick: 0 })), "clear (permissive) 10.0.0.4:8080");
     assert.equal(told(to(viewWith({}), "10.96.0.14:80", { pick: 1 })), "tunnel 10.0.0.3:8080 by 15008 to uid-web-1");
   });
+  test("offers only what it may as an alternative: nothing that has to be TLS beside what need not", () => {
+    const document = baseDocument();
+    const outside = document.services.find((service) => service["name"] === "outside")!;
+    outside["endpoints"] = ["198.51.100.7", "198.51.100.8", "192.0.2.10"].map((address) => ready(address, 8080));
+    const shop = { mode: "strict", allowEgress: ["198.51.100.7/32"] };
+    const outcomes = [0, 1, 2].map((pick) => told(to(viewWith({ document, shop }), "10.96.0.15:80", { pick })));
+    assert.deepEqual(outcomes, [
+      "clear (allow-egress) 198.51.100.7:8080",
+      "clear-if-tls 198.51.100.8:8080",
+      "clear-if-tls 192.0.2.10:8080",
+    ]);
+  });
   test("names the Service dialled, also in a refusal", () => {
     for (const destination of ["10.96.0.10:80", "10.96.0.10:81", "10.96.0.17:80"]) {
       const decided = to(viewWith({}), destination);
