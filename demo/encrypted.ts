@@ -1,4 +1,5 @@
 /** What goes through, and what of it can be seen: in the pod, on the bridge, and in the proxies' own words. */
+import { randomBytes } from "node:crypto";
 import type { Capture, Captured, Child, Json } from "../test/topology/cluster.ts";
 import { expect } from "./report.ts";
 import type { Report } from "./report.ts";
@@ -51,7 +52,7 @@ async function checkOtherProtocols(report: Report, stage: Stage, canary: string)
     return { right: `"${String(greeted["text"]).trim()}"` };
   });
   await report.check("an echo of 1 MiB, byte for byte, with a half-close", async () => {
-    const sent = Buffer.from(canary.repeat(2 ** 20 / canary.length));
+    const sent = Buffer.concat([Buffer.from(canary), randomBytes(2 ** 20 - canary.length)]);
     const echoed = await client.request({
       do: "dial",
       host: server2.ip6,
@@ -119,7 +120,7 @@ async function checkBridge(report: Report, onBridge: Captured, canary: string): 
   await report.check("TLS 1.3 and nothing else", () => {
     const tls = onBridge.tls(tunnelPort);
     const hellos = tls.flatMap(({ serverHello }) => (serverHello === null ? [] : [serverHello]));
-    const texts = new Set(hellos.map(({ version, group, cipher }) => `${version}, ${group}, ${cipher}`));
+    const texts = new Set(hellos.map(({ group, cipher }) => `${group}, ${cipher}`));
     expect(
       tls.every(({ recordsOnly }) => recordsOnly),
       "only TLS records to and from the tunnel port",
@@ -128,7 +129,7 @@ async function checkBridge(report: Report, onBridge: Captured, canary: string): 
     expect(
       hellos.length > 0 && hellos.every(({ version }) => version === "TLS 1.3"),
       "TLS 1.3 in supported_versions of each ServerHello",
-      [...texts],
+      hellos,
     );
     expect(
       hellos.every(({ group }) => group === "X25519MLKEM768"),
@@ -136,8 +137,8 @@ async function checkBridge(report: Report, onBridge: Captured, canary: string): 
       [...texts],
     );
     return {
-      left: `                     ${[...texts].join("; ")}`,
-      right: `${hellos.length} handshakes, as the ServerHello says`,
+      left: "                     TLS 1.3, says supported_versions",
+      right: `${[...texts].join("; ")}, ${hellos.length} handshakes`,
       hideTime: true,
     };
   });

@@ -79,8 +79,9 @@ export async function showKilledProxy(report: Report, stage: Stage, wire: Wire):
       connection: "new",
       headers: { "x-canary": wire.canary },
     });
-    expect(answers["succeeded"] === 10, "10 answers", answers);
-    return { left: "10/10 requests by VIP go to server-1" };
+    const pods = Object.keys(answers["pods"] as Json);
+    expect(answers["succeeded"] === 10 && pods.join() === "server-1", "10 answers of server-1", answers);
+    return { left: `${String(answers["succeeded"])}/10 requests by VIP`, right: pods.join() };
   });
   await report.check("server-2 is back with its proxy", async () => {
     await startProxyOf(stage, server2);

@@ -1,5 +1,5 @@
 /** Who is refused, and why: each attempt is made for real, and the reason is the one in the log of the proxy that refused. */
-import type { Child, Json } from "../test/topology/cluster.ts";
+import type { Child, Json, Pod } from "../test/topology/cluster.ts";
 import type { Leaf } from "../test/pki/pki.ts";
 import { expect } from "./report.ts";
 import type { Report } from "./report.ts";
@@ -19,6 +19,14 @@ type Attempt = {
   readonly run: () => Promise<Json>;
 };
 
+const podOf = ({ pods }: Stage, from: string): Pod =>
+  Object.values(pods).find((pod) => from === pod.name || from === `${pod.facts.project}/${pod.name}`)!;
+
+const addressOf = (endpoint: unknown): string =>
+  String(endpoint)
+    .replace(/:[0-9]+$/, "")
+    .replaceAll(/[[\]]/g, "");
+
 /** The source of what the proxy logs has to be who made the attempt, if a pod did. */
 async function checkAttempt(report: Report, stage: Stage, attempt: Attempt): Promise<void> {
   const { from, to, how, reason, by } = attempt;
@@ -28,8 +36,11 @@ async function checkAttempt(report: Report, stage: Stage, attempt: Attempt): Pro
     const answer = await attempt.run();
     expect(answer["bytes"] === 0 && answer["status"] !== 200, "not one byte of an answer", answer);
     const line = await proxy.event("connection_refused", () => true, { from: position, timeoutMs: 5_000 });
-    expect(line["reason"] === reason, reason, line);
-    return { right: `${String(line["reason"])}`, hideTime: true };
+    const found = String(line["reason"]);
+    expect(found === reason, reason, `${found} (${String(line["detail"])})`);
+    const addresses = ["127.0.0.1", ...podOf(stage, from).ips];
+    expect(addresses.includes(addressOf(line["source"])), `a refusal of ${from}`, line["source"]);
+    return { right: found, hideTime: true };
   });
 }
 
@@ -97,7 +108,7 @@ function forgeries({
     { from: "attacker", how: "no certificate", reason: "no_certificate", leaf: () => null },
     {
       from: "attacker",
-      how: "the client's name, self-signed",
+      how: "client's name, self-signed",
       reason: "untrusted_chain",
       leaf: () => forger.selfSigned(asClient),
     },
@@ -109,13 +120,13 @@ function forgeries({
     },
     {
       from: "other/web",
-      how: "the client's name, signed by other's CA",
+      how: "client's name, signed by other's CA",
       reason: "wrong_issuer",
       leaf: () => forger.leaf({ ...asClient, by: "other" }),
     },
     {
       from: "attacker",
-      how: "the client's own certificate, stolen",
+      how: "client's own certificate, stolen",
       reason: "wrong_pod",
       leaf: () => forger.leaf(asClient),
     },
@@ -157,12 +168,12 @@ function certificateAttempts(stage: Stage): readonly Attempt[] {
 
 function portAttempts(stage: Stage): readonly Attempt[] {
   const { attacker, client } = stage.apps.dialers;
-  const { server1, client: clientPod } = stage.pods;
+  const { server1 } = stage.pods;
   const captured = [15_000, 15_001, 15_006];
   const outside = captured.map((port) => ({
     from: "attacker",
     to: `server-1:${port}`,
-    how: "a port of the proxy",
+    how: "a port of its proxy",
     reason: "proxy_port",
     by: "server-1",
     run: () => dial(attacker, server1.ip, port),
@@ -170,18 +181,18 @@ function portAttempts(stage: Stage): readonly Attempt[] {
   const through = [15_001, 15_006, 15_008].map((port) => ({
     from: "client",
     to: `server-1:${port}`,
-    how: "a port of the proxy, through the own one",
+    how: "the same, through its own proxy",
     reason: "proxy_port",
     by: "client",
     run: () => dial(client, server1.ip, port),
   }));
   const loop = {
     from: "client",
-    to: "itself:15001",
+    to: "127.0.0.1:15001",
     how: "no loop",
     reason: "proxy_port",
     by: "client",
-    run: () => dial(client, clientPod.ip, 15_001),
+    run: () => dial(client, "127.0.0.1", 15_001),
   };
   return [...outside, ...through, loop];
 }

@@ -127,9 +127,16 @@ async function startApps(pods: Pods): Promise<Apps> {
 const rulesOf = (log: string): number =>
   log.split("\n").filter((line) => line.includes('"event":"redirect_proven"')).length;
 
+/** What they have in common once, then what each adds. */
+function identities(trustDomain: string, callers: readonly string[]): string {
+  const start = `spiffe://${trustDomain}/ns/`;
+  const rest = [...new Set(callers)].map((caller) => caller.replace(start, "")).toSorted();
+  return `${start}${rest.join(", ")}`;
+}
+
 /** Null where a step failed, which the report has shown by then. */
 export async function setStage(report: Report, started: (cluster: Cluster) => void): Promise<Stage | null> {
-  const cluster = await createCluster();
+  const cluster = await createCluster({ trustDomain: "demo.local" });
   started(cluster);
   const pods = await createPods(cluster);
   const inside = protectedPods(pods);
@@ -154,7 +161,7 @@ export async function setStage(report: Report, started: (cluster: Cluster) => vo
     built.stage = { ...partial, spans, apps: await startApps(pods), forger: createForger(cluster, ca) };
     const callers = ca.child.events("certificate_issued").map((issued: Json) => String(issued["caller"]));
     expect(callers.length === inside.length, `${inside.length} certificates`, callers);
-    return { left: `CA ready, ${callers.length} identities issued`, right: [...new Set(callers)].toSorted().join(" ") };
+    return { left: `CA ready, ${callers.length} identities issued`, right: identities(cluster.trustDomain, callers) };
   });
   return built.stage;
 }

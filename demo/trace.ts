@@ -5,7 +5,7 @@ import type { Wire } from "./encrypted.ts";
 import { expect } from "./report.ts";
 import type { Report } from "./report.ts";
 import { duration } from "./screen.ts";
-import { ports } from "./stage.ts";
+import { vips } from "./stage.ts";
 import type { Stage } from "./stage.ts";
 
 type Span = Omit<DecodedSpan, "start" | "end"> & { readonly start: string; readonly end: string };
@@ -16,24 +16,12 @@ async function ask(collector: Child, command: Readonly<Record<string, unknown>>)
 
 /** The two spans of a request that is made here. */
 async function traceOfOneRequest(stage: Stage, wire: Wire): Promise<readonly Span[]> {
-  const { server1 } = stage.pods;
-  const where = {
-    "tencrypt.direction": "outbound",
-    "server.address": server1.ip,
-    "server.port": ports.web,
-    "tencrypt.decision": "allowed",
-  };
-  const before = await ask(stage.spans, { where, count: 0 });
-  await stage.apps.http.request({
-    do: "get",
-    url: `http://${server1.ip}:${ports.web}/cart`,
-    connection: "new",
-    headers: { "x-canary": wire.canary },
-  });
-  const found = await ask(stage.spans, { where, count: before.length + 1 });
-  const known = new Set(before.map(({ spanId }) => spanId));
-  const own = found.find(({ spanId }) => !known.has(spanId))!;
-  return ask(stage.spans, { traceId: own.traceId, count: 2 });
+  const where = { "tencrypt.direction": "outbound", "tencrypt.service": "shop/server" };
+  const since = Date.now();
+  const url = `http://${vips.v4}:${vips.port}/cart`;
+  await stage.apps.http.request({ do: "get", url, connection: "new", headers: { "x-canary": wire.canary } });
+  const [own] = await ask(stage.spans, { where, since });
+  return ask(stage.spans, { traceId: own!.traceId, count: 2 });
 }
 
 const took = ({ start, end }: Span): string => duration(Number(BigInt(end) - BigInt(start)) / 1e6);

@@ -43,6 +43,12 @@ export const needsRoot: string | false = process.getuid?.() === 0 ? false : "nee
 /** Fixed: a bridge that takes its first port's address forgets its neighbours with the change. */
 const bridgeMac = "02:00:00:00:00:01";
 
+export type ClusterOptions = {
+  readonly trustDomain?: string;
+  /** Makes the pods read the code from a bind mount even where they need not. */
+  readonly mountCode?: boolean;
+};
+
 let clusters = 0;
 const live = new Set<Cluster>();
 
@@ -51,6 +57,7 @@ export class Cluster {
   /** Holds everything that the cluster writes; any user may enter it. */
   readonly folder: string;
   readonly bridge: string;
+  readonly trustDomain: string;
   readonly pods: Pod[] = [];
   readonly projects = new Map<string, ProjectEntry>();
   readonly services: ServiceEntry[] = [];
@@ -60,9 +67,10 @@ export class Cluster {
   #version = 0;
   #captures = 0;
 
-  constructor(number: number, options: { mountCode?: boolean }) {
+  constructor(number: number, options: ClusterOptions) {
     this.#number = number;
     this.folder = clusterFolder();
+    this.trustDomain = options.trustDomain ?? "topology.test";
     this.bridge = namespaceName(number, "br");
     this.#code = locateCode(join(this.folder, mountPoint), options.mountCode ?? false);
   }
@@ -231,8 +239,7 @@ function guardProcess(): void {
     process.on(signal, () => process.exit(code));
 }
 
-/** `mountCode` makes the pods read the code from a bind mount even where they need not. */
-export async function createCluster(options: { mountCode?: boolean } = {}): Promise<Cluster> {
+export async function createCluster(options: ClusterOptions = {}): Promise<Cluster> {
   guardProcess();
   if (clusters === 0) {
     await removeStaleNamespaces();

@@ -3,10 +3,10 @@ import { X509Certificate, createPrivateKey, createPublicKey } from "node:crypto"
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
-import { createPki } from "../pki/pki.ts";
-import type { Leaf, LeafOptions, TestAuthority } from "../pki/pki.ts";
+import { implicit, sequence } from "../pki/der-writer.ts";
+import { createPki, oids, withExtension } from "../pki/pki.ts";
+import type { Extension, Leaf, LeafOptions, TestAuthority } from "../pki/pki.ts";
 import type { Cluster } from "./cluster.ts";
-import { trustDomain } from "./programs.ts";
 import type { Ca } from "./programs.ts";
 
 /** The CA of a project, with its key. The CA makes it when the project's first certificate is asked for. */
@@ -22,6 +22,14 @@ export function stolenAuthority(ca: Ca, project: string): TestAuthority {
   return { commonName: project, subject: parsed.value.subject, key, der, pem, keyPem };
 }
 
+/** AuthorityKeyIdentifier with the very id that the issuer's certificate gives its key: OpenSSL finds no issuer otherwise. */
+function namesIssuer(issuer: TestAuthority): Extension {
+  const parsed = parseCertificate(issuer.der);
+  const id = parsed.kind === "malformed" ? undefined : parsed.value.extensions.get(oids.subjectKeyIdentifier)?.value;
+  if (id === undefined) throw new Error(`${issuer.commonName}: no subject key identifier`);
+  return { oid: oids.authorityKeyIdentifier, critical: false, value: sequence(implicit(0, id.subarray(2))) };
+}
+
 export type Forger = {
   /** Signed by the CA of `by` (default: of its own project), good in everything that is not changed. */
   leaf(options: LeafOptions & { readonly by?: string }): Leaf;
@@ -30,9 +38,12 @@ export type Forger = {
 
 export function createForger(cluster: Cluster, ca: Ca): Forger {
   const projects = [...cluster.projects.values()].map(({ name, uid }) => ({ name, uid }));
-  const pki = createPki({ trustDomain, projects });
+  const pki = createPki({ trustDomain: cluster.trustDomain, projects });
   return {
-    leaf: ({ by, ...options }) => pki.issueLeaf({ ...options, issuer: stolenAuthority(ca, by ?? options.project) }),
+    leaf: ({ by, ...options }) => {
+      const issuer = stolenAuthority(ca, by ?? options.project);
+      return pki.issueLeaf({ ...options, issuer, edit: (parts) => withExtension(parts, namesIssuer(issuer)) });
+    },
     selfSigned: (options) => pki.selfSigned(options),
   };
 }

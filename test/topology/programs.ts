@@ -30,7 +30,6 @@ export type Ca = {
   restart(options?: ProgramOptions): Promise<Ca>;
 };
 
-export const trustDomain = "topology.test";
 const caPort = 15_012;
 
 const script = (program: "ca" | "init" | "proxy", from: ProgramOptions["from"]): string =>
@@ -49,7 +48,7 @@ export async function startCa(cluster: Cluster, options: ProgramOptions = {}): P
     registerProjects(cluster, store);
     const env = {
       TENCRYPT_CA_LISTEN: address,
-      TENCRYPT_TRUST_DOMAIN: trustDomain,
+      TENCRYPT_TRUST_DOMAIN: cluster.trustDomain,
       TENCRYPT_AUTHENTICATOR: "jwks",
       TENCRYPT_JWKS_FILE: jwks,
       TENCRYPT_TOKEN_ISSUER: issuer,
@@ -110,7 +109,7 @@ export function proxyEnvironment(cluster: Cluster, pod: Pod, options: ProxyOptio
   const tokenFile = join(folder, "token");
   cluster.writeFile(tokenFile, options.token ?? podToken(options.ca, pod), 0o400, uids.proxy);
   const env: Record<string, string> = {
-    TENCRYPT_TRUST_DOMAIN: trustDomain,
+    TENCRYPT_TRUST_DOMAIN: cluster.trustDomain,
     TENCRYPT_NAMESPACE: facts.project,
     TENCRYPT_SERVICE_ACCOUNT: facts.serviceAccount,
     TENCRYPT_POD_NAME: facts.name,
