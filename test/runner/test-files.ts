@@ -5,7 +5,7 @@
  */
 import { globSync } from "node:fs";
 import { run } from "node:test";
-import { relative, resolve } from "node:path";
+import { resolve } from "node:path";
 import { inspect, stripVTControlCharacters } from "node:util";
 import { printFile } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
@@ -13,7 +13,10 @@ import type { Outcome } from "./outcome.ts";
 /** Files below these use the kernel's network state or measure time, so nothing runs beside them. */
 const alone: readonly string[] = ["test/netns/", "test/integration/", "test/demo/"];
 
-const fileDeadlineMs = 10 * 60_000;
+/** A file that has not ended by then is ended; what its tests did so far is shown. */
+const fileDeadlineMs = Number(process.env["TEST_FILE_SECONDS"] ?? "240") * 1000;
+/** How often a file that is slow says that it still runs. */
+const stillRunningMs = 60_000;
 
 export function findTestFiles(): readonly string[] {
   return globSync("test/**/*.test.ts")
@@ -31,7 +34,12 @@ type TestEvent = {
   readonly entryFile?: string;
   readonly skip?: string | boolean;
   readonly todo?: string | boolean;
-  readonly details: { readonly type?: string; readonly duration_ms: number; readonly error?: Error };
+  readonly details: {
+    readonly type?: string;
+    readonly duration_ms: number;
+    readonly passed?: boolean;
+    readonly error?: Error;
+  };
 };
 
 function detailOf(error: Error | undefined): string {
@@ -50,33 +58,53 @@ function outcomeOf(path: string, event: TestEvent, passed: boolean): Outcome {
   return { kind: "failed", name, ms, detail: "skipped without a reason" };
 }
 
+/** Everything that the process of one file has told. */
+type Record = { readonly outcomes: Outcome[]; readonly output: string[]; endedBadly: boolean };
+
+async function listen(path: string, signal: AbortSignal): Promise<Record> {
+  const record: Record = { outcomes: [], output: [], endedBadly: false };
+  const events: AsyncIterable<{ readonly type: string; readonly data: unknown }> = run({
+    files: [resolve(path)],
+    isolation: "process",
+    signal,
+  });
+  for await (const { type, data } of events) {
+    if (type === "test:stdout" || type === "test:stderr") record.output.push((data as { message: string }).message);
+    if (type !== "test:pass" && type !== "test:fail" && type !== "test:complete") continue;
+    const event = data as TestEvent;
+    if (event.entryFile === undefined && resolve(event.name) === resolve(path)) {
+      // The event of the file itself carries no entry file; its completion alone tells of a bad exit code.
+      record.endedBadly ||= event.details.passed === false;
+    } else if (type !== "test:complete" && event.details.type !== "suite") {
+      record.outcomes.push(outcomeOf(path, event, type === "test:pass"));
+    }
+  }
+  return record;
+}
+
+/** What is wrong with the file as a whole, though none of its tests failed. */
+function fileFault({ outcomes, endedBadly }: Record, late: boolean): string | null {
+  if (late) return `did not end within ${fileDeadlineMs / 1000} s`;
+  if (outcomes.length === 0) return "no test ran";
+  if (endedBadly && outcomes.every((outcome) => outcome.kind !== "failed")) {
+    return "every test passed, but the process ended with an error";
+  }
+  return null;
+}
+
 async function runFile(path: string, stop: AbortSignal): Promise<readonly Outcome[]> {
-  const outcomes: Outcome[] = [];
-  const output: string[] = [];
   const deadline = AbortSignal.timeout(fileDeadlineMs);
   const started = performance.now();
-  let fileFailed = false;
-  const events = run({ files: [resolve(path)], isolation: "process", signal: AbortSignal.any([stop, deadline]) });
-  for await (const { type, data } of events as AsyncIterable<{ type: string; data: unknown }>) {
-    if (type === "test:stdout" || type === "test:stderr") output.push((data as { message: string }).message);
-    const event = data as TestEvent;
-    // The event of the file itself carries no entry file; its completion alone tells of a bad exit code.
-    const ofFile = event.entryFile === undefined && event.name !== undefined && resolve(event.name) === resolve(path);
-    if (ofFile && type === "test:complete")
-      fileFailed ||= (data as { details: { passed?: boolean } }).details.passed === false;
-    if (ofFile || (type !== "test:pass" && type !== "test:fail") || event.details.type === "suite") continue;
-    outcomes.push(outcomeOf(path, event, type === "test:pass"));
-  }
+  const patience = setInterval(() => console.log(`  … ${path} still runs`), stillRunningMs);
+  const record = await listen(path, AbortSignal.any([stop, deadline])).finally(() => clearInterval(patience));
   const ms = performance.now() - started;
-  const fail = (detail: string): void => void outcomes.push({ kind: "failed", name: path, ms, detail });
-  if (deadline.aborted) fail(`did not end within ${fileDeadlineMs / 1000} s\n${output.join("")}`);
-  else if (outcomes.length === 0) fail(`no test ran\n${output.join("")}`);
-  else if (fileFailed && !outcomes.some((outcome) => outcome.kind === "failed")) {
-    fail(`every test passed, but the process ended with an error\n${output.join("")}`);
+  const fault = stop.aborted ? null : fileFault(record, deadline.aborted);
+  const outcomes: readonly Outcome[] =
+    fault === null ? record.outcomes : [...record.outcomes, { kind: "failed", name: path, ms, detail: fault }];
+  printFile(path, outcomes, ms);
+  if (outcomes.some((outcome) => outcome.kind === "failed")) {
+    console.log(record.output.join("").slice(-20_000).trimEnd().replaceAll(/^/gm, "      | "));
   }
-  const failed = outcomes.some((outcome) => outcome.kind === "failed");
-  printFile(relative(".", path), outcomes, ms);
-  if (failed && output.length > 0) console.log(output.join("").replaceAll(/^/gm, "      | ").slice(-20_000));
   return outcomes;
 }
 
