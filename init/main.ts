@@ -1,0 +1,90 @@
+/**
+ * init: writes the pod's rules, proves them, and ends. `--print` shows the rules and changes nothing; `--remove` takes
+ * them away. One JSON line an event. Exit codes: 0 done and proven; 64 the settings or the arguments are wrong; 70 the
+ * rules could not be set or proven, and the guard is left in place; 77 nothing here may or can write rules.
+ */
+import { readFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+import { systemClock } from "../lib/clock/clock.ts";
+import { SettingsError } from "../lib/config/settings.ts";
+import { createLog } from "../lib/log/log.ts";
+import type { Log } from "../lib/log/log.ts";
+import { install, remove } from "./apply.ts";
+import type { Outcome, Pod } from "./apply.ts";
+import { proxyPorts, readConfig } from "./config.ts";
+import type { Config } from "./config.ts";
+import { systemIptables } from "./iptables.ts";
+import { prove, reachableAddresses } from "./prove.ts";
+import { formatRuleset, ruleset } from "./ruleset.ts";
+
+const exitCodes = { done: 0, usage: 64, failed: 70, not_possible: 77 } as const;
+
+const write = (text: string): void => void process.stdout.write(text);
+const log: Log = createLog({ level: "info", now: systemClock.now, write });
+
+/** CAP_NET_ADMIN is bit 12 of the effective set. */
+function mayChangeRules(): boolean {
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
+  return ((BigInt(`0x${effective}`) >> 12n) & 1n) === 1n;
+}
+
+function print(config: Config): number {
+  write(`# IPv4\n${formatRuleset(ruleset(config, "v4"))}# IPv6\n${formatRuleset(ruleset(config, "v6"))}`);
+  return exitCodes.done;
+}
+
+function thisPod(config: Config, uid: number): Pod {
+  const interfaces = networkInterfaces();
+  const capturePort = config.captures.find((capture) => capture.uid === uid)?.port ?? config.ports.outbound;
+  const taken = proxyPorts(config);
+  const dialPort = taken.reduce((port, each) => (port === each ? port + 1 : port), 9);
+  return {
+    iptables: systemIptables(process.env),
+    log,
+    isReachable: (family) => reachableAddresses(interfaces, family).length > 0,
+    prove: (family) => prove({ family, capturePort, dialPort, own: reachableAddresses(interfaces, family) }, systemClock),
+  };
+}
+
+function report(outcome: Outcome, startedAt: number): number {
+  const durationMs = Math.round(systemClock.monotonic() - startedAt);
+  if (outcome.kind === "done") {
+    log("info", "done", { durationMs });
+    return exitCodes.done;
+  }
+  const hint = outcome.kind === "failed" ? "the guard may be in place: the pod is cut off until init succeeds or --remove runs" : null;
+  log("error", "init_failed", { step: outcome.step, why: outcome.why, ...(hint === null ? {} : { hint }) });
+  return exitCodes[outcome.kind];
+}
+
+function usage(problems: readonly string[]): number {
+  log("error", "configuration_invalid", { problems });
+  return exitCodes.usage;
+}
+
+async function run(args: readonly string[]): Promise<number> {
+  const [mode = "--install"] = args;
+  if (args.length > 1 || !["--install", "--print", "--remove"].includes(mode)) {
+    return usage([`arguments are ${JSON.stringify(args.join(" "))}: expected none, --print or --remove`]);
+  }
+  const startedAt = systemClock.monotonic();
+  if (mode !== "--print" && !mayChangeRules()) {
+    return report({ kind: "not_possible", step: "look at capabilities", why: "NET_ADMIN is missing" }, startedAt);
+  }
+  // Removing needs no settings: it knows our rules by their names.
+  if (mode === "--remove") return report(remove({ iptables: systemIptables(process.env), log }), startedAt);
+  const { config, unread } = readConfig(process.env);
+  for (const name of unread) log("warn", "setting_unknown", { name });
+  if (mode === "--print") return print(config);
+  const uid = process.getuid?.() ?? 0;
+  if (uid === config.proxyUid) return usage([`init runs as uid ${uid}, which is TENCRYPT_PROXY_UID: it could prove nothing`]);
+  return report(await install(config, thisPod(config, uid)), startedAt);
+}
+
+try {
+  process.exitCode = await run(process.argv.slice(2));
+} catch (error) {
+  process.exitCode = error instanceof SettingsError
+    ? usage(error.problems)
+    : report({ kind: "failed", step: "run", why: error instanceof Error ? error.message : String(error) }, systemClock.monotonic());
+}
