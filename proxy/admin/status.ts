@@ -1,0 +1,50 @@
+/** What the proxy knows and does right now, for `GET /status` on the admin port. Holds no secret. */
+import type { Credentials } from "../identity/identity.ts";
+import type { Dataplane } from "../dataplane.ts";
+import type { Listeners } from "../listeners.ts";
+import type { View } from "../route/policy.ts";
+import type { Session } from "../session/session.ts";
+
+export type StatusInput = {
+  readonly credentials: Credentials | null;
+  readonly view: View | null;
+  readonly plane: Dataplane;
+  readonly listeners: Listeners;
+};
+
+export function statusOf({ credentials, view, plane, listeners }: StatusInput): object {
+  return {
+    mode: plane.mode,
+    dryRun: view?.policy.dryRun ?? null,
+    directoryVersion: view?.snapshot.version ?? null,
+    certificate:
+      credentials === null
+        ? null
+        : {
+            identity: credentials.identity.uri,
+            serial: credentials.identity.serial,
+            notAfter: new Date(credentials.identity.notAfter).toISOString(),
+            generation: credentials.identity.generation,
+          },
+    trustBundle:
+      credentials === null
+        ? null
+        : { version: credentials.bundle.version.toString(), projects: [...credentials.bundle.projects.keys()] },
+    connections: plane.connections,
+    sessions: [...plane.pool.sessions, ...listeners.sessions].map(describeSession),
+  };
+}
+
+function describeSession(session: Pick<Session, "facts" | "streams" | "usable">): object {
+  const { direction, address, tls, generation } = session.facts;
+  return {
+    direction,
+    address,
+    peer: tls.peerIdentity,
+    cipher: tls.cipher,
+    group: tls.group,
+    generation,
+    streams: session.streams,
+    usable: session.usable,
+  };
+}

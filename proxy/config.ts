@@ -1,0 +1,112 @@
+/** The only reader of the proxy's settings: frozen values, or every problem at once. */
+import { Settings } from "../lib/config/settings.ts";
+import type { Environment } from "../lib/config/settings.ts";
+import { isName } from "../lib/identity/spiffe-id.ts";
+import type { Level } from "../lib/log/log.ts";
+import type { Ip } from "../lib/net/address.ts";
+import { parsePort } from "../lib/net/address.ts";
+import { readTracingSettings } from "./observe/tracing-settings.ts";
+import type { TracingSettings } from "./observe/tracing-settings.ts";
+import type { Mode } from "./route/snapshot.ts";
+
+export type ProxyConfig = {
+  readonly trustDomain: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly podName: string;
+  readonly podUid: string;
+  readonly podIps: readonly Ip[];
+  readonly caAddress: string;
+  readonly caRootFile: string;
+  /** SHA-256 of root certificates, hex; empty: any root in the file. */
+  readonly caRootPins: readonly string[];
+  readonly tokenFile: string;
+  readonly directoryFile: string;
+  readonly mode: Mode;
+  readonly maxLeafLifetimeMs: number;
+  readonly ports: {
+    readonly outbound: number;
+    readonly inbound: number;
+    readonly tunnel: number;
+    readonly admin: number;
+    readonly metrics: number;
+    readonly health: number;
+  };
+  readonly maxConnections: number;
+  readonly drainMs: number;
+  readonly logLevel: Level;
+  /** Also log allowed connections. */
+  readonly accessLog: boolean;
+  /** Null while tracing is off. */
+  readonly tracing: TracingSettings | null;
+  /** `TENCRYPT_` variables that nothing read. */
+  readonly unread: readonly string[];
+};
+
+const hour = 3_600_000;
+const modes: readonly Mode[] = ["permissive", "project", "strict"];
+
+export function readConfig(env: Environment): ProxyConfig {
+  const settings = new Settings(env);
+  const name = (variable: string): string =>
+    settings.read(variable, undefined, "a Kubernetes name", (text) => (isName(text) ? text : null));
+  const values = {
+    trustDomain: name("TENCRYPT_TRUST_DOMAIN"),
+    namespace: name("TENCRYPT_NAMESPACE"),
+    serviceAccount: name("TENCRYPT_SERVICE_ACCOUNT"),
+    podName: name("TENCRYPT_POD_NAME"),
+    podUid: settings.text("TENCRYPT_POD_UID"),
+    podIps: settings.ips("TENCRYPT_POD_IPS"),
+    caAddress: settings.read("TENCRYPT_CA_ADDRESS", undefined, "host:port", hostPort),
+    caRootFile: settings.text("TENCRYPT_CA_ROOT_FILE"),
+    caRootPins: settings.read<readonly string[]>(
+      "TENCRYPT_CA_ROOT_PINS",
+      [],
+      "comma-separated SHA-256 digests in hex",
+      pins,
+    ),
+    tokenFile: settings.text("TENCRYPT_TOKEN_FILE"),
+    directoryFile: settings.text("TENCRYPT_DIRECTORY_FILE"),
+    // An unknown mode must not be looser than any known one.
+    mode: settings.read<Mode>(
+      "TENCRYPT_MODE",
+      "strict",
+      "a mode",
+      (text) => modes.find((mode) => mode === text) ?? "strict",
+    ),
+    maxLeafLifetimeMs: settings.duration("TENCRYPT_MAX_LEAF_LIFETIME", 48 * hour),
+    ports: readPorts(settings),
+    maxConnections: settings.integer("TENCRYPT_MAX_CONNECTIONS", { min: 1, max: 1_000_000 }, 10_000),
+    drainMs: settings.duration("TENCRYPT_DRAIN", 25_000),
+    logLevel: settings.choice<Level>("TENCRYPT_LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),
+    accessLog: settings.choice("TENCRYPT_ACCESS_LOG", ["refused", "all"], "refused") === "all",
+    tracing: readTracingSettings(settings),
+  };
+  return Object.freeze({ ...values, unread: settings.finish() });
+}
+
+function readPorts(settings: Settings): ProxyConfig["ports"] {
+  const ports = {
+    outbound: settings.port("TENCRYPT_OUTBOUND_PORT", 15001),
+    inbound: settings.port("TENCRYPT_INBOUND_PORT", 15006),
+    tunnel: settings.port("TENCRYPT_TUNNEL_PORT", 15008),
+    admin: settings.port("TENCRYPT_ADMIN_PORT", 15000),
+    metrics: settings.port("TENCRYPT_METRICS_PORT", 15020),
+    health: settings.port("TENCRYPT_HEALTH_PORT", 15021),
+  };
+  const fixed = Object.values(ports).filter((port) => port !== 0);
+  if (new Set(fixed).size !== fixed.length)
+    settings.problem("two of the TENCRYPT_..._PORT settings name the same port");
+  return ports;
+}
+
+/** A host name or address with a port; IPv6 in brackets. */
+function hostPort(text: string): string | null {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):([0-9]+)$/.exec(text);
+  return match !== null && parsePort(match[2]!) !== null ? text : null;
+}
+
+function pins(text: string): readonly string[] | null {
+  const digests = text.split(",").map((part) => part.trim().toLowerCase());
+  return digests.every((digest) => /^[0-9a-f]{64}$/.test(digest)) ? digests : null;
+}

@@ -1,0 +1,54 @@
+/** Looks at what an application says first, where the answer decides whether it may go out in clear. Nothing is consumed. */
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { Clock } from "../../lib/clock/clock.ts";
+import { looksLikeClientHello } from "../route/first-bytes.ts";
+
+/** An application that speaks TLS speaks first, and at once. */
+const patienceMs = 5_000;
+
+/** Whether the first bytes are a TLS ClientHello; they stay in the socket. False also when none come in time. */
+export function firstBytesAreTls(socket: Socket, clock: Clock): Promise<boolean> {
+  return new Promise((resolve) => {
+    let seen: Buffer = Buffer.alloc(0);
+    const settle = (answer: boolean): void => {
+      timer.cancel();
+      socket.off("readable", read);
+      socket.off("end", give);
+      socket.off("close", give);
+      if (seen.length > 0 && !socket.destroyed) socket.unshift(seen);
+      resolve(answer);
+    };
+    const give = (): void => settle(false);
+    const read = (): void => {
+      const chunk = socket.read() as Buffer | null;
+      if (chunk === null) return;
+      seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk]);
+      const verdict = looksLikeClientHello(seen);
+      if (verdict.kind !== "more") settle(verdict.kind === "yes");
+    };
+    const timer = clock.after(patienceMs, give);
+    socket.on("error", give);
+    socket.on("readable", read);
+    socket.on("end", give);
+    socket.on("close", give);
+  });
+}
+
+/** Calls `clear` once if the connection turns out not to be TLS: the client's first bytes say so, or the server speaks first. */
+export function watchForClear(client: Socket, server: Duplex, clear: () => void): void {
+  const forget = (): void => {
+    client.off("data", fromClient);
+    server.off("data", fromServer);
+  };
+  const fromClient = (chunk: Buffer): void => {
+    forget();
+    if (looksLikeClientHello(chunk).kind === "no") clear();
+  };
+  const fromServer = (): void => {
+    forget();
+    clear();
+  };
+  client.on("data", fromClient);
+  server.on("data", fromServer);
+}

@@ -1,0 +1,238 @@
+/**
+ * Keeps the proxy's credentials: waits for the root, follows the CA's trust bundle, gets a certificate, renews it.
+ *
+ *   waiting for the root -> waiting for a bundle -> waiting for a certificate -> holding -> (renewing -> holding)*
+ *                                                                                        \-> ended: `current()` is null
+ *
+ * - Every certificate has a new key, which never leaves this process's memory.
+ * - What the CA sends is judged by the same verifier as any peer's before it is used.
+ * - Whatever fails is tried again; meanwhile the certificate in use stays, until its end. Then nothing flows.
+ */
+import { generateKeyPair } from "node:crypto";
+import { promisify } from "node:util";
+import type { Clock, Timer } from "../../lib/clock/clock.ts";
+import type { Log } from "../../lib/log/log.ts";
+import type { Bundle } from "../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts";
+import { createCsr } from "../../lib/x509/csr.ts";
+import type { TrustBundle } from "../../lib/x509/verify.ts";
+import type { BootstrapTrust, CaClient, Issued } from "./ca-client.ts";
+import { judgeIssued, readBundle } from "./judge.ts";
+import type { Credentials, CredentialsListener, Identity } from "./identity.ts";
+import { renewAfter, retryAfter } from "./renewal.ts";
+
+export type AgentOptions = {
+  readonly own: {
+    readonly trustDomain: string;
+    readonly project: string;
+    readonly serviceAccount: string;
+    readonly podUid: string;
+  };
+  readonly maxLeafLifetimeMs: number;
+  /** Reads and checks the root file; throws with a sentence while it cannot be used. */
+  readonly readTrust: () => Promise<BootstrapTrust>;
+  readonly connect: (trust: BootstrapTrust) => Promise<CaClient>;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+};
+
+/** How long a renewed certificate may wait for the bundle version that belongs to it. */
+const bundlePatienceMs = 10_000;
+
+const newKeyPair = promisify(generateKeyPair);
+
+type Attempt =
+  | { readonly kind: "done"; readonly identity: Identity }
+  | { readonly kind: "failed"; readonly why: string };
+
+export class IdentityAgent {
+  readonly #options: AgentOptions;
+  readonly #listeners = new Set<CredentialsListener>();
+  #credentials: Credentials | null = null;
+  #bundle: { readonly bundle: TrustBundle; readonly roots: readonly string[] } | null = null;
+  #client: CaClient | null = null;
+  #timer: Timer | null = null;
+  #stopped = false;
+  #renewing = false;
+  #attempts = 0;
+  #watchAttempts = 0;
+  #wakeBundle: () => void = () => {};
+  #cancelWatch: () => void = () => {};
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+  }
+
+  /** Null before the first certificate and after the end of the last. */
+  current(): Credentials | null {
+    const credentials = this.#credentials;
+    return credentials !== null && this.#options.clock.now() < credentials.identity.notAfter ? credentials : null;
+  }
+
+  onChange(listener: CredentialsListener): void {
+    this.#listeners.add(listener);
+  }
+
+  /** Returns at once; `onChange` tells when there are credentials. */
+  start(): void {
+    void this.#followBundle();
+    void this.#renew();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    this.#cancelWatch();
+    this.#client?.close();
+  }
+
+  /** The client is made anew after a failure, so that a replaced root file is seen. */
+  async #ca(): Promise<CaClient> {
+    if (this.#client === null) {
+      const client = await this.#options.connect(await this.#options.readTrust());
+      // Two callers may have waited for it: the first one's stays.
+      if (this.#client === null) this.#client = client;
+      else client.close();
+    }
+    return this.#client;
+  }
+
+  async #followBundle(): Promise<void> {
+    if (this.#stopped) return;
+    try {
+      const client = await this.#ca();
+      this.#cancelWatch = await client.watch({
+        onBundle: (bundle) => this.#bundleArrived(bundle),
+        onEnd: (error) => this.#bundleLost(error),
+      });
+    } catch (error) {
+      this.#bundleLost(sentence(error));
+    }
+  }
+
+  #bundleLost(error: string): void {
+    if (this.#stopped) return;
+    this.#watchAttempts++;
+    const delay = retryAfter(this.#watchAttempts, this.current() === null ? "none" : "valid", this.#options.random());
+    this.#options.log("warn", "trust_bundle_unavailable", { error, retryInMs: Math.round(delay) });
+    this.#forgetClient();
+    this.#options.clock.after(delay, () => void this.#followBundle());
+  }
+
+  #forgetClient(): void {
+    this.#client?.close();
+    this.#client = null;
+  }
+
+  #bundleArrived(message: Bundle): void {
+    this.#watchAttempts = 0;
+    const read = readBundle(message, this.#options.own.trustDomain);
+    if (read.kind === "refused") {
+      this.#options.log("error", "trust_bundle_refused", { version: message.version, problems: read.problems });
+      return;
+    }
+    if (this.#bundle !== null && read.bundle.version < this.#bundle.bundle.version) {
+      this.#options.log("warn", "trust_bundle_refused", {
+        version: read.bundle.version,
+        problems: ["older than the one in use"],
+      });
+      return;
+    }
+    this.#bundle = { bundle: read.bundle, roots: read.roots };
+    this.#options.log("info", "trust_bundle_updated", {
+      version: read.bundle.version,
+      projects: [...read.bundle.projects.keys()],
+    });
+    this.#wakeBundle();
+    const held = this.#credentials;
+    if (held === null) return;
+    this.#publish({ ...this.#bundle, identity: held.identity });
+    if (!listsIssuer(read.bundle, held.identity, this.#options.own.project)) this.#renewNow();
+  }
+
+  /** The CA that issued our certificate was replaced: peers refuse it from now on. */
+  #renewNow(): void {
+    if (this.#renewing) return;
+    this.#timer?.cancel();
+    void this.#renew();
+  }
+
+  async #renew(): Promise<void> {
+    if (this.#stopped) return;
+    this.#renewing = true;
+    const attempt = await this.#attempt();
+    this.#renewing = false;
+    if (this.#stopped) return;
+    const { clock, random, log } = this.#options;
+    if (attempt.kind === "failed") {
+      this.#attempts++;
+      const delay = retryAfter(this.#attempts, this.current() === null ? "none" : "valid", random());
+      log("warn", "certificate_renewal_failed", {
+        error: attempt.why,
+        attempt: this.#attempts,
+        retryInMs: Math.round(delay),
+        certificateEnds: this.#credentials?.identity.notAfter ?? null,
+      });
+      this.#timer = clock.after(delay, () => void this.#renew());
+      return;
+    }
+    this.#attempts = 0;
+    const { identity } = attempt;
+    const delay = renewAfter(clock.now(), identity.notAfter, random());
+    log("info", "certificate_received", {
+      identity: identity.uri,
+      serial: identity.serial,
+      notAfter: new Date(identity.notAfter).toISOString(),
+      renewInMs: Math.round(delay),
+    });
+    this.#timer = clock.after(delay, () => void this.#renew());
+    this.#publish({ ...this.#bundle!, identity });
+  }
+
+  async #attempt(): Promise<Attempt> {
+    try {
+      const { privateKey } = await newKeyPair("ec", { namedCurve: "P-256" });
+      const issued = await (await this.#ca()).issue(createCsr(privateKey));
+      if (!(await this.#bundleOf(issued)))
+        return { kind: "failed", why: `the trust bundle of version ${issued.bundleVersion} did not arrive in time` };
+      const generation = (this.#credentials?.identity.generation ?? 0) + 1;
+      return judgeIssued(issued.chain, privateKey, {
+        generation,
+        now: this.#options.clock.now(),
+        bundle: this.#bundle!.bundle,
+        options: this.#options,
+      });
+    } catch (error) {
+      return { kind: "failed", why: sentence(error) };
+    }
+  }
+
+  /** Waits until the bundle is at least as new as the certificate says; false when it does not come. */
+  async #bundleOf(issued: Issued): Promise<boolean> {
+    const isThere = (): boolean => this.#bundle !== null && this.#bundle.bundle.version >= issued.bundleVersion;
+    if (isThere()) return true;
+    await new Promise<void>((resolve) => {
+      const timer = this.#options.clock.after(bundlePatienceMs, resolve);
+      this.#wakeBundle = () => {
+        if (!isThere()) return;
+        timer.cancel();
+        resolve();
+      };
+    });
+    this.#wakeBundle = () => {};
+    return isThere();
+  }
+
+  #publish(credentials: Credentials): void {
+    const previous = this.#credentials;
+    this.#credentials = credentials;
+    for (const listener of this.#listeners) listener(credentials, previous);
+  }
+}
+
+const sentence = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+const listsIssuer = (bundle: TrustBundle, identity: Identity, project: string): boolean =>
+  (bundle.projects.get(project)?.authorities ?? []).some(
+    (authority) => Buffer.compare(authority.der, identity.issuer) === 0,
+  );

@@ -1,0 +1,146 @@
+/**
+ * The two calls to the CA, over TLS 1.3. The CA is believed only if our verifier says that it is the program
+ * `ns/tencrypt-ca/sa/tencrypt-ca`, issued by the control-plane CA under a root we were given: never by host name.
+ * gRPC is loaded when the first call is made.
+ */
+import { readFile } from "node:fs/promises";
+import { createSecureContext } from "node:tls";
+import type { DetailedPeerCertificate } from "node:tls";
+import type { ChannelCredentials, ClientReadableStream, Metadata, ServiceError } from "@grpc/grpc-js";
+import type { Clock } from "../../lib/clock/clock.ts";
+import { controlPlane } from "../../lib/identity/spiffe-id.ts";
+import type { Bundle } from "../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts";
+import { verify } from "../../lib/x509/verify.ts";
+import type { TrustBundle } from "../../lib/x509/verify.ts";
+
+export type CaClientOptions = {
+  /** `host:port`. */
+  readonly address: string;
+  /** Re-read at every call: the kubelet replaces it. */
+  readonly tokenFile: string;
+  readonly maxLeafLifetimeMs: number;
+  readonly clock: Clock;
+};
+
+/** The trust that calls start from: the roots of the root file, no project. */
+export type BootstrapTrust = { readonly roots: readonly string[]; readonly bundle: TrustBundle };
+
+export type Issued = {
+  /** PEM, leaf first. */
+  readonly chain: readonly string[];
+  /** The bundle version that holds for this certificate; 0 if the CA tells none. */
+  readonly bundleVersion: bigint;
+};
+
+export type WatchHandlers = { readonly onBundle: (bundle: Bundle) => void; readonly onEnd: (error: string) => void };
+
+export type CaClient = {
+  issue(csr: string): Promise<Issued>;
+  /** Streams bundles until `onEnd`; the returned function cancels without calling it. */
+  watch(handlers: WatchHandlers): Promise<() => void>;
+  close(): void;
+};
+
+const callTimeoutMs = 10_000;
+
+export async function createCaClient(options: CaClientOptions, trust: BootstrapTrust): Promise<CaClient> {
+  const [grpc, istio, tencrypt] = await Promise.all([
+    import("@grpc/grpc-js"),
+    import("../../lib/proto/gen/istio/v1/auth/ca.ts"),
+    import("../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts"),
+  ]);
+  const credentials = channelCredentials(grpc, options, trust);
+  const channelOptions = {
+    // SNI has to be a name and the address may be an IP; whom we believe is decided by judgeCa alone.
+    "grpc.ssl_target_name_override": controlPlane.ca.serviceAccount,
+    "grpc.keepalive_time_ms": 10_000,
+    "grpc.keepalive_timeout_ms": 5_000,
+    "grpc.max_receive_message_length": 4 * 1024 * 1024,
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.enable_http_proxy": 0,
+    "grpc.initial_reconnect_backoff_ms": 200,
+    "grpc.max_reconnect_backoff_ms": 2_000,
+  };
+  const certificates = new istio.IstioCertificateServiceClient(options.address, credentials, channelOptions);
+  const bundles = new tencrypt.TrustBundleClient(options.address, credentials, channelOptions);
+
+  const bearer = async (): Promise<Metadata> => {
+    const metadata = new grpc.Metadata();
+    metadata.set("authorization", `Bearer ${(await readFile(options.tokenFile, "utf8")).trim()}`);
+    return metadata;
+  };
+
+  return {
+    async issue(csr) {
+      const metadata = await bearer();
+      const deadline = new Date(options.clock.now() + callTimeoutMs);
+      const request = { csr, validityDuration: 0n, metadata: [] };
+      return await new Promise<Issued>((resolve, reject) => {
+        certificates.createCertificate(request, metadata, { deadline }, (error, response) => {
+          if (error !== null) return reject(error);
+          resolve({ chain: response.certChain, bundleVersion: response.bundleVersion });
+        });
+      });
+    },
+    async watch(handlers) {
+      const stream = bundles.watch({}, await bearer());
+      return follow(stream, handlers);
+    },
+    close() {
+      certificates.close();
+      bundles.close();
+    },
+  };
+}
+
+function follow(stream: ClientReadableStream<Bundle>, handlers: WatchHandlers): () => void {
+  let over = false;
+  const end = (text: string): void => {
+    if (!over) handlers.onEnd(text);
+    over = true;
+  };
+  stream.on("data", (bundle: Bundle) => {
+    if (!over) handlers.onBundle(bundle);
+  });
+  stream.on("error", (error: ServiceError) => end(error.message));
+  stream.on("end", () => end("the CA ended the stream"));
+  return () => {
+    over = true;
+    stream.cancel();
+  };
+}
+
+function channelCredentials(
+  grpc: typeof import("@grpc/grpc-js"),
+  options: CaClientOptions,
+  trust: BootstrapTrust,
+): ChannelCredentials {
+  const context = createSecureContext({ ca: [...trust.roots], minVersion: "TLSv1.3" });
+  return grpc.credentials.createFromSecureContext(context, {
+    checkServerIdentity: (_host, certificate) => judgeCa(certificate as DetailedPeerCertificate, options, trust),
+  });
+}
+
+/** Node hands over the chain completed from our own store; the verifier tolerates the root as last. */
+function judgeCa(
+  certificate: DetailedPeerCertificate,
+  options: CaClientOptions,
+  trust: BootstrapTrust,
+): Error | undefined {
+  const chain: Uint8Array[] = [];
+  for (let current = certificate; current !== undefined && chain.length < 4; current = current.issuerCertificate) {
+    chain.push(current.raw);
+    if (current.issuerCertificate === current) break;
+  }
+  const verdict = verify({
+    chain,
+    now: options.clock.now(),
+    expected: { kind: "control-plane", ...controlPlane.ca },
+    bundle: trust.bundle,
+    openssl: { kind: "trusted" },
+    maxLeafLifetimeMs: options.maxLeafLifetimeMs,
+  });
+  return verdict.kind === "peer"
+    ? undefined
+    : new Error(`the CA's certificate is refused: ${verdict.reason}: ${verdict.detail}`);
+}

@@ -1,0 +1,29 @@
+/** What the proxy is: one certificate with its key, and the trust bundle it judges others by. The key lives in memory only. */
+import type { KeyObject } from "node:crypto";
+import type { TrustBundle } from "../../lib/x509/verify.ts";
+
+/** One certificate of ours. Each renewal makes a new one, with a new key and the next generation. */
+export type Identity = {
+  readonly generation: number;
+  readonly uri: string;
+  readonly key: KeyObject;
+  /** PKCS#8; a function, so that the text exists only while a TLS context is made. */
+  readonly keyPem: () => string;
+  /** Leaf and project CA. */
+  readonly chainPem: string;
+  /** The project CA that issued it, DER. */
+  readonly issuer: Uint8Array;
+  readonly serial: string;
+  readonly notBefore: number;
+  readonly notAfter: number;
+};
+
+/** Certificate and bundle as they are used together; replaced as a whole. */
+export type Credentials = {
+  readonly identity: Identity;
+  readonly bundle: TrustBundle;
+  /** PEM of the bundle's roots. */
+  readonly roots: readonly string[];
+};
+
+export type CredentialsListener = (credentials: Credentials, previous: Credentials | null) => void;

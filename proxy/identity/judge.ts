@@ -1,0 +1,81 @@
+/** What the CA sent, judged before it is used. The same verifier as for peers: a CA that errs is noticed here, not by our peers. */
+import { X509Certificate, createPublicKey } from "node:crypto";
+import type { KeyObject } from "node:crypto";
+import { formatSpiffeId } from "../../lib/identity/spiffe-id.ts";
+import type { Bundle } from "../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts";
+import { loadBundle } from "../../lib/trust/bundle.ts";
+import { verify } from "../../lib/x509/verify.ts";
+import type { TrustBundle } from "../../lib/x509/verify.ts";
+import type { AgentOptions } from "./agent.ts";
+import type { Identity } from "./identity.ts";
+
+export type ReadBundle =
+  | { readonly kind: "bundle"; readonly bundle: TrustBundle; readonly roots: readonly string[] }
+  | { readonly kind: "refused"; readonly problems: readonly string[] };
+
+export function readBundle(message: Bundle, trustDomain: string): ReadBundle {
+  const projects = message.projects.map(({ name, namespaceUid, authorities }) => ({
+    name,
+    uid: namespaceUid,
+    authorities,
+  }));
+  const loaded = loadBundle({
+    version: message.version,
+    trustDomain,
+    roots: message.roots,
+    projects,
+    denied: message.denied,
+  });
+  if (loaded.kind === "refused") return loaded;
+  return { kind: "bundle", bundle: loaded.bundle, roots: message.roots.map(pem) };
+}
+
+const pem = (der: Uint8Array): string => new X509Certificate(der).toString();
+
+type Context = {
+  readonly generation: number;
+  readonly now: number;
+  readonly bundle: TrustBundle;
+  readonly options: Pick<AgentOptions, "own" | "maxLeafLifetimeMs">;
+};
+type Judged =
+  | { readonly kind: "done"; readonly identity: Identity }
+  | { readonly kind: "failed"; readonly why: string };
+
+/** The chain must be for our key, our identity and our pod, and from our project's CA. */
+export function judgeIssued(
+  chainPem: readonly string[],
+  key: KeyObject,
+  { generation, now, bundle, options }: Context,
+): Judged {
+  const chain = chainPem.map((text) => new X509Certificate(text));
+  const leaf = chain[0];
+  if (leaf === undefined || !leaf.publicKey.equals(createPublicKey(key)))
+    return { kind: "failed", why: "the certificate is not for our key" };
+  const { trustDomain, project, serviceAccount, podUid } = options.own;
+  const verdict = verify({
+    chain: chain.map((certificate) => certificate.raw),
+    now,
+    expected: { kind: "pod", project, serviceAccount, podUid },
+    bundle,
+    openssl: { kind: "not-asked" },
+    maxLeafLifetimeMs: options.maxLeafLifetimeMs,
+  });
+  if (verdict.kind === "refusal")
+    return { kind: "failed", why: `the CA's answer is refused: ${verdict.reason}: ${verdict.detail}` };
+  return {
+    kind: "done",
+    identity: {
+      generation,
+      uri: formatSpiffeId({ trustDomain, project, serviceAccount }),
+      key,
+      keyPem: () => key.export({ type: "pkcs8", format: "pem" }).toString(),
+      // The root is left out: the peer has it, and OpenSSL would send it with every handshake.
+      chainPem: chain.slice(0, 2).map(String).join(""),
+      issuer: chain[1]!.raw,
+      serial: verdict.serial,
+      notBefore: verdict.notBefore,
+      notAfter: verdict.notAfter,
+    },
+  };
+}

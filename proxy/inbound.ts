@@ -1,0 +1,147 @@
+/**
+ * The inbound paths: streams of verified sessions on 15008, and clear text captured on 15006.
+ *
+ *   15008: (session verified) -> request -> authorise -> dial the application -> answer 200 -> relay
+ *   15006: accept -> original destination -> authorise by the source's class -> dial the application -> relay
+ *
+ * This is where the project's security is enforced: no caller gets past it, whatever its own proxy does.
+ */
+import type { ServerHttp2Stream, IncomingHttpHeaders } from "node:http2";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { closed, describeFarEnd, newRecord, opened, refused, sourceOf, wouldBeRefused } from "./connection.ts";
+import type { Dataplane } from "./dataplane.ts";
+import { dialApplication } from "./dial/clear.ts";
+import { originalDestination, resetOnClose } from "./listen/socket-options.ts";
+import type { ConnectionRecord } from "./observe/events.ts";
+import { Relay } from "./relay/relay.ts";
+import { authorizeClear, authorizeStream } from "./route/authorize.ts";
+import type { ClearDecision } from "./route/authorize.ts";
+import { readRequest } from "./session/connect-request.ts";
+import { headerNames } from "./session/header-names.ts";
+import type { ServerSession } from "./session/session.ts";
+import { formatEndpoint } from "../lib/net/address.ts";
+import type { Endpoint, Ip } from "../lib/net/address.ts";
+import type { Reason } from "../lib/errors/reasons.ts";
+
+/** A verified session: every stream of it is one connection. */
+export function handleSession(session: ServerSession, plane: Dataplane): void {
+  session.facts.http2.on("stream", (stream, headers, _flags, rawHeaders) => {
+    session.streamOpened();
+    stream.once("close", () => session.streamClosed());
+    // A stream that is reset before it is relayed must not end the process.
+    stream.on("error", () => {});
+    const request = { headers, rawHeaders: rawHeaders as unknown as string[] };
+    plane.guard(stream, handleStream(stream, request, { session, plane }));
+  });
+}
+
+type StreamContext = { readonly session: ServerSession; readonly plane: Dataplane };
+type Request = { readonly headers: IncomingHttpHeaders; readonly rawHeaders: readonly string[] };
+
+async function handleStream(
+  stream: ServerHttp2Stream,
+  request: Request,
+  { session, plane }: StreamContext,
+): Promise<void> {
+  const { peer, tls, address, remote } = session.facts;
+  const record = newRecord("inbound", address, plane);
+  record.transport = "tunnel";
+  record.peerProject = peer.id.project;
+  record.trace = plane.startTrace(request.headers.traceparent);
+  record.tls = tls;
+  const refuse = (failure: { reason: Reason; detail: string; status: number }): void => {
+    answer(stream, failure.status, failure.reason);
+    refused(record, plane.clock, failure);
+  };
+
+  const read = readRequest(request.headers, request.rawHeaders);
+  if (read.kind === "invalid") return refuse({ reason: "bad_request", detail: read.detail, status: 400 });
+  record.destination = read.authority;
+  tls.group ??= read.group;
+
+  const decided = authorizeStream({
+    authority: read.authority,
+    pod: read.pod,
+    source: remote.ip,
+    peer,
+    self: plane.self,
+    view: plane.directory.current(),
+  });
+  describeFarEnd(record, decided);
+  record.peerProject = peer.id.project;
+  if (decided.kind === "refuse") return refuse(decided);
+  if (!plane.admit(stream)) return refuse({ reason: "over_limit", detail: "", status: 503 });
+
+  record.upstream = formatEndpoint(decided.endpoint);
+  const application = await dialApplication(decided.endpoint, plane.clock);
+  if (application.kind === "failed") return refuse({ ...application, status: 503 });
+  if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
+  if (!stream.destroyed) stream.respond({ ":status": 200 });
+  relay(stream, application.duplex, { record, plane });
+}
+
+/** The reason goes to a verified peer only; a request that asked for anything else than CONNECT gets the same form. */
+function answer(stream: ServerHttp2Stream, status: number, reason: Reason): void {
+  if (stream.destroyed || stream.headersSent) return;
+  stream.respond({ ":status": status, [headerNames.reason]: reason }, { endStream: true });
+  // Whatever the peer goes on to send is not read.
+  stream.close();
+}
+
+/** Clear text, captured whatever port it was for. */
+export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<void> {
+  const source = sourceOf(socket);
+  const record = newRecord("inbound", source.text, plane);
+  record.transport = "clear";
+  record.trace = plane.startTrace(undefined);
+  const refuse = (failure: { reason: Reason; detail: string }): void => {
+    socket.destroy();
+    record.transport = "none";
+    refused(record, plane.clock, failure);
+  };
+
+  const original = originalDestination(socket);
+  if (original.kind === "none") return refuse({ reason: "original_destination_unknown", detail: original.errno });
+  record.destination = formatEndpoint(original.endpoint);
+  if (source.ip === null) return refuse({ reason: "source_unknown", detail: "no address" });
+
+  const decided = await decide(original.endpoint, source.ip, plane);
+  if (decided.kind === "look-up") return refuse({ reason: "source_unknown", detail: "no answer" });
+  describeFarEnd(record, decided);
+  if (decided.kind === "refuse") return refuse(decided);
+
+  record.upstream = record.destination;
+  const application = await dialApplication(original.endpoint, plane.clock);
+  if (application.kind === "failed") return refuse(application);
+  if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
+  relay(socket, application.duplex, { record, plane });
+}
+
+async function decide(destination: Endpoint, source: Ip, plane: Dataplane): Promise<ClearDecision> {
+  const { self, directory } = plane;
+  const first = authorizeClear({ destination, source, self, view: directory.current(), lookUp: null });
+  if (first.kind !== "look-up") return first;
+  const lookUp = await directory.lookUp(first.ip);
+  return authorizeClear({ destination, source, self, view: directory.current(), lookUp });
+}
+
+function relay(
+  client: Duplex,
+  server: Socket,
+  { record, plane }: { record: ConnectionRecord; plane: Dataplane },
+): void {
+  opened(record, plane.clock);
+  const connection = new Relay({
+    client,
+    server,
+    disarm: (side) => resetOnClose(side, false),
+    bulk: () => {},
+    done: (outcome) => {
+      plane.relays.delete(connection);
+      closed(record, plane.clock, outcome);
+    },
+  });
+  plane.relays.add(connection);
+  connection.start();
+}

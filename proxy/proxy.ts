@@ -1,0 +1,196 @@
+/**
+ * The composition root: puts the proxy together and owns its life.
+ *
+ *   start -> services bound -> first certificate: capture bound -> first snapshot: ready -> (renewals)* -> drain -> end
+ *
+ * Until the first certificate the kernel refuses what it redirects here; until the first snapshot the proxy does.
+ */
+import { randomBytes } from "node:crypto";
+import type { Clock } from "../lib/clock/clock.ts";
+import { formatSpiffeId } from "../lib/identity/spiffe-id.ts";
+import type { Log } from "../lib/log/log.ts";
+import { Registry } from "../lib/metrics/registry.ts";
+import { serveAdmin } from "./admin/admin.ts";
+import { serveHealth } from "./admin/health.ts";
+import { mayScrape, serveMetrics } from "./admin/metrics.ts";
+import type { ProxyConfig } from "./config.ts";
+import { Dataplane } from "./dataplane.ts";
+import { IdentityAgent } from "./identity/agent.ts";
+import { createCaClient } from "./identity/ca-client.ts";
+import type { Credentials } from "./identity/identity.ts";
+import { readTrust } from "./identity/root-file.ts";
+import { selfTest } from "./listen/socket-options.ts";
+import { Listeners } from "./listeners.ts";
+import { startObserving } from "./observe/observe.ts";
+import type { ObserveOptions, Observing } from "./observe/observe.ts";
+import type { Self } from "./route/policy.ts";
+import { watchDirectoryFile } from "./route/source.ts";
+import type { DirectorySource } from "./route/source.ts";
+import { SessionPool } from "./session/pool.ts";
+import { statusOf } from "./admin/status.ts";
+import { connectForTelemetry } from "./telemetry.ts";
+
+export type Deps = {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Lines that the log's writer lost so far. */
+  readonly droppedLogLines: () => number;
+};
+
+type Parts = {
+  readonly agent: IdentityAgent;
+  readonly directory: DirectorySource;
+  readonly plane: Dataplane;
+  readonly listeners: Listeners;
+  readonly observing: Observing;
+};
+
+export class Proxy {
+  readonly #config: ProxyConfig;
+  readonly #deps: Deps;
+  readonly #parts: Parts;
+  #capture: "unbound" | "binding" | "bound" = "unbound";
+  #ready = false;
+  #draining = false;
+
+  private constructor(config: ProxyConfig, deps: Deps, parts: Parts) {
+    this.#config = config;
+    this.#deps = deps;
+    this.#parts = parts;
+  }
+
+  /** Resolves when the services are bound; capture follows with the first certificate. */
+  static async start(config: ProxyConfig, deps: Deps): Promise<Proxy> {
+    await selfTest();
+    const registry = new Registry();
+    const proxyPorts = new Set<number>();
+    const agent = createAgent(config, deps);
+    const self = ownFacts(config, proxyPorts);
+    const directory = watchDirectoryFile({
+      path: config.directoryFile,
+      self,
+      ...deps,
+      onSnapshot: () => proxy.#changed(),
+    });
+    const pool = new SessionPool({
+      credentials: () => agent.current(),
+      maxLeafLifetimeMs: config.maxLeafLifetimeMs,
+      clock: deps.clock,
+    });
+    const plane = new Dataplane({
+      ...deps,
+      self,
+      directory,
+      pool,
+      sampling: config.tracing?.sampling ?? null,
+      maxConnections: config.maxConnections,
+    });
+    const listeners = new Listeners({ config, log: deps.log, plane, proxyPorts, credentials: () => agent.current() });
+    const observing = await startObserving({
+      ...observed(config, deps.clock),
+      ...deps,
+      registry,
+      connect: (host, port) => connectForTelemetry({ host, port }, plane),
+    });
+    const proxy: Proxy = new Proxy(config, deps, { agent, directory, plane, listeners, observing });
+    await listeners.bindServices({
+      health: serveHealth(() => proxy.#ready && !proxy.#draining && agent.current() !== null),
+      metrics: serveMetrics(registry, (source) => mayScrape(directory.current(), source, config.ports.metrics)),
+      admin: serveAdmin({
+        config,
+        status: () => statusOf({ credentials: agent.current(), view: directory.current(), plane, listeners }),
+      }),
+    });
+    agent.onChange((credentials) => proxy.#credentialsChanged(credentials));
+    agent.start();
+    return proxy;
+  }
+
+  #credentialsChanged(credentials: Credentials): void {
+    const { observing, listeners, plane } = this.#parts;
+    observing.metrics.certificateNotAfter(credentials.identity.notAfter);
+    observing.metrics.bundleVersion(credentials.bundle.version);
+    listeners.renew(credentials);
+    plane.pool.renew(credentials);
+    if (this.#capture === "unbound") void this.#bindCapture(credentials);
+  }
+
+  /** Rejects, which ends the process, if somebody else holds a port of ours: without it nothing can be captured. */
+  async #bindCapture(credentials: Credentials): Promise<void> {
+    this.#capture = "binding";
+    await this.#parts.listeners.bindCapture(credentials);
+    this.#capture = "bound";
+    this.#changed();
+  }
+
+  /** A snapshot or the capture ports have come. */
+  #changed(): void {
+    const view = this.#parts.directory.current();
+    if (view !== null) this.#parts.observing.metrics.directoryVersion(view.snapshot.version);
+    if (this.#ready || view === null || this.#capture !== "bound") return;
+    this.#ready = true;
+    this.#deps.log("info", "ready", { mode: view.policy.mode, directoryVersion: view.snapshot.version });
+  }
+
+  /** Takes nothing new, lets what is open end until the deadline, then resets the rest. */
+  async drain(): Promise<void> {
+    if (this.#draining) return;
+    this.#draining = true;
+    const { listeners, plane, agent, directory, observing } = this.#parts;
+    this.#deps.log("info", "draining", { connections: plane.relays.size, deadlineMs: this.#config.drainMs });
+    listeners.drain();
+    plane.pool.drain();
+    await this.#lastConnection();
+    for (const relay of plane.relays) relay.destroy();
+    listeners.destroy();
+    plane.pool.destroy();
+    agent.stop();
+    directory.close();
+    await observing.stop();
+  }
+
+  #lastConnection(): Promise<void> {
+    return new Promise((resolve) => {
+      const deadline = this.#deps.clock.after(this.#config.drainMs, resolve);
+      this.#parts.plane.whenIdle(() => {
+        deadline.cancel();
+        resolve();
+      });
+    });
+  }
+}
+
+function observed(config: ProxyConfig, clock: Clock): Pick<ObserveOptions, "settings" | "facts"> {
+  const { trustDomain, namespace: project, serviceAccount, podName, podUid, tracing } = config;
+  const identity = formatSpiffeId({ trustDomain, project, serviceAccount });
+  return {
+    settings: { tracing, connections: config.accessLog ? "all" : "refused" },
+    facts: { identity, project, podName, podUid, version: "0.1.0", startedAt: clock.now() },
+  };
+}
+
+function ownFacts(config: ProxyConfig, proxyPorts: ReadonlySet<number>): Self {
+  return {
+    project: config.namespace,
+    podUid: config.podUid,
+    ips: new Set(config.podIps),
+    floor: config.mode,
+    proxyPorts,
+  };
+}
+
+function createAgent(config: ProxyConfig, deps: Deps): IdentityAgent {
+  const { trustDomain, namespace, serviceAccount, podUid, maxLeafLifetimeMs } = config;
+  return new IdentityAgent({
+    own: { trustDomain, project: namespace, serviceAccount, podUid },
+    maxLeafLifetimeMs,
+    readTrust: () => readTrust({ file: config.caRootFile, pins: config.caRootPins, trustDomain }),
+    connect: (trust) =>
+      createCaClient(
+        { address: config.caAddress, tokenFile: config.tokenFile, maxLeafLifetimeMs, clock: deps.clock },
+        trust,
+      ),
+    random: () => randomBytes(4).readUInt32BE() / 2 ** 32,
+    ...deps,
+  });
+}

@@ -1,0 +1,166 @@
+/**
+ * Carries bytes both ways between the application's socket and the far side, byte-exact, with backpressure, half-close
+ * and resets, until both sides are done.
+ *
+ * Guarantees
+ * - An end is passed on as an end only if it was one. A killed peer, a reset and a lost session reach the application
+ *   as RST, never as a clean end (truncation must not look like completion).
+ * - The application's socket carries SO_LINGER {1, 0} for as long as its stream is incomplete, so that also the death
+ *   of this process is an RST. It is taken away just before a clean close, which would otherwise throw data away.
+ * - Nothing is allocated per chunk and nothing is awaited.
+ */
+import type { Http2Stream } from "node:http2";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { ClosedBy } from "../observe/events.ts";
+
+export type RelayOutcome = {
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly closedBy: ClosedBy;
+  readonly reset: boolean;
+};
+
+/** Takes SO_LINGER {1, 0} away from a socket; injected because only one file may touch socket options. */
+type DisarmReset = (socket: Socket) => void;
+
+/** RST_STREAM CANCEL alone: `stream.close(code)` would send END_STREAM first, which the far end reads as a clean end. */
+const abort = new DOMException("connection reset by the application", "AbortError");
+
+const isStream = (duplex: Duplex): duplex is Http2Stream & Duplex => "rstCode" in duplex;
+
+/**
+ * Whether what says `end` really ended. Node emits `end` also for a stream whose session died: then it is destroyed
+ * already, with `rstCode` 8 or, after a local `session.destroy()`, even 0; `aborted` stays false once our half is ended.
+ */
+const endedCleanly = (duplex: Duplex): boolean =>
+  !isStream(duplex) || (duplex.rstCode === 0 && !duplex.aborted && !duplex.destroyed);
+
+/** A stream that has carried more than this is bulk: its session is left to it, so that small requests do not queue behind it. */
+export const bulkBytes = 8 * 1024 * 1024;
+
+export type RelayEnds = {
+  /** The side that accepted the connection from: its bytes are `sent`. */
+  readonly client: Duplex;
+  readonly server: Duplex;
+  readonly disarm: DisarmReset;
+  readonly done: (outcome: RelayOutcome) => void;
+  /** Called once when the relay turns out to be a bulk transfer. */
+  readonly bulk: () => void;
+};
+
+/** One direction's state lives in the side it reads from. */
+class Side {
+  readonly duplex: Duplex;
+  readonly name: ClosedBy;
+  bytes = 0;
+  ended = false;
+  finished = false;
+  closed = false;
+  constructor(duplex: Duplex, name: ClosedBy) {
+    this.duplex = duplex;
+    this.name = name;
+  }
+}
+
+/** Our half was sent in full. A stream that both ends completed closes without ever emitting `finish`. */
+const wasFinished = (side: Side): boolean =>
+  isStream(side.duplex) ? side.duplex.writableEnded && side.duplex.rstCode === 0 : side.finished;
+
+export class Relay {
+  readonly #client: Side;
+  readonly #server: Side;
+  readonly #ends: RelayEnds;
+  #closedBy: ClosedBy = "unknown";
+  #reset = false;
+  #bulk = false;
+
+  constructor(ends: RelayEnds) {
+    this.#ends = ends;
+    this.#client = new Side(ends.client, "client");
+    this.#server = new Side(ends.server, "server");
+  }
+
+  start(): void {
+    this.#attach(this.#client, this.#server);
+    this.#attach(this.#server, this.#client);
+    this.#client.duplex.resume();
+    this.#server.duplex.resume();
+  }
+
+  /** Ends both sides at once with RST (drain deadline, certificate at its end). */
+  destroy(): void {
+    if (this.#closedBy === "unknown") this.#closedBy = "proxy";
+    this.#abort(this.#client);
+    this.#abort(this.#server);
+  }
+
+  #attach(from: Side, to: Side): void {
+    const source = from.duplex;
+    const sink = to.duplex;
+    source.on("data", (chunk: Buffer) => {
+      from.bytes += chunk.length;
+      if (from.bytes > bulkBytes && !this.#bulk) this.#becomeBulk();
+      if (!sink.write(chunk)) source.pause();
+    });
+    sink.on("drain", () => source.resume());
+    source.on("end", () => this.#ended(from, to));
+    if (!isStream(source)) source.on("finish", () => this.#finished(from));
+    source.on("error", () => this.#failed(from, to));
+    source.on("close", () => this.#closed(from, to));
+    // What happened while nobody listened: a side may have died between dial and relay.
+    if (source.destroyed) this.#closed(from, to);
+  }
+
+  #becomeBulk(): void {
+    this.#bulk = true;
+    this.#ends.bulk();
+  }
+
+  #ended(from: Side, to: Side): void {
+    if (!endedCleanly(from.duplex)) return this.#failed(from, to);
+    from.ended = true;
+    if (this.#closedBy === "unknown") this.#closedBy = from.name;
+    if (!to.duplex.destroyed) to.duplex.end();
+    this.#disarmIfComplete(from);
+  }
+
+  #finished(socket: Side): void {
+    socket.finished = true;
+    this.#disarmIfComplete(socket);
+  }
+
+  /** Both halves of this socket are complete, so the close that follows at once is a clean one. */
+  #disarmIfComplete(side: Side): void {
+    if (side.ended && side.finished && !isStream(side.duplex)) this.#ends.disarm(side.duplex as Socket);
+  }
+
+  #failed(from: Side, to: Side): void {
+    if (!this.#reset) this.#closedBy = from.name;
+    this.#reset = true;
+    this.#abort(to);
+    this.#abort(from);
+  }
+
+  #abort(side: Side): void {
+    if (side.duplex.destroyed) return;
+    this.#reset = true;
+    side.duplex.destroy(isStream(side.duplex) ? abort : undefined);
+  }
+
+  #closed(from: Side, to: Side): void {
+    if (from.closed) return;
+    from.closed = true;
+    if (!from.ended || !wasFinished(from)) this.#failed(from, to);
+    if (this.#client.closed && this.#server.closed) this.#finish();
+  }
+
+  #finish(): void {
+    this.#ends.done({
+      bytesSent: this.#client.bytes,
+      bytesReceived: this.#server.bytes,
+      closedBy: this.#closedBy,
+      reset: this.#reset,
+    });
+  }
+}

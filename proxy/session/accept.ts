@@ -1,0 +1,164 @@
+/**
+ * The tunnel's listening side: TLS 1.3 with the peer's certificate, our verifier as the one gate, then HTTP/2.
+ *
+ * No frame of a peer is handled before it is verified: a refused one gets GOAWAY with the reason code and never reaches
+ * a session object. Handshakes are bounded in time and number; the oldest half-open one gives way.
+ */
+import { performServerHandshake } from "node:http2";
+import type { Socket } from "node:net";
+import { createServer } from "node:tls";
+import type { Server, TLSSocket } from "node:tls";
+import type { Clock, Timer } from "../../lib/clock/clock.ts";
+import type { Reason } from "../../lib/errors/reasons.ts";
+import { formatEndpoint, ipFromSocket } from "../../lib/net/address.ts";
+import type { Expected, Peer } from "../../lib/x509/verify.ts";
+import type { Credentials, Identity } from "../identity/identity.ts";
+import { events } from "../observe/events.ts";
+import { verifyPeer } from "./dial.ts";
+import { openWindow, serverOptions } from "./flow.ts";
+import { refusalFrames } from "./refusal-frame.ts";
+import { Session } from "./session.ts";
+import type { ServerSession } from "./session.ts";
+import { alpn, contextOptions } from "./tls-options.ts";
+
+/** From accept to the verified peer's SETTINGS. */
+export const handshakeTimeoutMs = 5_000;
+export const maxHalfOpen = 256;
+
+export type AcceptContext = {
+  /** Null once our own certificate has ended: then nobody is let in. */
+  readonly credentials: () => Credentials | null;
+  /** Whose certificates are welcome: the own project's and its mutual peers'. */
+  readonly expected: () => Expected;
+  readonly maxLeafLifetimeMs: number;
+  readonly clock: Clock;
+  readonly onSession: (session: ServerSession) => void;
+  readonly onClose: (session: ServerSession) => void;
+};
+
+type HalfOpen = { readonly socket: Socket; readonly timer: Timer };
+
+export class TunnelListener {
+  readonly server: Server;
+  readonly #context: AcceptContext;
+  /** By `address:port` of the caller, oldest first. */
+  readonly #halfOpen = new Map<string, HalfOpen>();
+
+  constructor({ identity, roots }: Credentials, context: AcceptContext) {
+    this.#context = context;
+    this.server = createServer({
+      ...contextOptions(identity, roots),
+      ALPNProtocols: [...alpn],
+      requestCert: true,
+      rejectUnauthorized: false,
+      handshakeTimeout: handshakeTimeoutMs,
+      noDelay: true,
+    });
+    this.server.on("connection", (socket: Socket) => this.#connected(socket));
+    this.server.on("secureConnection", (socket: TLSSocket) => this.#secured(socket));
+    this.server.on("tlsClientError", (error: NodeJS.ErrnoException, socket: TLSSocket) => {
+      this.#refuse(socket, { reason: "handshake_failed", detail: error.code ?? error.message, claimed: null });
+      socket.destroy();
+    });
+  }
+
+  /** New handshakes use the new certificate; sessions that exist keep theirs. */
+  renew({ identity, roots }: Credentials): void {
+    this.server.setSecureContext(contextOptions(identity, roots));
+  }
+
+  #connected(socket: Socket): void {
+    if (this.#halfOpen.size >= maxHalfOpen) {
+      const oldest = this.#halfOpen.values().next().value;
+      oldest?.socket.destroy();
+    }
+    const key = callerOf(socket);
+    const timer = this.#context.clock.after(handshakeTimeoutMs, () => socket.destroy());
+    this.#halfOpen.set(key, { socket, timer });
+    socket.once("close", () => this.#settled(key));
+    socket.on("error", () => {});
+  }
+
+  /** The handshake is over, well or badly. */
+  #settled(key: string): void {
+    this.#halfOpen.get(key)?.timer.cancel();
+    this.#halfOpen.delete(key);
+  }
+
+  #secured(socket: TLSSocket): void {
+    socket.on("error", () => {});
+    if (socket.alpnProtocol !== "h2") {
+      this.#refuse(socket, { reason: "no_alpn", detail: null, claimed: null });
+      return void socket.destroy();
+    }
+    const credentials = this.#context.credentials();
+    if (credentials === null) {
+      this.#refuse(socket, { reason: "expired", detail: "the proxy holds no valid certificate", claimed: null });
+      return void socket.destroy();
+    }
+    const verdict = verifyPeer(socket, this.#context.expected(), {
+      credentials,
+      maxLeafLifetimeMs: this.#context.maxLeafLifetimeMs,
+      clock: this.#context.clock,
+    });
+    if (verdict.kind === "peer") return this.#open(socket, verdict, credentials.identity);
+    this.#refuse(socket, verdict);
+    // What the caller has sent already is read and dropped: unread bytes would turn the close into an RST that overtakes the GOAWAY.
+    socket.resume();
+    socket.end(refusalFrames(verdict.reason), () => socket.destroySoon());
+  }
+
+  #open(socket: TLSSocket, peer: Peer, identity: Identity): void {
+    const ip = ipFromSocket(socket.remoteAddress);
+    if (ip === null) return void socket.destroy();
+    const remote = { ip, port: socket.remotePort ?? 0 };
+    const http2 = performServerHandshake(socket, serverOptions);
+    openWindow(http2);
+    const session = new Session(
+      {
+        direction: "inbound",
+        http2,
+        peer,
+        tls: {
+          protocolVersion: socket.getProtocol() ?? "",
+          cipher: socket.getCipher().standardName,
+          group: null,
+          ownIdentity: identity.uri,
+          peerIdentity: peer.uri,
+          peerPodUid: peer.pod?.podUid ?? null,
+          peerSerial: peer.serial,
+          peerNotAfter: peer.notAfter,
+        },
+        remote,
+        address: formatEndpoint(remote),
+        generation: identity.generation,
+        ownNotAfter: identity.notAfter,
+        clock: this.#context.clock,
+      },
+      this.#context.onClose,
+    );
+    http2.once("remoteSettings", () => this.#settled(callerOf(socket)));
+    this.#context.onSession(session);
+  }
+
+  #refuse(socket: Socket, refusal: { reason: Reason; detail: string | null; claimed: string | null }): void {
+    if (!events.sessionRefused.hasSubscribers) return;
+    const destination = `${ipFromSocket(socket.localAddress) ?? ""}:${socket.localPort ?? 0}`;
+    events.sessionRefused.publish({ direction: "inbound", source: callerOf(socket), destination, ...pick(refusal) });
+  }
+}
+
+const pick = ({
+  reason,
+  detail,
+  claimed,
+}: {
+  reason: Reason;
+  detail: string | null;
+  claimed: string | null;
+}): { reason: Reason; detail: string | null; claimed: string | null } => ({ reason, detail, claimed });
+
+function callerOf(socket: Socket): string {
+  const ip = ipFromSocket(socket.remoteAddress);
+  return ip === null ? "" : formatEndpoint({ ip, port: socket.remotePort ?? 0 });
+}

@@ -1,0 +1,43 @@
+/**
+ * Windows, stream limits and memory of a session, chosen together.
+ *
+ * - A stream may have 256 KiB unread at its receiver: what a slow application can make its proxy hold.
+ * - The session's window is the sum over all its streams, so that no number of slow readers can stall the others.
+ * - `maxSessionMemory` counts unread data too, and what exceeds it resets streams: it must lie above that sum. Node
+ *   takes megabytes of 10^6.
+ * - Resets: one application that aborts all its connections must not end the streams of others. Node ends a session at
+ *   1000 RST_STREAM frames and 33 a second by default, which ordinary churn exceeds.
+ */
+import type { ClientSessionOptions, Http2Session, ServerSessionOptions, Settings } from "node:http2";
+
+export const streamsPerSession = 1000;
+export const streamWindow = 256 * 1024;
+const sessionWindow = streamsPerSession * streamWindow;
+export const maxHeaderBlock = 16 * 1024;
+
+const settings: Settings = {
+  enablePush: false,
+  initialWindowSize: streamWindow,
+  maxConcurrentStreams: streamsPerSession,
+  maxHeaderListSize: maxHeaderBlock,
+  headerTableSize: 4096,
+};
+
+const limits = {
+  maxSessionMemory: Math.ceil((sessionWindow * 1.25) / 1_000_000),
+  maxHeaderListPairs: 32,
+  maxOutstandingPings: 4,
+  maxSettings: 16,
+  streamResetBurst: 100_000,
+  streamResetRate: 20_000,
+};
+
+export const clientOptions: ClientSessionOptions = { ...limits, settings };
+export const serverOptions: ServerSessionOptions = { ...limits, settings };
+
+/** Opens the session's window; Node's own default of 64 KiB is shared by all streams. */
+export const openWindow = (session: Http2Session): void => session.setLocalWindowSize(sessionWindow);
+
+/** The peer's limit, of which we use 80 %, so that a dial never waits in Node's queue. */
+export const streamBudget = (session: Http2Session): number =>
+  Math.floor(Math.min(session.remoteSettings.maxConcurrentStreams ?? 100, streamsPerSession) * 0.8);

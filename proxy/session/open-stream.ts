@@ -1,0 +1,91 @@
+/**
+ * Opens one CONNECT stream to a peer and waits for its answer. Until the answer is 200 nothing of the application was
+ * sent, so a stream that the peer did not process (REFUSED_STREAM, GOAWAY, a session that died first) is tried once
+ * more on another session; an answer is final.
+ */
+import { constants } from "node:http2";
+import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
+import { reasons } from "../../lib/errors/reasons.ts";
+import type { Reason } from "../../lib/errors/reasons.ts";
+import { formatEndpoint } from "../../lib/net/address.ts";
+import type { Endpoint } from "../../lib/net/address.ts";
+import { headerNames } from "./header-names.ts";
+import type { PeerTarget, SessionPool } from "./pool.ts";
+import type { ClientSession } from "./session.ts";
+
+export type StreamRequest = {
+  readonly target: PeerTarget;
+  /** The application's address at the peer. */
+  readonly authority: Endpoint;
+  readonly traceparent: string | null;
+};
+
+export type OpenedStream =
+  | { readonly kind: "stream"; readonly stream: ClientHttp2Stream; readonly session: ClientSession }
+  /** `final`: the peer decided (400, 403), so another endpoint of the Service is not asked. */
+  | { readonly kind: "failed"; readonly reason: Reason; readonly detail: string; readonly final: boolean };
+
+type Answer = OpenedStream | { readonly kind: "unprocessed"; readonly detail: string };
+
+export async function openStream(pool: SessionPool, request: StreamRequest): Promise<OpenedStream> {
+  let lost = "";
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const dialled = await pool.session(request.target);
+    if (dialled.kind === "failed") {
+      if (dialled.reason !== "session_lost") return { ...dialled, final: false };
+      lost = dialled.detail;
+      continue;
+    }
+    const answer = await ask(dialled.session, request);
+    if (answer.kind !== "unprocessed") return answer;
+    dialled.session.retire();
+    lost = answer.detail;
+  }
+  return { kind: "failed", reason: "session_lost", detail: lost, final: false };
+}
+
+function ask(session: ClientSession, request: StreamRequest): Promise<Answer> {
+  // Between the pool's choice and here no turn has passed, but a shared dial resolves many waiters in one: look again.
+  if (!session.usable) return Promise.resolve({ kind: "unprocessed", detail: "the session was retired" });
+  const stream = session.facts.http2.request(requestHeaders(session, request), { endStream: false });
+  session.streamOpened();
+  stream.once("close", () => session.streamClosed());
+  return new Promise((resolve) => {
+    stream.once("response", (headers) => resolve(judge(stream, session, headers)));
+    stream.once("error", () => resolve(closedBefore(stream)));
+    stream.once("close", () => resolve(closedBefore(stream)));
+  });
+}
+
+function requestHeaders(session: ClientSession, request: StreamRequest): OutgoingHttpHeaders {
+  const headers: OutgoingHttpHeaders = {
+    ":method": "CONNECT",
+    ":authority": formatEndpoint(request.authority),
+    [headerNames.pod]: request.target.podUid,
+  };
+  if (session.facts.tls.group !== null) headers[headerNames.group] = session.facts.tls.group;
+  if (request.traceparent !== null) headers[headerNames.trace] = request.traceparent;
+  return headers;
+}
+
+/** An answer that is not 200 ends the attempt for good. The peer's reason is believed only if it is one of our codes. */
+function judge(
+  stream: ClientHttp2Stream,
+  session: ClientSession,
+  headers: IncomingHttpHeaders & { ":status"?: number | undefined },
+): Answer {
+  const status = headers[":status"];
+  if (status === 200) return { kind: "stream", stream, session };
+  stream.on("error", () => {});
+  stream.destroy();
+  const text = headers[headerNames.reason];
+  const reason = typeof text === "string" && Object.hasOwn(reasons, text) ? (text as Reason) : "peer_refused";
+  return { kind: "failed", reason, detail: `the peer's proxy answered ${status}`, final: status !== 503 };
+}
+
+function closedBefore(stream: ClientHttp2Stream): Answer {
+  return {
+    kind: "unprocessed",
+    detail: `closed before an answer, code ${stream.rstCode ?? constants.NGHTTP2_NO_ERROR}`,
+  };
+}

@@ -1,0 +1,132 @@
+/**
+ * The sessions that we dialled: a small pool per peer pod and own certificate, normally of one.
+ *
+ * - A stream never waits in Node's queue: at 80 % of the peer's stream limit another session is opened.
+ * - A session that carries a bulk transfer is left to it; small requests get another one.
+ * - Dials to one peer are shared: many connections that arrive at once wait for one handshake.
+ * - A session made with an earlier certificate of ours takes no new streams.
+ */
+import type { Clock } from "../../lib/clock/clock.ts";
+import { formatEndpoint } from "../../lib/net/address.ts";
+import type { Endpoint } from "../../lib/net/address.ts";
+import type { Credentials } from "../identity/identity.ts";
+import { dial } from "./dial.ts";
+import type { DialFailure, Dialled } from "./dial.ts";
+import { streamBudget } from "./flow.ts";
+import type { ClientSession } from "./session.ts";
+
+/** The pod that must answer there: what the directory says of the address. */
+export type PeerTarget = {
+  readonly endpoint: Endpoint;
+  readonly project: string;
+  readonly serviceAccount: string;
+  readonly podUid: string;
+};
+
+export type PoolContext = {
+  readonly credentials: () => Credentials | null;
+  readonly maxLeafLifetimeMs: number;
+  readonly clock: Clock;
+};
+
+/** Beyond this many sessions a peer's streams share the least loaded one. */
+const maxSessionsPerPeer = 8;
+
+type Entry = { readonly sessions: Set<ClientSession>; dialling: Promise<Dialled> | null };
+
+export class SessionPool {
+  readonly #context: PoolContext;
+  readonly #peers = new Map<string, Entry>();
+
+  constructor(context: PoolContext) {
+    this.#context = context;
+  }
+
+  get sessions(): ClientSession[] {
+    return [...this.#peers.values()].flatMap((entry) => [...entry.sessions]);
+  }
+
+  /** A verified session with room for one more stream. */
+  async session(target: PeerTarget): Promise<Dialled> {
+    const key = `${formatEndpoint(target.endpoint)} ${target.podUid}`;
+    const entry = this.#entry(key);
+    const session = choose(entry.sessions);
+    if (session !== null) return { kind: "session", session };
+    entry.dialling ??= this.#dial(target, key, entry).finally(() => (entry.dialling = null));
+    return await entry.dialling;
+  }
+
+  #entry(key: string): Entry {
+    let entry = this.#peers.get(key);
+    if (entry === undefined) {
+      entry = { sessions: new Set(), dialling: null };
+      this.#peers.set(key, entry);
+    }
+    return entry;
+  }
+
+  async #dial(target: PeerTarget, key: string, entry: Entry): Promise<Dialled> {
+    const credentials = this.#context.credentials();
+    if (credentials === null) return this.#dropIfEmpty(key, noCertificate);
+    const { project, serviceAccount, podUid } = target;
+    const dialled = await dial(
+      { endpoint: target.endpoint, expected: { kind: "pod", project, serviceAccount, podUid } },
+      { ...this.#context, credentials, onClose: (session) => this.#closed(key, session) },
+    );
+    if (dialled.kind === "failed") return this.#dropIfEmpty(key, dialled);
+    // The certificate may have been renewed, or the bundle replaced, while this dial was under way.
+    this.#judge(dialled.session, this.#context.credentials() ?? credentials);
+    if (!dialled.session.facts.http2.destroyed) entry.sessions.add(dialled.session);
+    return dialled;
+  }
+
+  #dropIfEmpty(key: string, failure: DialFailure): DialFailure {
+    if (this.#peers.get(key)?.sessions.size === 0) this.#peers.delete(key);
+    return failure;
+  }
+
+  #closed(key: string, session: ClientSession): void {
+    const entry = this.#peers.get(key);
+    entry?.sessions.delete(session);
+    if (entry?.sessions.size === 0 && entry.dialling === null) this.#peers.delete(key);
+  }
+
+  /** New credentials: sessions that the bundle no longer backs end, those of an earlier certificate take nothing new. */
+  renew(credentials: Credentials): void {
+    for (const session of this.sessions) this.#judge(session, credentials);
+  }
+
+  #judge(session: ClientSession, { identity, bundle }: Credentials): void {
+    session.judge(bundle);
+    if (session.facts.generation !== identity.generation) session.retire();
+  }
+
+  /** Lets open streams end; nothing new is opened. */
+  drain(): void {
+    for (const session of this.sessions) session.retire();
+  }
+
+  destroy(): void {
+    for (const session of this.sessions) session.destroy(null);
+  }
+}
+
+const noCertificate: DialFailure = {
+  kind: "failed",
+  reason: "expired",
+  detail: "the proxy holds no valid certificate",
+  claimed: null,
+};
+
+/** Null: dial another one. */
+function choose(sessions: ReadonlySet<ClientSession>): ClientSession | null {
+  let usable = 0;
+  let least: ClientSession | null = null;
+  for (const session of sessions) {
+    if (!session.usable || session.streams >= streamBudget(session.facts.http2)) continue;
+    usable++;
+    if (session.bulkStreams === 0) return session;
+    if (least === null || session.streams < least.streams) least = session;
+  }
+  return usable >= maxSessionsPerPeer ? least : null;
+}

@@ -1,0 +1,27 @@
+/**
+ * The way out for the proxy's own spans: the same route as the application's traffic, so a protected collector is reached
+ * through the tunnel and a mode that refuses clear refuses it here too. No record, and so no span, is made of it.
+ */
+import { lookup } from "node:dns/promises";
+import type { Duplex } from "node:stream";
+import { parseIp } from "../lib/net/address.ts";
+import { newRecord } from "./connection.ts";
+import type { Dataplane } from "./dataplane.ts";
+import { decide, dialFarEnd } from "./outbound.ts";
+
+/** Rejects with the reason code when the collector may not be reached or cannot be. */
+export async function connectForTelemetry(
+  { host, port }: { host: string; port: number },
+  plane: Dataplane,
+): Promise<Duplex> {
+  const ip = parseIp(host) ?? parseIp((await lookup(host)).address);
+  if (ip === null) throw new Error("destination_unknown");
+  const decided = await decide({ ip, port }, plane);
+  if (decided.kind === "look-up") throw new Error("destination_unknown");
+  if (decided.kind === "refuse") throw new Error(decided.reason);
+  // What is sent is known to be HTTP in clear here: TLS, where there is any, lies above this connection.
+  if (decided.kind === "clear-if-tls") throw new Error("egress_not_allowed");
+  const far = await dialFarEnd(decided, newRecord("outbound", "", plane), plane);
+  if (far.kind === "failed") throw new Error(far.reason);
+  return far.duplex;
+}
