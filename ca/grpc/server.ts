@@ -4,20 +4,21 @@ import type { sendUnaryData, ServerUnaryCall, ServerWritableStream, UntypedServi
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Log } from "../../lib/log/log.ts";
 import { ipFromSocket } from "../../lib/net/address.ts";
-import { IstioCertificateServiceService } from "../../lib/proto/gen/istio/v1/auth/ca.ts";
-import type { IstioCertificateRequest, IstioCertificateResponse } from "../../lib/proto/gen/istio/v1/auth/ca.ts";
+import { IstioCertificateRequest, IstioCertificateServiceService } from "../../lib/proto/gen/istio/v1/auth/ca.ts";
+import type { IstioCertificateResponse } from "../../lib/proto/gen/istio/v1/auth/ca.ts";
 import { TrustBundleService } from "../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts";
 import type { Bundle, WatchRequest } from "../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts";
 import type { Publisher } from "../bundle/publisher.ts";
 import type { Ca, Call } from "../ca.ts";
 import { denial } from "../denial.ts";
 import type { Denial } from "../denial.ts";
-import { statusOf } from "./status.ts";
-import type { ServingCredentials } from "./credentials.ts";
 import { BundleStreams } from "./bundle-streams.ts";
 import type { StreamParts } from "./bundle-streams.ts";
+import { Connections } from "./connections.ts";
+import type { Where } from "./connections.ts";
+import type { ServingCredentials } from "./credentials.ts";
+import { statusOf } from "./status.ts";
 
-export type Listen = { readonly host: string; readonly port: number };
 export type GrpcServer = { readonly address: string; readonly port: number; drain(deadlineMs: number): Promise<void> };
 export type GrpcParts = { readonly ca: Ca; readonly publisher: Publisher; readonly clock: Clock; readonly log: Log; readonly watching: StreamParts["watching"] };
 
@@ -32,6 +33,9 @@ const options = {
   "grpc.enable_channelz": 0,
 };
 
+/** A proxy needs two connections; behind one address there may be many pods (node addresses). */
+const bounds = { all: 8_192, ofOneSource: 1_024 };
+
 /** Where a call comes from, and what it shows; an address that is no IP stays as its text. */
 export function callOf(call: { getPeer(): string; metadata: { get(name: string): (string | Buffer)[] } }): Call {
   const peer = call.getPeer();
@@ -39,21 +43,21 @@ export function callOf(call: { getPeer(): string; metadata: { get(name: string):
   return { source: ipFromSocket(host) ?? peer, authorization: call.metadata.get("authorization").map(String) };
 }
 
-/** Undecodable bytes become null, so that they are refused and audited like everything else. */
-function tolerant<T>(decode: (bytes: Buffer) => T): (bytes: Buffer) => T {
-  return (bytes) => {
-    try {
-      return decode(bytes);
-    } catch {
-      return null as T;
-    }
-  };
+/** Stands for bytes that are no request, so that these are refused and audited like everything else. */
+const undecodable: IstioCertificateRequest = { csr: "", validityDuration: 0n, metadata: [] };
+
+function decodeRequest(bytes: Buffer): IstioCertificateRequest {
+  try {
+    return IstioCertificateRequest.decode(bytes);
+  } catch {
+    return undecodable;
+  }
 }
 
-type UnaryCall = ServerUnaryCall<IstioCertificateRequest | null, IstioCertificateResponse>;
+type UnaryCall = ServerUnaryCall<IstioCertificateRequest, IstioCertificateResponse>;
 type WatchCall = ServerWritableStream<WatchRequest, Bundle>;
 
-export async function listen(where: Listen, credentials: ServingCredentials, parts: GrpcParts): Promise<GrpcServer> {
+export async function listen(where: Where, credentials: ServingCredentials, parts: GrpcParts): Promise<GrpcServer> {
   const server = new Server(options);
   const streams = new BundleStreams(parts);
   const defect = (error: unknown): Denial => {
@@ -62,7 +66,7 @@ export async function listen(where: Listen, credentials: ServingCredentials, par
   };
   const create = (call: UnaryCall, respond: sendUnaryData<IstioCertificateResponse>): void => {
     parts.ca
-      .createCertificate(callOf(call), call.request)
+      .createCertificate(callOf(call), call.request === undecodable ? null : call.request)
       .catch(defect)
       .then((outcome) => (outcome.kind === "answer" ? respond(null, outcome.response) : respond(statusOf(outcome.reason))))
       .catch(defect);
@@ -75,21 +79,24 @@ export async function listen(where: Listen, credentials: ServingCredentials, par
       .catch(defect);
   };
   const { createCertificate } = IstioCertificateServiceService;
-  const istio = { createCertificate: { ...createCertificate, requestDeserialize: tolerant(createCertificate.requestDeserialize) } };
+  const istio = { createCertificate: { ...createCertificate, requestDeserialize: decodeRequest } };
   server.addService(istio, { createCertificate: create } as UntypedServiceImplementation);
   server.addService(TrustBundleService, { watch });
 
-  const host = where.host.includes(":") ? `[${where.host}]` : where.host;
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`${host}:${where.port}`, credentials, (error, bound) => (error === null ? resolve(bound) : reject(error)));
-  });
-  return { address: where.host, port, drain: (deadlineMs) => drain(server, streams, parts.clock, deadlineMs) };
+  const injector = server.createConnectionInjector(credentials);
+  const connections = new Connections(bounds, (socket) => injector.injectConnection(socket));
+  const bound = await connections.listen(where);
+  return { ...bound, drain: (deadlineMs) => drain({ server, connections, streams, clock: parts.clock }, deadlineMs) };
 }
 
+type ToDrain = { readonly server: Server; readonly connections: Connections; readonly streams: BundleStreams; readonly clock: Clock };
+
 /** Takes nothing new, ends the streams, lets calls under way finish until the deadline. */
-async function drain(server: Server, streams: BundleStreams, clock: Clock, deadlineMs: number): Promise<void> {
+async function drain({ server, connections, streams, clock }: ToDrain, deadlineMs: number): Promise<void> {
+  connections.close();
   streams.endAll();
-  const deadline = clock.after(deadlineMs, () => server.forceShutdown());
+  const deadline = clock.after(deadlineMs, () => connections.endAll());
   await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+  await connections.ended();
   deadline.cancel();
 }

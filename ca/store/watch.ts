@@ -5,24 +5,28 @@
 import { watch } from "node:fs";
 import type { FSWatcher } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Clock, Timer } from "../../lib/clock/clock.ts";
 
 const pollMs = 400;
 
-/** Names and times of all files of the folder's folders, as one text. */
+/** Names and times of the folder, its folders and their files, as one text. The times, also of the folder above, tell of what came and went between two looks. */
 async function fingerprint(folder: string): Promise<string> {
-  const names = await readdir(folder).catch(() => []);
-  const parts: string[] = [];
-  for (const name of names.toSorted()) {
+  const parts = [await timesOf(dirname(folder)), await timesOf(folder)];
+  for (const name of await namesIn(folder)) {
     const inside = join(folder, name);
-    for (const file of ["", ...(await readdir(inside).catch(() => []))].toSorted()) {
-      const found = await stat(join(inside, file)).catch(() => null);
-      if (found !== null) parts.push(`${name}/${file} ${found.ino} ${found.size} ${found.mtimeMs} ${found.ctimeMs}`);
-    }
+    parts.push(await timesOf(inside));
+    for (const file of await namesIn(inside)) parts.push(await timesOf(join(inside, file)));
   }
   return parts.join("\n");
 }
+
+const namesIn = (folder: string): Promise<string[]> => readdir(folder).then((names) => names.toSorted(), () => []);
+
+const timesOf = (path: string): Promise<string> =>
+  stat(path).then(({ ino, size, mtimeMs, ctimeMs }) => [path, ino, size, mtimeMs, ctimeMs].join(" "), () => absent);
+
+const absent = "absent";
 
 /** Calls back after each possible change; returns how to stop. */
 export function watchFolder(folder: string, clock: Clock, changed: () => void): () => void {
@@ -47,9 +51,12 @@ export function watchFolder(folder: string, clock: Clock, changed: () => void): 
   const poll = async (): Promise<void> => {
     const now = await fingerprint(folder);
     if (stopped) return;
-    // The first look counts as a change: what happened just before it would be missed otherwise.
-    if (seen !== now) changed();
-    if (now === "") forgetWatcher();
+    // The first look counts as a change: what happened just before it would be missed otherwise. The notification is set
+    // anew, because the folder may be another one of the same name.
+    if (seen !== now) {
+      forgetWatcher();
+      changed();
+    }
     seen = now;
     listen();
     timer = clock.after(pollMs, () => void poll());
