@@ -69,9 +69,8 @@ async function main(): Promise<number> {
   }
   const screen = new Screen(terminalOptions({ noColour }));
   const report = new Report(screen);
-  screen.line(
-    `  ${screen.paint("bold", "Tencrypt demo")}: two projects and an attacker on one bridge; network namespaces, real iptables`,
-  );
+  screen.text(2, "Tencrypt demo", "bold");
+  screen.text(2, "two projects and an attacker on one bridge; network namespaces, real iptables", "dim");
   screen.line();
   const clusters: Cluster[] = [];
   try {

@@ -51,7 +51,7 @@ export class Report {
   finish(hint: string): void {
     const { screen } = this;
     screen.line();
-    screen.line(`  ${screen.paint("dim", `${duration(performance.now() - this.#started)}   ${hint}`)}`);
+    screen.text(2, `${duration(performance.now() - this.#started)}   ${hint}`, "dim");
     screen.line(screen.paint(this.failed === 0 ? "green" : "red", `${this.passed} passed, ${this.failed} failed`));
   }
 }

@@ -19,6 +19,7 @@ const narrowest = 60;
 const widest = 132;
 /** Where the second column starts, if the terminal is wide enough. */
 const leftWidth = 72;
+const widthOfTwoColumns = 100;
 
 export function terminalOptions(flags: { readonly noColour: boolean }): ScreenOptions {
   const { stdout, stderr, env } = process;
@@ -68,21 +69,29 @@ export class Screen {
     this.line(`  ${this.paint("bold", text)}`);
   }
 
-  /** Text beside text; the right one goes below where both do not fit. `mark` has one column. */
+  /** Text that may take several lines, each indented like the first. */
+  text(indent: number, text: string, paint?: Paint): void {
+    const margin = " ".repeat(indent);
+    for (const line of wrap(text, this.#options.width - indent)) {
+      this.line(`${margin}${paint === undefined ? line : this.paint(paint, line)}`);
+    }
+  }
+
+  /** Text beside text: in a second column, else at the end of the line, else below. `mark` has one column. */
   row(mark: string, left: string, right: string): void {
     const { width } = this.#options;
-    const wide = width >= 100;
-    const room = wide ? width - leftWidth - 4 : width - 8;
-    const [first = "", ...more] = right === "" ? [] : wrap(right, room);
     const lead = `  ${mark} `;
-    if (wide && left.length < leftWidth - 4) {
+    const room = width - leftWidth - 4;
+    if (width >= widthOfTwoColumns && left.length < leftWidth - 4) {
+      const [first = "", ...more] = wrap(right, room);
       this.line(`${lead}${left.padEnd(leftWidth - 4)}  ${this.paint("dim", first)}`.trimEnd());
       for (const rest of more) this.line(`${" ".repeat(leftWidth + 2)}${this.paint("dim", rest)}`);
       return;
     }
-    for (const [index, text] of wrap(left, width - 6).entries())
-      this.line(index === 0 ? `${lead}${text}` : `      ${text}`);
-    for (const rest of right === "" ? [] : [first, ...more]) this.line(`      ${this.paint("dim", rest)}`);
+    const gap = width - 4 - left.length - right.length;
+    if (gap >= 2) return this.line(`${lead}${left}${" ".repeat(gap)}${this.paint("dim", right)}`);
+    for (const [index, line] of wrap(left, width - 6).entries()) this.line(`${index === 0 ? lead : "      "}${line}`);
+    if (right !== "") this.text(6, right, "dim");
   }
 
   /** What is being waited for; null takes it away. */

@@ -5,6 +5,7 @@ import type { Wire } from "./encrypted.ts";
 import { expect } from "./report.ts";
 import type { Report } from "./report.ts";
 import { duration } from "./screen.ts";
+import type { Screen } from "./screen.ts";
 import { vips } from "./stage.ts";
 import type { Stage } from "./stage.ts";
 
@@ -24,7 +25,8 @@ async function traceOfOneRequest(stage: Stage, wire: Wire): Promise<readonly Spa
   return ask(stage.spans, { traceId: own!.traceId, count: 2 });
 }
 
-const took = ({ start, end }: Span): string => duration(Number(BigInt(end) - BigInt(start)) / 1e6);
+const took = ({ start, end }: Pick<Span, "start" | "end">): string =>
+  duration(Number(BigInt(end) - BigInt(start)) / 1e6);
 const short = (identity: unknown): string => String(identity).replace(/^spiffe:\/\/[^/]+\//, "");
 
 export async function showTrace(report: Report, stage: Stage, wire: Wire): Promise<void> {
@@ -48,15 +50,21 @@ export async function showTrace(report: Report, stage: Stage, wire: Wire): Promi
   });
   if (!complete) return;
   const tree = spans.toSorted((one, other) => Number(BigInt(one.start) - BigInt(other.start)));
-  for (const span of tree) screen.line(describe(span));
+  for (const span of tree) describe(screen, span);
 }
 
-function describe(span: Span): string {
-  const { attributes: has } = span;
-  const pod = String(span.resource["k8s.pod.name"]);
-  const tls = `TLS ${String(has["tls.protocol.version"])} ${String(has["tls.curve"])}`;
+/** The client's span, and below it the one of the server that it caused. */
+function describe(screen: Screen, { attributes: has, resource, kind, name, ...span }: Span): void {
+  const isClient = kind === "client";
   const way = `${String(has["client.address"])} -> ${String(has["server.address"])}:${String(has["server.port"])}`;
-  const text = `${pod} ${took(span)}  ${span.name}`;
+  const tls = `TLS ${String(has["tls.protocol.version"])} ${String(has["tls.curve"])}`;
   const peer = `peer ${short(has["tencrypt.peer.identity"])}`;
-  return span.kind === "client" ? `      ${text}   ${way}   ${tls}   ${peer}` : `        └ ${text}   ${peer}   ${tls}`;
+  const facts = [
+    `${String(resource["k8s.pod.name"])} ${took(span)}`,
+    name,
+    isClient ? way : `:${String(has["server.port"])}`,
+    tls,
+    peer,
+  ];
+  screen.text(isClient ? 6 : 8, `${isClient ? "" : "└ "}${facts.join("   ")}`);
 }
