@@ -1,0 +1,40 @@
+/** The lockfile is one that `npm ci` takes on any machine and with any registry. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { missingOptional } from "../../build/complete-lockfile.ts";
+import lockfile from "../../package-lock.json" with { type: "json" };
+
+const entries: readonly (readonly [string, object])[] = Object.entries(lockfile.packages);
+
+test("the lockfile holds every optional package that it names", () => {
+  const { "node_modules/@esbuild/linux-arm64": _left, ...others } = lockfile.packages;
+  assert.deepEqual(
+    missingOptional({ packages: others }).map((missing) => missing.name),
+    ["@esbuild/linux-arm64"],
+  );
+  assert.deepEqual(
+    missingOptional(lockfile).map((missing) => missing.name),
+    [],
+    "run: npm run lock",
+  );
+});
+
+test("the lockfile names no host", () => {
+  assert.ok(entries.length > 100);
+  assert.deepEqual(
+    entries.filter(([, entry]) => "resolved" in entry).map(([path]) => path),
+    [],
+  );
+});
+
+test("every package that can be installed here is pinned by its digest", () => {
+  const isForHere = (entry: { os?: string[]; cpu?: string[]; libc?: string[] }): boolean =>
+    (entry.os ?? ["linux"]).includes("linux") &&
+    (entry.cpu ?? ["x64"]).includes("x64") &&
+    (entry.libc ?? ["glibc"]).includes("glibc");
+  const unpinned = entries.filter(([path, entry]) => path !== "" && isForHere(entry) && !("integrity" in entry));
+  assert.deepEqual(
+    unpinned.map(([path]) => path),
+    [],
+  );
+});
