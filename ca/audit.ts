@@ -41,7 +41,12 @@ export function createAudit(log: Log, metrics: CaMetrics, clock: Clock): Audit {
   return {
     issued: ({ serial, notAfter, bundleVersion }, circumstances) => {
       metrics.issued();
-      log("info", "certificate_issued", { serial, ...fieldsOf(circumstances), notAfter: new Date(notAfter).toISOString(), bundleVersion });
+      log("info", "certificate_issued", {
+        serial,
+        ...fieldsOf(circumstances),
+        notAfter: new Date(notAfter).toISOString(),
+        bundleVersion,
+      });
     },
     refused: (operation, { reason, detail }, circumstances) => {
       metrics.refused(operation, reason);
@@ -49,7 +54,12 @@ export function createAudit(log: Log, metrics: CaMetrics, clock: Clock): Audit {
         suppressed++;
         return;
       }
-      log("warn", `${operation}_refused`, { reason, detail, ...fieldsOf(circumstances), ...(suppressed === 0 ? {} : { suppressedBefore: suppressed }) });
+      log("warn", `${operation}_refused`, {
+        reason,
+        detail,
+        ...fieldsOf(circumstances),
+        ...(suppressed === 0 ? {} : { suppressedBefore: suppressed }),
+      });
       suppressed = 0;
     },
   };

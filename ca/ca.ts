@@ -24,7 +24,12 @@ import { writePem } from "./x509/pem.ts";
 /** A call as it arrives: where from, and the values of its `authorization` metadata. */
 export type Call = { readonly source: string; readonly authorization: readonly string[] };
 
-export type CaSettings = { readonly trustDomain: string; readonly leafTtl: number; readonly rateLimit: RateLimit; readonly mostConcurrent: number };
+export type CaSettings = {
+  readonly trustDomain: string;
+  readonly leafTtl: number;
+  readonly rateLimit: RateLimit;
+  readonly mostConcurrent: number;
+};
 export type CaParts = {
   readonly settings: CaSettings;
   readonly authenticator: Authenticator;
@@ -52,7 +57,11 @@ export class Ca {
 
   /** `request` is null where it could not be decoded. */
   async createCertificate(call: Call, request: IstioCertificateRequest | null): Promise<Answer | Denial> {
-    return this.#audited("certificate", call, async (caller) => (request === null ? denial("request_malformed", "not the message that the method takes") : this.#issue(call, caller, request)));
+    return this.#audited("certificate", call, async (caller) =>
+      request === null
+        ? denial("request_malformed", "not the message that the method takes")
+        : this.#issue(call, caller, request),
+    );
   }
 
   /** Whose bundle to stream, and until when. */
@@ -61,7 +70,11 @@ export class Ca {
   }
 
   /** Runs `serve` for a proven caller, within the bound on concurrency; every refusal gets its audit line here. */
-  async #audited<T>(operation: Operation, call: Call, serve: (caller: Caller) => Promise<T | Denial>): Promise<T | Denial> {
+  async #audited<T>(
+    operation: Operation,
+    call: Call,
+    serve: (caller: Caller) => Promise<T | Denial>,
+  ): Promise<T | Denial> {
     let caller: Caller | null = null;
     const outcome = await this.#bounded(async () => {
       const admitted = await this.#admit(call);
@@ -69,13 +82,20 @@ export class Ca {
       caller = admitted;
       return this.#permitted(admitted) ?? serve(admitted);
     }, call);
-    if (isDenial(outcome)) this.#parts.audit.refused(operation, outcome, { source: call.source, caller, spiffeId: caller === null ? null : this.#uriOf(caller) });
+    if (isDenial(outcome))
+      this.#parts.audit.refused(operation, outcome, {
+        source: call.source,
+        caller,
+        spiffeId: caller === null ? null : this.#uriOf(caller),
+      });
     return outcome;
   }
 
   async #bounded<T>(serve: () => Promise<T | Denial>, call: Call): Promise<T | Denial> {
-    if (!this.#sources.take(call.source, this.#parts.clock.monotonic())) return denial("rate_limited", "the source's limit");
-    if (this.#underWay >= this.#parts.settings.mostConcurrent) return denial("ca_busy", `${this.#underWay} calls under way`);
+    if (!this.#sources.take(call.source, this.#parts.clock.monotonic()))
+      return denial("rate_limited", "the source's limit");
+    if (this.#underWay >= this.#parts.settings.mostConcurrent)
+      return denial("ca_busy", `${this.#underWay} calls under way`);
     this.#underWay++;
     try {
       return await serve();
@@ -86,14 +106,17 @@ export class Ca {
 
   async #admit(call: Call): Promise<Caller | Denial> {
     const token = call.authorization.length === 1 ? bearer.exec(call.authorization[0]!)?.[1] : undefined;
-    if (token === undefined) return denial("token_missing", `${call.authorization.length} authorization values, not one Bearer token`);
+    if (token === undefined)
+      return denial("token_missing", `${call.authorization.length} authorization values, not one Bearer token`);
     const inspected = this.#parts.authenticator.inspect(token);
     return inspected.kind === "denial" ? inspected : inspected.prove();
   }
 
   #permitted({ pod }: Caller): Denial | null {
     if (!this.#pods.take(pod.podUid, this.#parts.clock.monotonic())) return denial("rate_limited", "the pod's limit");
-    return isDenied(pod.namespace, pod.podUid, this.#parts.publisher.current.knowledge) ? denial("pod_denied", pod.podUid) : null;
+    return isDenied(pod.namespace, pod.podUid, this.#parts.publisher.current.knowledge)
+      ? denial("pod_denied", pod.podUid)
+      : null;
   }
 
   async #issue(call: Call, caller: Caller, request: IstioCertificateRequest): Promise<Answer | Denial> {
@@ -105,20 +128,38 @@ export class Ca {
     if (csr.kind === "denial") return csr;
     const issuer = await store.issuerOf(caller.pod.namespace);
     if (issuer.kind === "denial") return issuer;
-    const surroundings = { trustDomain: settings.trustDomain, root: store.root, issuer: issuer.authority, now: clock.now() };
-    const leaf = issueForPod({ pod: { ...caller.pod, namespaceUid: issuer.uid }, publicKey: csr.publicKey, ttl: lifetime.ttl }, surroundings);
+    const surroundings = {
+      trustDomain: settings.trustDomain,
+      root: store.root,
+      issuer: issuer.authority,
+      now: clock.now(),
+    };
+    const leaf = issueForPod(
+      { pod: { ...caller.pod, namespaceUid: issuer.uid }, publicKey: csr.publicKey, ttl: lifetime.ttl },
+      surroundings,
+    );
     return leaf.kind === "denial" ? leaf : this.#answer(call, caller, { leaf, issuer });
   }
 
   /** The answer names a bundle version in which the issuer is listed, so that the caller's peers can know it too. */
-  async #answer(call: Call, caller: Caller, { leaf, issuer }: { leaf: Leaf; issuer: ProjectIssuer }): Promise<Answer | Denial> {
+  async #answer(
+    call: Call,
+    caller: Caller,
+    { leaf, issuer }: { leaf: Leaf; issuer: ProjectIssuer },
+  ): Promise<Answer | Denial> {
     const { publisher, store, audit } = this.#parts;
     if (!this.#isListed(caller, issuer)) await publisher.refresh();
     if (!this.#isListed(caller, issuer)) return denial("store_unavailable", "the project's CA is not in the bundle");
     const { version } = publisher.current;
     const chain = [leaf.der, issuer.authority.certificate.der, store.root.certificate.der];
-    audit.issued({ serial: leaf.serial, notAfter: leaf.notAfter, bundleVersion: version }, { source: call.source, caller, spiffeId: this.#uriOf(caller) });
-    return { kind: "answer", response: { certChain: chain.map((der) => writePem("CERTIFICATE", der)), bundleVersion: version } };
+    audit.issued(
+      { serial: leaf.serial, notAfter: leaf.notAfter, bundleVersion: version },
+      { source: call.source, caller, spiffeId: this.#uriOf(caller) },
+    );
+    return {
+      kind: "answer",
+      response: { certChain: chain.map((der) => writePem("CERTIFICATE", der)), bundleVersion: version },
+    };
   }
 
   #isListed({ pod }: Caller, { authority }: ProjectIssuer): boolean {
@@ -127,8 +168,13 @@ export class Ca {
   }
 
   #uriOf({ pod }: Caller): string {
-    return formatSpiffeId({ trustDomain: this.#parts.settings.trustDomain, project: pod.namespace, serviceAccount: pod.serviceAccount });
+    return formatSpiffeId({
+      trustDomain: this.#parts.settings.trustDomain,
+      project: pod.namespace,
+      serviceAccount: pod.serviceAccount,
+    });
   }
 }
 
-const isDenial = (outcome: unknown): outcome is Denial => typeof outcome === "object" && outcome !== null && "kind" in outcome && outcome.kind === "denial";
+const isDenial = (outcome: unknown): outcome is Denial =>
+  typeof outcome === "object" && outcome !== null && "kind" in outcome && outcome.kind === "denial";

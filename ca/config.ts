@@ -71,19 +71,35 @@ function tokenSettings(settings: Settings): TokenSettings {
 
 function storePath(settings: Settings): string {
   const path = settings.text("TENCRYPT_CA_STORE", undefined, "the path of a directory");
-  if (path === "kubernetes") settings.problem('TENCRYPT_CA_STORE is "kubernetes": this version cannot do that yet, only a directory');
+  if (path === "kubernetes")
+    settings.problem('TENCRYPT_CA_STORE is "kubernetes": this version cannot do that yet, only a directory');
   return path;
 }
 
 export function readConfig(env: Environment): CaConfig {
   const settings = new Settings(env);
   const config = {
-    listen: settings.read("TENCRYPT_CA_LISTEN", undefined, "a host and a port such as 0.0.0.0:15012 or [::]:15012", listenAddress),
+    listen: settings.read(
+      "TENCRYPT_CA_LISTEN",
+      undefined,
+      "a host and a port such as 0.0.0.0:15012 or [::]:15012",
+      listenAddress,
+    ),
     metricsPort: settings.read<number | null>("TENCRYPT_METRICS_PORT", null, "a port from 0 to 65535", readPort),
-    trustDomain: settings.read("TENCRYPT_TRUST_DOMAIN", undefined, "a name of lower-case letters, digits, - and .", (text) => (isName(text) ? text : null)),
+    trustDomain: settings.read(
+      "TENCRYPT_TRUST_DOMAIN",
+      undefined,
+      "a name of lower-case letters, digits, - and .",
+      (text) => (isName(text) ? text : null),
+    ),
     ...tokenSettings(settings),
     store: storePath(settings),
-    servingNames: settings.read<readonly GeneralName[]>("TENCRYPT_CA_SERVING_NAMES", [], "comma-separated DNS names and addresses", servingNames),
+    servingNames: settings.read<readonly GeneralName[]>(
+      "TENCRYPT_CA_SERVING_NAMES",
+      [],
+      "comma-separated DNS names and addresses",
+      servingNames,
+    ),
     leafTtl: leafTtl(settings),
     rateLimit: {
       perSecond: settings.integer("TENCRYPT_CA_RATE_LIMIT", { min: 1, max: 100_000 }, 20),

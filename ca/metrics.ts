@@ -2,7 +2,11 @@
 import type { Reason } from "../lib/errors/reasons.ts";
 import { Registry } from "../lib/metrics/registry.ts";
 
-export type AuthorityEnd = { readonly authority: "root" | "control-plane" | "project"; readonly project: string; readonly notAfter: number };
+export type AuthorityEnd = {
+  readonly authority: "root" | "control-plane" | "project";
+  readonly project: string;
+  readonly notAfter: number;
+};
 
 export type CaMetrics = {
   readonly registry: Registry;
@@ -18,15 +22,26 @@ const second = 1000;
 
 export function createMetrics(): CaMetrics {
   const registry = new Registry();
-  const issued = registry.counter({ type: "counter", name: "tencrypt_ca_certificates_issued_total", help: "Certificates issued to pods.", labels: {} }).labels({});
+  const issued = registry
+    .counter({
+      type: "counter",
+      name: "tencrypt_ca_certificates_issued_total",
+      help: "Certificates issued to pods.",
+      labels: {},
+    })
+    .labels({});
   const refused = registry.counter({
     type: "counter",
     name: "tencrypt_ca_refusals_total",
     help: "Calls refused, by what was asked for and the reason code.",
     labels: { operation: 2, reason: 64 },
   });
-  const watching = registry.gauge({ type: "gauge", name: "tencrypt_ca_bundle_streams", help: "Open streams of the trust bundle.", labels: {} }).labels({});
-  const version = registry.gauge({ type: "gauge", name: "tencrypt_ca_bundle_version", help: "Version of the trust bundle.", labels: {} }).labels({});
+  const watching = registry
+    .gauge({ type: "gauge", name: "tencrypt_ca_bundle_streams", help: "Open streams of the trust bundle.", labels: {} })
+    .labels({});
+  const version = registry
+    .gauge({ type: "gauge", name: "tencrypt_ca_bundle_version", help: "Version of the trust bundle.", labels: {} })
+    .labels({});
   const end = registry.gauge({
     type: "gauge",
     name: "tencrypt_ca_authority_end_timestamp_seconds",
@@ -42,7 +57,8 @@ export function createMetrics(): CaMetrics {
       registry.onRender(() => {
         const now = read();
         version.set(Number(now.version));
-        for (const { authority, project, notAfter } of now.ends) end.labels({ authority, project }).set(notAfter / second);
+        for (const { authority, project, notAfter } of now.ends)
+          end.labels({ authority, project }).set(notAfter / second);
       }),
   };
 }

@@ -9,7 +9,11 @@ import type { Store } from "./store/store.ts";
 import type { GeneralName } from "./x509/extensions.ts";
 import { writePem } from "./x509/pem.ts";
 
-export type ServingSettings = { readonly trustDomain: string; readonly servingNames: readonly GeneralName[]; readonly ttl: number };
+export type ServingSettings = {
+  readonly trustDomain: string;
+  readonly servingNames: readonly GeneralName[];
+  readonly ttl: number;
+};
 export type Serving = { readonly identity: ServingIdentity; stop(): void };
 
 const retryMs = 30_000;
@@ -19,14 +23,26 @@ type Issued = { readonly identity: ServingIdentity; readonly notAfter: number };
 function issue(settings: ServingSettings, store: Store, now: number): Issued | string {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
   const surroundings = { trustDomain: settings.trustDomain, root: store.root, issuer: store.controlPlane, now };
-  const leaf = issueForControlPlane({ ...controlPlane.ca, servingNames: settings.servingNames, publicKey, ttl: settings.ttl }, surroundings);
+  const leaf = issueForControlPlane(
+    { ...controlPlane.ca, servingNames: settings.servingNames, publicKey, ttl: settings.ttl },
+    surroundings,
+  );
   if (leaf.kind === "denial") return `${leaf.reason}: ${leaf.detail}`;
-  const certificatePem = [leaf.der, store.controlPlane.certificate.der].map((der) => writePem("CERTIFICATE", der)).join("");
-  return { identity: { certificatePem, keyPem: privateKey.export({ type: "pkcs8", format: "pem" }).toString() }, notAfter: leaf.notAfter };
+  const certificatePem = [leaf.der, store.controlPlane.certificate.der]
+    .map((der) => writePem("CERTIFICATE", der))
+    .join("");
+  return {
+    identity: { certificatePem, keyPem: privateKey.export({ type: "pkcs8", format: "pem" }) },
+    notAfter: leaf.notAfter,
+  };
 }
 
 /** Throws if there can be no first certificate; `replaced` is called with each later one. */
-export function startServing(settings: ServingSettings, store: Store, parts: { clock: Clock; log: Log; replaced: (identity: ServingIdentity) => void }): Serving {
+export function startServing(
+  settings: ServingSettings,
+  store: Store,
+  parts: { clock: Clock; log: Log; replaced: (identity: ServingIdentity) => void },
+): Serving {
   const { clock, log, replaced } = parts;
   let timer: Timer | null = null;
   const renewBefore = (notAfter: number): void => {

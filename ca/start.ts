@@ -43,7 +43,13 @@ export async function start(config: CaConfig, clock: Clock, log: Log): Promise<R
     clock,
   });
   const { serving, credentials } = serve(config, store, clock, log);
-  const server = await listen(config.listen, credentials, { ca, publisher, clock, log, watching: metrics.watching }).catch((error: Error) => {
+  const server = await listen(config.listen, credentials, {
+    ca,
+    publisher,
+    clock,
+    log,
+    watching: (change) => metrics.watching(change),
+  }).catch((error: Error) => {
     throw new StartError(`TENCRYPT_CA_LISTEN: ${error.message}`);
   });
   log("info", "listening", { name: "ca", address: server.address, port: server.port });
@@ -51,7 +57,12 @@ export async function start(config: CaConfig, clock: Clock, log: Log): Promise<R
   return { address: server.address, port: server.port, stop: () => stop(server, { serving, publisher, closeHealth }) };
 }
 
-function serve(config: CaConfig, store: Store, clock: Clock, log: Log): { serving: Serving; credentials: ServingCredentials } {
+function serve(
+  config: CaConfig,
+  store: Store,
+  clock: Clock,
+  log: Log,
+): { serving: Serving; credentials: ServingCredentials } {
   const settings = { trustDomain: config.trustDomain, servingNames: config.servingNames, ttl: config.leafTtl };
   const serving = startServing(settings, store, { clock, log, replaced: (identity) => credentials.replace(identity) });
   const credentials = new ServingCredentials(serving.identity);
@@ -59,15 +70,27 @@ function serve(config: CaConfig, store: Store, clock: Clock, log: Log): { servin
 }
 
 /** Ready from here on until the drain begins. */
-async function openHealth(config: CaConfig, metrics: CaMetrics, log: Log): Promise<{ notReady(): void; close(): void }> {
+async function openHealth(
+  config: CaConfig,
+  metrics: CaMetrics,
+  log: Log,
+): Promise<{ notReady(): void; close(): void }> {
   if (config.metricsPort === null) return { notReady: () => {}, close: () => {} };
   let ready = true;
-  const health = await listenHealth({ host: config.listen.host, port: config.metricsPort }, metrics.registry, () => ready);
+  const health = await listenHealth(
+    { host: config.listen.host, port: config.metricsPort },
+    metrics.registry,
+    () => ready,
+  );
   log("info", "listening", { name: "metrics", address: health.address, port: health.port });
   return { notReady: () => (ready = false), close: () => health.close() };
 }
 
-type ToStop = { readonly serving: Serving; readonly publisher: Publisher; readonly closeHealth: { notReady(): void; close(): void } };
+type ToStop = {
+  readonly serving: Serving;
+  readonly publisher: Publisher;
+  readonly closeHealth: { notReady(): void; close(): void };
+};
 
 async function stop(server: GrpcServer, { serving, publisher, closeHealth }: ToStop): Promise<void> {
   closeHealth.notReady();
@@ -81,6 +104,10 @@ function endsOf(store: Store, publisher: Publisher): readonly AuthorityEnd[] {
   return [
     { authority: "root", project: "", notAfter: store.root.certificate.notAfter },
     { authority: "control-plane", project: "", notAfter: store.controlPlane.certificate.notAfter },
-    ...[...publisher.current.knowledge.projects.values()].map(({ name, authoritiesEnd }): AuthorityEnd => ({ authority: "project", project: name, notAfter: authoritiesEnd })),
+    ...[...publisher.current.knowledge.projects.values()].map(({ name, authoritiesEnd }): AuthorityEnd => ({
+      authority: "project",
+      project: name,
+      notAfter: authoritiesEnd,
+    })),
   ];
 }

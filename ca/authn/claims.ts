@@ -17,7 +17,9 @@ const uidText = /^[A-Za-z0-9-]{1,64}$/;
 export function audienceProblem(claims: JsonObject, audience: string): Denial | null {
   const { aud } = claims;
   const list: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
-  return list.length === 1 && list[0] === audience ? null : denial("token_wrong_audience", "aud is not exactly the audience of the ca");
+  return list.length === 1 && list[0] === audience
+    ? null
+    : denial("token_wrong_audience", "aud is not exactly the audience of the ca");
 }
 
 /** NumericDate (RFC 7519): seconds, to milliseconds. */
@@ -55,14 +57,29 @@ export function callerOf(claims: JsonObject): Caller | Denial {
   const pod = reference(bound["pod"]);
   const account = reference(bound["serviceaccount"]);
   const node = bound["node"] === undefined ? { name: "", uid: "" } : reference(bound["node"]);
-  if (typeof namespace !== "string" || !isName(namespace) || namespace.length > longestNamespace || namespace.includes(".")) {
+  if (
+    typeof namespace !== "string" ||
+    !isName(namespace) ||
+    namespace.length > longestNamespace ||
+    namespace.includes(".")
+  ) {
     return denial("token_not_of_a_pod", "no namespace of a valid name");
   }
-  if (pod === null || account === null || node === null) return denial("token_not_of_a_pod", "pod, service account or node lacks a valid name or uid");
-  if (claims["sub"] !== `system:serviceaccount:${namespace}:${account.name}`) return denial("token_not_of_a_pod", "sub is not the service account of kubernetes.io");
+  if (pod === null || account === null || node === null)
+    return denial("token_not_of_a_pod", "pod, service account or node lacks a valid name or uid");
+  if (claims["sub"] !== `system:serviceaccount:${namespace}:${account.name}`)
+    return denial("token_not_of_a_pod", "sub is not the service account of kubernetes.io");
   return {
     kind: "caller",
-    pod: { namespace, serviceAccount: account.name, serviceAccountUid: account.uid, pod: pod.name, podUid: pod.uid, node: node.name, nodeUid: node.uid },
+    pod: {
+      namespace,
+      serviceAccount: account.name,
+      serviceAccountUid: account.uid,
+      pod: pod.name,
+      podUid: pod.uid,
+      node: node.name,
+      nodeUid: node.uid,
+    },
     provenUntil: numericDate(claims["exp"]) ?? 0,
   };
 }

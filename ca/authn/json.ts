@@ -13,15 +13,16 @@ function hasDuplicate(text: string): boolean {
     if (!part.startsWith('"') || tokens[index + 1] !== ":") continue;
     const name = JSON.parse(part) as string;
     const names = open.at(-1)!;
-    if (names!.has(name)) return true;
-    names!.add(name);
+    if (names.has(name)) return true;
+    names.add(name);
   }
   return false;
 }
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-export const isObject = (value: unknown): value is JsonObject => typeof value === "object" && value !== null && !Array.isArray(value);
+export const isObject = (value: unknown): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Null for anything but one JSON object without duplicates. */
 export function readObject(text: string): JsonObject | null {

@@ -3,7 +3,7 @@
  * key's, a token cannot choose it. A set with anything unusable in it is refused as a whole. Pure.
  */
 import { createPublicKey, verify } from "node:crypto";
-import type { KeyObject, webcrypto } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { isObject, readObject } from "./json.ts";
 import type { JsonObject } from "./json.ts";
 
@@ -24,29 +24,37 @@ function algorithmOf(jwk: JsonObject): Algorithm | null {
 function readKey(jwk: unknown): TokenKey | string {
   if (!isObject(jwk)) return "is no object";
   if (privateMembers.some((member) => member in jwk)) return "holds a private or secret key";
+  const id = jwk["kid"];
+  if (id !== undefined && typeof id !== "string") return "has a kid that is no text";
   const algorithm = algorithmOf(jwk);
   if (algorithm === null) return "is neither RSA, nor EC on P-256 or P-384";
   if (jwk["alg"] !== undefined && jwk["alg"] !== algorithm) return `names another algorithm than ${algorithm}`;
   if (jwk["use"] !== undefined && jwk["use"] !== "sig") return "is not for signatures";
-  const id = jwk["kid"];
-  if (id !== undefined && typeof id !== "string") return "has a kid that is no text";
+  const key = importKey(jwk);
+  if (key === null) return "is no valid key, or RSA of less than 2048 bits";
+  return { id: id ?? null, algorithm, key };
+}
+
+function importKey(jwk: JsonObject): KeyObject | null {
   try {
-    const key = createPublicKey({ key: jwk as webcrypto.JsonWebKey, format: "jwk" });
-    if (algorithm === "RS256" && (key.asymmetricKeyDetails?.modulusLength ?? 0) < 2048) return "is RSA of less than 2048 bits";
-    return { id: id ?? null, algorithm, key };
+    const key = createPublicKey({ key: jwk, format: "jwk" });
+    const bits = key.asymmetricKeyDetails?.modulusLength;
+    return key.asymmetricKeyType === "rsa" && (bits === undefined || bits < 2048) ? null : key;
   } catch {
-    return "is no valid key";
+    return null;
   }
 }
 
 export function readKeySet(text: string): KeySet | BadKeySet {
   const list = readObject(text)?.["keys"];
-  if (!Array.isArray(list) || list.length === 0) return unusable('not a JSON object with a list "keys" of at least one');
+  if (!Array.isArray(list) || list.length === 0)
+    return unusable('not a JSON object with a list "keys" of at least one');
   const keys: TokenKey[] = [];
   for (const [index, jwk] of list.entries()) {
     const key = readKey(jwk);
     if (typeof key === "string") return unusable(`keys[${index}] ${key}`);
-    if (keys.some((other) => other.id === key.id)) return unusable(`keys[${index}] has the kid of another key, or both have none`);
+    if (keys.some((other) => other.id === key.id))
+      return unusable(`keys[${index}] has the kid of another key, or both have none`);
     keys.push(key);
   }
   return { kind: "keys", keys };

@@ -42,9 +42,18 @@ export function readJws(token: string): Jws | Denial {
   const header = decodeObject(parts[1]!);
   const claims = decodeObject(parts[2]!);
   const signature = decode(parts[3]!);
-  if (header === null || claims === null || signature === null) return denial("token_malformed", "a part is not canonical base64url of one JSON object");
+  if (header === null || claims === null || signature === null)
+    return denial("token_malformed", "a part is not canonical base64url of one JSON object");
   const { alg, kid, crit } = header;
-  if (typeof alg !== "string" || crit !== undefined) return denial("token_malformed", "the header has no alg, or critical extensions");
+  if (typeof alg !== "string" || crit !== undefined)
+    return denial("token_malformed", "the header has no alg, or critical extensions");
   if (kid !== undefined && typeof kid !== "string") return denial("token_malformed", "kid is no text");
-  return { kind: "jws", algorithm: alg, keyId: kid ?? null, claims, signed: Buffer.from(`${parts[1]!}.${parts[2]!}`), signature };
+  return {
+    kind: "jws",
+    algorithm: alg,
+    keyId: kid ?? null,
+    claims,
+    signed: Buffer.from(`${parts[1]!}.${parts[2]!}`),
+    signature,
+  };
 }

@@ -27,12 +27,19 @@ export class KeyFile {
       const { mtimeMs, ctimeMs, size, ino } = await stat(this.#path);
       const version = [mtimeMs, ctimeMs, size, ino].join(" ");
       if (version !== this.#seen) {
-        this.#accept(size > largestFile ? { kind: "unusable", detail: "larger than 1 MiB" } : readKeySet(await readFile(this.#path, "utf8")));
+        this.#accept(
+          size > largestFile
+            ? { kind: "unusable", detail: "larger than 1 MiB" }
+            : readKeySet(await readFile(this.#path, "utf8")),
+        );
         this.#seen = version;
       }
     } catch (error) {
       this.#seen = "";
-      this.#current = { kind: "unusable", detail: `cannot be read: ${(error as NodeJS.ErrnoException).code ?? "unknown"}` };
+      this.#current = {
+        kind: "unusable",
+        detail: `cannot be read: ${(error as NodeJS.ErrnoException).code ?? "unknown"}`,
+      };
     }
     return this.#current;
   }

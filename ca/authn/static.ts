@@ -17,8 +17,10 @@ export function staticAuthenticator(settings: StaticSettings, file: KeyFile, clo
     if (set.kind === "unusable") return denial("token_keys_unavailable", set.detail);
     const key = findKey(set, jws.keyId);
     if (key === null) return denial("token_unknown_key", "no key of that kid");
-    if (jws.algorithm !== key.algorithm) return denial("token_bad_algorithm", `the token says ${jws.algorithm}, its key is for ${key.algorithm}`);
-    if (!verifySignature(key, jws.signed, jws.signature)) return denial("token_bad_signature", `under key ${key.id ?? "(only one)"}`);
+    if (jws.algorithm !== key.algorithm)
+      return denial("token_bad_algorithm", `the token says ${jws.algorithm}, its key is for ${key.algorithm}`);
+    if (!verifySignature(key, jws.signed, jws.signature))
+      return denial("token_bad_signature", `under key ${key.id ?? "(only one)"}`);
     if (jws.claims["iss"] !== settings.issuer) return denial("token_wrong_issuer", "iss is not the configured issuer");
     return timeProblem(jws.claims, clock.now()) ?? callerOf(jws.claims);
   };

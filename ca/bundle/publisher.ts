@@ -68,7 +68,10 @@ export class Publisher {
       this.#failing = false;
       if (next.version === this.#current.version) return;
       this.#current = next;
-      this.#log("info", "bundle_published", { version: next.version, projects: [...next.knowledge.projects.keys()].length });
+      this.#log("info", "bundle_published", {
+        version: next.version,
+        projects: [...next.knowledge.projects.keys()].length,
+      });
       for (const subscriber of this.#subscribers) subscriber(next);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;

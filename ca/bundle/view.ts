@@ -15,7 +15,11 @@ export function bundleFor(project: string, { version, knowledge }: Published): B
   return {
     version,
     roots: knowledge.roots.map((der) => Buffer.from(der)),
-    projects: visible.map(({ name, uid, authorities }) => ({ name, namespaceUid: uid, authorities: authorities.map((der) => Buffer.from(der)) })),
+    projects: visible.map(({ name, uid, authorities }) => ({
+      name,
+      namespaceUid: uid,
+      authorities: authorities.map((der) => Buffer.from(der)),
+    })),
     denied: visible.flatMap(({ denied }) => denied),
   };
 }

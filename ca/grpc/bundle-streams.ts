@@ -11,7 +11,11 @@ import type { Publisher } from "../bundle/publisher.ts";
 import { bundleFor } from "../bundle/view.ts";
 import { statusOf } from "./status.ts";
 
-export type StreamParts = { readonly publisher: Publisher; readonly clock: Clock; readonly watching: (change: 1 | -1) => void };
+export type StreamParts = {
+  readonly publisher: Publisher;
+  readonly clock: Clock;
+  readonly watching: (change: 1 | -1) => void;
+};
 type WatchCall = ServerWritableStream<WatchRequest, Bundle>;
 
 /** A pod needs one, and a second while it replaces the first. */

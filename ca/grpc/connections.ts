@@ -17,7 +17,9 @@ export class Connections {
   /** Nothing is read from a connection that is not taken. */
   constructor(bounds: ConnectionBounds, take: (socket: Socket) => void) {
     this.#bounds = bounds;
-    this.#server = createServer({ noDelay: true }, (socket) => (this.#admit(socket) ? take(socket) : void socket.destroy()));
+    this.#server = createServer({ noDelay: true }, (socket) =>
+      this.#admit(socket) ? take(socket) : void socket.destroy(),
+    );
   }
 
   async listen({ host, port }: Where): Promise<{ readonly address: string; readonly port: number }> {

@@ -26,4 +26,8 @@ export class ServingCredentials extends ServerCredentials {
   }
 }
 
-const contextOf = ({ certificatePem, keyPem }: ServingIdentity): typeof protocol & { cert: string; key: string } => ({ ...protocol, cert: certificatePem, key: keyPem });
+const contextOf = ({ certificatePem, keyPem }: ServingIdentity): typeof protocol & { cert: string; key: string } => ({
+  ...protocol,
+  cert: certificatePem,
+  key: keyPem,
+});

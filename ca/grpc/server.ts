@@ -1,6 +1,6 @@
 /** The two gRPC services over TLS: decodes, hands to the ca, encodes. Callers learn codes and fixed texts only. */
 import { Server } from "@grpc/grpc-js";
-import type { sendUnaryData, ServerUnaryCall, ServerWritableStream, UntypedServiceImplementation } from "@grpc/grpc-js";
+import type { sendUnaryData, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Log } from "../../lib/log/log.ts";
 import { ipFromSocket } from "../../lib/net/address.ts";
@@ -20,7 +20,13 @@ import type { ServingCredentials } from "./credentials.ts";
 import { statusOf } from "./status.ts";
 
 export type GrpcServer = { readonly address: string; readonly port: number; drain(deadlineMs: number): Promise<void> };
-export type GrpcParts = { readonly ca: Ca; readonly publisher: Publisher; readonly clock: Clock; readonly log: Log; readonly watching: StreamParts["watching"] };
+export type GrpcParts = {
+  readonly ca: Ca;
+  readonly publisher: Publisher;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly watching: StreamParts["watching"];
+};
 
 const options = {
   "grpc.max_receive_message_length": 16_384,
@@ -68,19 +74,23 @@ export async function listen(where: Where, credentials: ServingCredentials, part
     parts.ca
       .createCertificate(callOf(call), call.request === undecodable ? null : call.request)
       .catch(defect)
-      .then((outcome) => (outcome.kind === "answer" ? respond(null, outcome.response) : respond(statusOf(outcome.reason))))
+      .then((outcome) =>
+        outcome.kind === "answer" ? respond(null, outcome.response) : respond(statusOf(outcome.reason)),
+      )
       .catch(defect);
   };
   const watch = (call: WatchCall): void => {
     parts.ca
       .admitWatch(callOf(call))
       .catch(defect)
-      .then((outcome) => (outcome.kind === "caller" ? streams.open(call, outcome) : void call.emit("error", statusOf(outcome.reason))))
+      .then((outcome) =>
+        outcome.kind === "caller" ? streams.open(call, outcome) : void call.emit("error", statusOf(outcome.reason)),
+      )
       .catch(defect);
   };
   const { createCertificate } = IstioCertificateServiceService;
   const istio = { createCertificate: { ...createCertificate, requestDeserialize: decodeRequest } };
-  server.addService(istio, { createCertificate: create } as UntypedServiceImplementation);
+  server.addService(istio, { createCertificate: create });
   server.addService(TrustBundleService, { watch });
 
   const injector = server.createConnectionInjector(credentials);
@@ -89,7 +99,12 @@ export async function listen(where: Where, credentials: ServingCredentials, part
   return { ...bound, drain: (deadlineMs) => drain({ server, connections, streams, clock: parts.clock }, deadlineMs) };
 }
 
-type ToDrain = { readonly server: Server; readonly connections: Connections; readonly streams: BundleStreams; readonly clock: Clock };
+type ToDrain = {
+  readonly server: Server;
+  readonly connections: Connections;
+  readonly streams: BundleStreams;
+  readonly clock: Clock;
+};
 
 /** Takes nothing new, ends the streams, lets calls under way finish until the deadline. */
 async function drain({ server, connections, streams, clock }: ToDrain, deadlineMs: number): Promise<void> {

@@ -8,7 +8,23 @@ import { createPublicKey, verify } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { denial } from "../denial.ts";
 import type { Denial } from "../denial.ts";
-import { content, contextContent, contextOf, integer, isExactly, oid, readDer, sequence, sequenceOf, set, setOf, tag, truth, utf8, writeDer } from "../x509/der.ts";
+import {
+  content,
+  contextContent,
+  contextOf,
+  integer,
+  isExactly,
+  oid,
+  readDer,
+  sequence,
+  sequenceOf,
+  set,
+  setOf,
+  tag,
+  truth,
+  utf8,
+  writeDer,
+} from "../x509/der.ts";
 import type { Asn1 } from "../x509/der.ts";
 import { extensionOid } from "../x509/extensions.ts";
 import { readPem } from "../x509/pem.ts";
@@ -28,19 +44,46 @@ export function readCsr(text: string, ownUri: string): Csr | Denial {
   if (Buffer.byteLength(text) > longestCsr) return denial("csr_malformed", `larger than ${longestCsr} bytes`);
   const der = readPem("CERTIFICATE REQUEST", text);
   if (der === null) return denial("csr_malformed", "not one PEM block CERTIFICATE REQUEST");
-  const parts = sequenceOf(readDer(der) ?? undefined);
-  const info = sequenceOf(parts?.[0]);
-  if (parts?.length !== 3 || info === null || info.length < 3 || info.length > 4) return denial("csr_malformed", "not a CertificationRequest in DER");
-  const [version, subject, spki, attributes] = info;
-  if (!isExactly(version, version1())) return denial("csr_malformed", "version is not 1");
-  const key = readKey(spki!);
+  const parts = partsOf(der);
+  if (parts === null) return denial("csr_malformed", "not a CertificationRequest in DER");
+  if (!isExactly(parts.version, version1())) return denial("csr_malformed", "version is not 1");
+  const key = readKey(parts.spki);
   if (key.kind === "denial") return key;
-  if (!isExactly(parts[1], ecdsaWithSha256())) return denial("csr_bad_key", "not signed with ECDSA and SHA-256");
-  const signature = content(parts[2], tag.bitString);
-  if (signature?.[0] !== 0 || !verify("sha256", writeDer(parts[0]!), key.publicKey, signature.subarray(1))) {
-    return denial("csr_bad_signature", "the proof of possession does not verify");
-  }
-  return extraIn(subject!, attributes, ownUri) ?? key;
+  return possessionProblem(parts, key.publicKey) ?? extraIn(parts.subject, parts.attributes, ownUri) ?? key;
+}
+
+type Parts = {
+  readonly info: Asn1;
+  readonly version: Asn1;
+  readonly subject: Asn1;
+  readonly spki: Asn1;
+  readonly attributes: Asn1 | undefined;
+  readonly algorithm: Asn1;
+  readonly signature: Asn1;
+};
+
+function partsOf(der: Uint8Array): Parts | null {
+  const outer = sequenceOf(readDer(der) ?? undefined) ?? [];
+  const [info, algorithm, signature] = outer;
+  const fields = sequenceOf(info) ?? [];
+  const [version, subject, spki, attributes] = fields;
+  if (outer.length !== 3 || fields.length < 3 || fields.length > 4) return null;
+  return {
+    info: info!,
+    version: version!,
+    subject: subject!,
+    spki: spki!,
+    attributes,
+    algorithm: algorithm!,
+    signature: signature!,
+  };
+}
+
+function possessionProblem({ info, algorithm, signature }: Parts, key: KeyObject): Denial | null {
+  if (!isExactly(algorithm, ecdsaWithSha256())) return denial("csr_bad_key", "not signed with ECDSA and SHA-256");
+  const bits = content(signature, tag.bitString);
+  const proven = bits?.[0] === 0 && verify("sha256", writeDer(info), key, bits.subarray(1));
+  return proven ? null : denial("csr_bad_signature", "the proof of possession does not verify");
 }
 
 function readKey(spki: Asn1): Csr | Denial {
@@ -56,7 +99,9 @@ function readKey(spki: Asn1): Csr | Denial {
 }
 
 const isEmptyOrganization = (subject: Asn1): boolean =>
-  [utf8(""), { ...utf8(""), type: tag.printableString }].some((empty) => isExactly(subject, sequence(set(sequence(oid(organization), empty)))));
+  [utf8(""), { ...utf8(""), type: tag.printableString }].some((empty) =>
+    isExactly(subject, sequence(set(sequence(oid(organization), empty)))),
+  );
 
 /** What the request asks for beyond a certificate for its key; null if nothing but the caller's own name. */
 function extraIn(subject: Asn1, attributes: Asn1 | undefined, ownUri: string): Denial | null {
@@ -66,7 +111,8 @@ function extraIn(subject: Asn1, attributes: Asn1 | undefined, ownUri: string): D
   if (list === null) return denial("csr_malformed", "attributes are not [0]");
   if (list.length === 0) return null;
   const [type, values] = sequenceOf(list[0]) ?? [];
-  if (list.length !== 1 || !isExactly(type, oid(extensionRequest))) return denial("csr_asks_too_much", "an attribute other than one extensionRequest");
+  if (list.length !== 1 || !isExactly(type, oid(extensionRequest)))
+    return denial("csr_asks_too_much", "an attribute other than one extensionRequest");
   const requests = setOf(values);
   const requested = requests?.length === 1 ? sequenceOf(requests[0]) : null;
   if (requested?.length !== 1) return denial("csr_asks_too_much", "not exactly one extension");

@@ -15,7 +15,13 @@ import type { GeneralName } from "../x509/extensions.ts";
 import { leafTemplate } from "./profile.ts";
 import type { LeafSubject } from "./profile.ts";
 
-export type Leaf = { readonly kind: "leaf"; readonly der: Buffer; readonly serial: string; readonly notBefore: number; readonly notAfter: number };
+export type Leaf = {
+  readonly kind: "leaf";
+  readonly der: Buffer;
+  readonly serial: string;
+  readonly notBefore: number;
+  readonly notAfter: number;
+};
 
 /** The authorities that the finished leaf is checked against, and when. */
 export type Surroundings = {
@@ -36,11 +42,23 @@ export function issueForPod({ pod, publicKey, ttl }: PodLeaf, surroundings: Surr
   return issue({ id, pod, servingNames: [], publicKey, ttl }, surroundings, { expected, projects });
 }
 
-export type ControlPlaneLeaf = { readonly project: string; readonly serviceAccount: string; readonly servingNames: readonly GeneralName[]; readonly publicKey: KeyObject; readonly ttl: number };
+export type ControlPlaneLeaf = {
+  readonly project: string;
+  readonly serviceAccount: string;
+  readonly servingNames: readonly GeneralName[];
+  readonly publicKey: KeyObject;
+  readonly ttl: number;
+};
 
-export function issueForControlPlane({ project, serviceAccount, ...rest }: ControlPlaneLeaf, surroundings: Surroundings): Leaf | Denial {
+export function issueForControlPlane(
+  { project, serviceAccount, ...rest }: ControlPlaneLeaf,
+  surroundings: Surroundings,
+): Leaf | Denial {
   const id = { trustDomain: surroundings.trustDomain, project, serviceAccount };
-  return issue({ id, pod: null, ...rest }, surroundings, { expected: { kind: "control-plane", project, serviceAccount }, projects: [] });
+  return issue({ id, pod: null, ...rest }, surroundings, {
+    expected: { kind: "control-plane", project, serviceAccount },
+    projects: [],
+  });
 }
 
 type ReadBack = { readonly expected: Expected; readonly projects: BundleParts["projects"] };
@@ -48,7 +66,13 @@ type ReadBack = { readonly expected: Expected; readonly projects: BundleParts["p
 function issue(subject: LeafSubject, surroundings: Surroundings, readBack: ReadBack): Leaf | Denial {
   const { root, issuer, trustDomain, now } = surroundings;
   const der = signCertificate(leafTemplate(subject, issuer.signer, { now, serial: randomSerial() }), issuer.key);
-  const loaded = loadBundle({ version: 0n, trustDomain, roots: [root.certificate.der], projects: readBack.projects, denied: [] });
+  const loaded = loadBundle({
+    version: 0n,
+    trustDomain,
+    roots: [root.certificate.der],
+    projects: readBack.projects,
+    denied: [],
+  });
   if (loaded.kind === "refused") return denial("issuer_unusable", loaded.problems.join("; "));
   const verdict = verify({
     chain: [der, issuer.certificate.der],
@@ -58,7 +82,15 @@ function issue(subject: LeafSubject, surroundings: Surroundings, readBack: ReadB
     openssl: { kind: "not-asked" },
     maxLeafLifetimeMs: subject.ttl,
   });
-  return verdict.kind === "peer" ? leafOf(der, verdict) : denial("certificate_unfit", `${verdict.reason}: ${verdict.detail}`);
+  return verdict.kind === "peer"
+    ? leafOf(der, verdict)
+    : denial("certificate_unfit", `${verdict.reason}: ${verdict.detail}`);
 }
 
-const leafOf = (der: Buffer, { serial, notBefore, notAfter }: Peer): Leaf => ({ kind: "leaf", der, serial, notBefore, notAfter });
+const leafOf = (der: Buffer, { serial, notBefore, notAfter }: Peer): Leaf => ({
+  kind: "leaf",
+  der,
+  serial,
+  notBefore,
+  notAfter,
+});

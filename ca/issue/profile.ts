@@ -56,12 +56,21 @@ export function rootTemplate(publicKey: KeyObject, moment: Moment): Template {
 }
 
 /** Who an authority is for. Only that of the control plane may name hosts, for the sake of other agents. */
-export type AuthorityPurpose = { readonly kind: "control-plane"; readonly trustDomain: string } | { readonly kind: "project"; readonly trustDomain: string; readonly project: string };
+export type AuthorityPurpose =
+  | { readonly kind: "control-plane"; readonly trustDomain: string }
+  | { readonly kind: "project"; readonly trustDomain: string; readonly project: string };
 
 const authorityUri = (purpose: AuthorityPurpose): string =>
-  purpose.kind === "control-plane" ? controlPlaneAuthorityUri(purpose.trustDomain) : projectAuthorityUri(purpose.trustDomain, purpose.project);
+  purpose.kind === "control-plane"
+    ? controlPlaneAuthorityUri(purpose.trustDomain)
+    : projectAuthorityUri(purpose.trustDomain, purpose.project);
 
-export function authorityTemplate(purpose: AuthorityPurpose, publicKey: KeyObject, root: Signer, moment: Moment): Template {
+export function authorityTemplate(
+  purpose: AuthorityPurpose,
+  publicKey: KeyObject,
+  root: Signer,
+  moment: Moment,
+): Template {
   const subject = name(purpose.kind === "control-plane" ? "Tencrypt control-plane CA" : purpose.project);
   return {
     serial: moment.serial,

@@ -30,12 +30,18 @@ function onlyCertificate(text: string): Buffer | null {
 }
 
 /** `purpose` and `root` are null for the root itself. */
-export type Expectation = { readonly purpose: AuthorityPurpose | null; readonly root: Authority | null; readonly now: number };
+export type Expectation = {
+  readonly purpose: AuthorityPurpose | null;
+  readonly root: Authority | null;
+  readonly now: number;
+};
 
 function read(der: Uint8Array, { purpose, root }: Expectation): ReadAuthority {
   if (purpose === null || root === null) return readRoot(der);
   const trust = { trustDomain: purpose.trustDomain, roots: [root] };
-  return purpose.kind === "project" ? readProjectAuthority(der, purpose.project, trust) : readControlPlaneAuthority(der, trust);
+  return purpose.kind === "project"
+    ? readProjectAuthority(der, purpose.project, trust)
+    : readControlPlaneAuthority(der, trust);
 }
 
 export type CheckedCertificate = { readonly kind: "checked"; readonly certificate: Authority } | Problem;
@@ -47,7 +53,9 @@ export function checkCertificate(text: string, expectation: Expectation): Checke
   if (authority.kind === "fault") return problem(`is refused: ${authority.fault.reason}: ${authority.fault.detail}`);
   const { notBefore, notAfter } = authority.authority;
   if (expectation.now >= notAfter) return problem(hasEnded);
-  return expectation.now < notBefore ? problem("is not valid yet") : { kind: "checked", certificate: authority.authority };
+  return expectation.now < notBefore
+    ? problem("is not valid yet")
+    : { kind: "checked", certificate: authority.authority };
 }
 
 /** What leaves repeat of their issuer; null if the certificate's SubjectKeyIdentifier is malformed. */
@@ -61,7 +69,9 @@ function signerOf(authority: Authority): Signer | null {
 }
 
 /** `file` says which of the two is to blame. */
-export type CheckedPair = { readonly kind: "checked"; readonly authority: SigningAuthority } | (Problem & { readonly file: "certificate" | "key" });
+export type CheckedPair =
+  | { readonly kind: "checked"; readonly authority: SigningAuthority }
+  | (Problem & { readonly file: "certificate" | "key" });
 
 export function checkPair(pair: Pair, expectation: Expectation): CheckedPair {
   const checked = checkCertificate(pair.certificate, expectation);
@@ -71,7 +81,8 @@ export function checkPair(pair: Pair, expectation: Expectation): CheckedPair {
   if (signer === null) return { ...problem("has a malformed SubjectKeyIdentifier"), file: "certificate" };
   const key = readPrivateKey(pair.key);
   if (key === null) return { ...problem("is not a private key in PEM"), file: "key" };
-  if (!createPublicKey(key).equals(certificate.key)) return { ...problem("is not the key of the certificate beside it"), file: "key" };
+  if (!createPublicKey(key).equals(certificate.key))
+    return { ...problem("is not the key of the certificate beside it"), file: "key" };
   return { kind: "checked", authority: { certificate, signer, key } };
 }
 

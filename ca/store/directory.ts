@@ -31,14 +31,24 @@ const uidText = /^[A-Za-z0-9-]{1,64}$/;
 
 export type DirectorySettings = { readonly path: string; readonly trustDomain: string };
 
-const newKey = (): { publicKey: KeyObject; privateKey: KeyObject } => generateKeyPairSync("ec", { namedCurve: "prime256v1" });
-const pkcs8 = (key: KeyObject): string => key.export({ type: "pkcs8", format: "pem" }).toString();
-const linesOf = (text: string | null): string[] => (text ?? "").split("\n").map((line) => line.trim()).filter((line) => line !== "" && !line.startsWith("#"));
+const newKey = (): { publicKey: KeyObject; privateKey: KeyObject } =>
+  generateKeyPairSync("ec", { namedCurve: "prime256v1" });
+const pkcs8 = (key: KeyObject): string => key.export({ type: "pkcs8", format: "pem" });
+const linesOf = (text: string | null): string[] =>
+  (text ?? "")
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "" && !line.startsWith("#"));
 
 /** Refuses to open a directory in which anything is damaged, so that this is seen at the start and not at a renewal. */
 export async function openDirectory(settings: DirectorySettings, clock: Clock, log: Log): Promise<Store> {
   const root = await openRoot(settings.path, clock);
-  const controlPlane = await openAuthority(join(settings.path, "control-plane"), { kind: "control-plane", trustDomain: settings.trustDomain }, root, clock);
+  const controlPlane = await openAuthority(
+    join(settings.path, "control-plane"),
+    { kind: "control-plane", trustDomain: settings.trustDomain },
+    root,
+    clock,
+  );
   const store = new Directory(settings, { root, controlPlane }, clock, log);
   await store.checkAll();
   return store;
@@ -57,28 +67,51 @@ async function openRoot(path: string, clock: Clock): Promise<SigningAuthority> {
 async function makeRoot(path: string, clock: Clock): Promise<void> {
   for (const name of ["control-plane", "projects"]) {
     const left = ((await namesIn(join(path, name))) ?? []).filter((entry) => !entry.startsWith("."));
-    for (const entry of name === "projects" ? left.map((project) => join(name, project, tlsNames.certificate)) : left.map((file) => join(name, file))) {
+    for (const entry of name === "projects"
+      ? left.map((project) => join(name, project, tlsNames.certificate))
+      : left.map((file) => join(name, file))) {
       if ((await readOptional(join(path, entry))) === null) continue;
-      throw new StoreError(`${join(path, rootNames.certificate)} and ${rootNames.key} are missing but ${entry} is there: restore the root, or remove what it issued`);
+      throw new StoreError(
+        `${join(path, rootNames.certificate)} and ${rootNames.key} are missing but ${entry} is there: restore the root, or remove what it issued`,
+      );
     }
   }
   const { publicKey, privateKey } = newKey();
   const der = signCertificate(rootTemplate(publicKey, { now: clock.now(), serial: randomSerial() }), privateKey);
-  await installTogether(path, new Map([[rootNames.key, pkcs8(privateKey)], [rootNames.certificate, writePem("CERTIFICATE", der)]]));
+  await installTogether(
+    path,
+    new Map([
+      [rootNames.key, pkcs8(privateKey)],
+      [rootNames.certificate, writePem("CERTIFICATE", der)],
+    ]),
+  );
 }
 
-async function makeAuthority(folder: string, purpose: AuthorityPurpose, root: SigningAuthority, clock: Clock): Promise<void> {
+async function makeAuthority(
+  folder: string,
+  purpose: AuthorityPurpose,
+  root: SigningAuthority,
+  clock: Clock,
+): Promise<void> {
   const { publicKey, privateKey } = newKey();
   const template = authorityTemplate(purpose, publicKey, root.signer, { now: clock.now(), serial: randomSerial() });
   const certificate = writePem("CERTIFICATE", signCertificate(template, root.key));
-  const files = new Map([[tlsNames.key, pkcs8(privateKey)], [tlsNames.certificate, certificate]]);
+  const files = new Map([
+    [tlsNames.key, pkcs8(privateKey)],
+    [tlsNames.certificate, certificate],
+  ]);
   // A uid that is there already stays.
   if (purpose.kind === "project") files.set(uidFile, `${randomUUID()}\n`);
   await installTogether(folder, files);
 }
 
 /** The authority in this folder, made if there is none. */
-async function openAuthority(folder: string, purpose: AuthorityPurpose, root: SigningAuthority, clock: Clock): Promise<SigningAuthority> {
+async function openAuthority(
+  folder: string,
+  purpose: AuthorityPurpose,
+  root: SigningAuthority,
+  clock: Clock,
+): Promise<SigningAuthority> {
   if ((await readPair(folder, tlsNames)) === null) await makeAuthority(folder, purpose, root, clock);
   const pair = await readPair(folder, tlsNames);
   if (pair === null) throw new StoreError(`${join(folder, tlsNames.certificate)} disappeared while it was made`);
@@ -97,7 +130,12 @@ class Directory implements Store {
   /** Problems already logged, so that a scan does not repeat them. */
   #reported = new Set<string>();
 
-  constructor(settings: DirectorySettings, authorities: { root: SigningAuthority; controlPlane: SigningAuthority }, clock: Clock, log: Log) {
+  constructor(
+    settings: DirectorySettings,
+    authorities: { root: SigningAuthority; controlPlane: SigningAuthority },
+    clock: Clock,
+    log: Log,
+  ) {
     this.root = authorities.root;
     this.controlPlane = authorities.controlPlane;
     this.#settings = settings;
@@ -122,8 +160,12 @@ class Directory implements Store {
     for (const project of await this.#names()) {
       const folder = join(this.#projects, project);
       const pair = await readPair(folder, tlsNames);
-      const checked = pair === null ? null : checkPair(pair, { purpose: this.#purpose(project), root: this.root.certificate, now: this.#clock.now() });
-      if (checked?.kind === "problem" && checked.what !== hasEnded) throw new StoreError(`${join(folder, tlsNames[checked.file])} ${checked.what}`);
+      const checked =
+        pair === null
+          ? null
+          : checkPair(pair, { purpose: this.#purpose(project), root: this.root.certificate, now: this.#clock.now() });
+      if (checked?.kind === "problem" && checked.what !== hasEnded)
+        throw new StoreError(`${join(folder, tlsNames[checked.file])} ${checked.what}`);
     }
   }
 
@@ -169,7 +211,11 @@ class Directory implements Store {
     const pair = await readPair(folder, tlsNames);
     const uid = await readUid(folder);
     if (pair === null || uid === null) return null;
-    const checked = checkCertificate(pair.certificate, { purpose: this.#purpose(name), root: this.root.certificate, now: this.#clock.now() });
+    const checked = checkCertificate(pair.certificate, {
+      purpose: this.#purpose(name),
+      root: this.root.certificate,
+      now: this.#clock.now(),
+    });
     if (checked.kind === "problem") throw new StoreError(`${join(folder, tlsNames.certificate)} ${checked.what}`);
     return {
       name,
@@ -198,6 +244,14 @@ async function readUid(folder: string): Promise<string | null> {
 
 function digestOf(knowledge: Knowledge): string {
   const hex = (der: Uint8Array): string => Buffer.from(der).toString("hex");
-  const projects = [...knowledge.projects.values()].map(({ name, uid, authorities, peers, denied }) => [name, uid, authorities.map(hex), [...peers].toSorted(), denied]);
-  return createHash("sha256").update(JSON.stringify([knowledge.roots.map(hex), projects])).digest("hex");
+  const projects = [...knowledge.projects.values()].map(({ name, uid, authorities, peers, denied }) => [
+    name,
+    uid,
+    authorities.map(hex),
+    [...peers].toSorted(),
+    denied,
+  ]);
+  return createHash("sha256")
+    .update(JSON.stringify([knowledge.roots.map(hex), projects]))
+    .digest("hex");
 }

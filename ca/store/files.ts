@@ -16,7 +16,11 @@ export class StoreError extends Error {}
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? "unknown";
 
 /** Runs `operation`; an error of one of these codes gives null, any other a `StoreError` that names the path. */
-export async function tolerate<T>(path: string, codes: readonly string[], operation: () => Promise<T>): Promise<T | null> {
+export async function tolerate<T>(
+  path: string,
+  codes: readonly string[],
+  operation: () => Promise<T>,
+): Promise<T | null> {
   try {
     return await operation();
   } catch (error) {
@@ -27,10 +31,12 @@ export async function tolerate<T>(path: string, codes: readonly string[], operat
 }
 
 /** The content, or null if there is no such file. */
-export const readOptional = (path: string): Promise<string | null> => tolerate(path, ["ENOENT", "ENOTDIR"], () => readFile(path, "utf8"));
+export const readOptional = (path: string): Promise<string | null> =>
+  tolerate(path, ["ENOENT", "ENOTDIR"], () => readFile(path, "utf8"));
 
 /** Names in a folder, or null if there is no such folder. */
-export const namesIn = (folder: string): Promise<string[] | null> => tolerate(folder, ["ENOENT", "ENOTDIR"], () => readdir(folder));
+export const namesIn = (folder: string): Promise<string[] | null> =>
+  tolerate(folder, ["ENOENT", "ENOTDIR"], () => readdir(folder));
 
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, "r");
@@ -90,7 +96,9 @@ export async function installTogether(folder: string, files: ReadonlyMap<string,
     for (const [name, text] of files) await writeSynced(join(staging, name), text);
     await syncFolder(staging);
   });
-  const decided = await tolerate(folder, ["ENOTEMPTY", "EEXIST"], () => rename(staging, join(folder, made)).then(() => true));
+  const decided = await tolerate(folder, ["ENOTEMPTY", "EEXIST"], () =>
+    rename(staging, join(folder, made)).then(() => true),
+  );
   if (decided === null) await tolerate(folder, [], () => rm(staging, { recursive: true, force: true }));
   await finishInstall(folder);
 }

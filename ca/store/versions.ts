@@ -23,7 +23,8 @@ async function latest(folder: string): Promise<State> {
 
 async function forget(folder: string, upTo: bigint): Promise<void> {
   for (const name of (await namesIn(folder)) ?? []) {
-    if (numbered.test(name) && BigInt(name) <= upTo) await tolerate(folder, [], () => rm(join(folder, name), { force: true }));
+    if (numbered.test(name) && BigInt(name) <= upTo)
+      await tolerate(folder, [], () => rm(join(folder, name), { force: true }));
   }
 }
 
@@ -31,7 +32,11 @@ async function forget(folder: string, upTo: bigint): Promise<void> {
  * `observe` reads the store. It runs after the latest number was read, so what it sees is at least as new as the state
  * that this number stands for; if another process takes the next number meanwhile, everything is done again.
  */
-export async function numberState<T>(folder: string, atLeast: bigint, observe: () => Promise<{ digest: string; state: T }>): Promise<{ version: bigint; state: T }> {
+export async function numberState<T>(
+  folder: string,
+  atLeast: bigint,
+  observe: () => Promise<{ digest: string; state: T }>,
+): Promise<{ version: bigint; state: T }> {
   for (let attempt = 0; attempt < mostAttempts; attempt++) {
     const before = await latest(folder);
     const { digest, state } = await observe();

@@ -21,10 +21,17 @@ async function fingerprint(folder: string): Promise<string> {
   return parts.join("\n");
 }
 
-const namesIn = (folder: string): Promise<string[]> => readdir(folder).then((names) => names.toSorted(), () => []);
+const namesIn = (folder: string): Promise<string[]> =>
+  readdir(folder).then(
+    (names) => names.toSorted(),
+    () => [],
+  );
 
 const timesOf = (path: string): Promise<string> =>
-  stat(path).then(({ ino, size, mtimeMs, ctimeMs }) => [path, ino, size, mtimeMs, ctimeMs].join(" "), () => absent);
+  stat(path).then(
+    ({ ino, size, mtimeMs, ctimeMs }) => [path, ino, size, mtimeMs, ctimeMs].join(" "),
+    () => absent,
+  );
 
 const absent = "absent";
 

@@ -40,7 +40,8 @@ const signatures: Readonly<Record<string, Signature>> = {
 /** How a key signs, or null for a key that the mesh does not allow for an authority. */
 export function signatureOf(key: KeyObject): Signature | null {
   const { namedCurve, modulusLength } = key.asymmetricKeyDetails ?? {};
-  if (key.asymmetricKeyType === "rsa") return modulusLength !== undefined && modulusLength >= 2048 ? signatures["rsa"]! : null;
+  if (key.asymmetricKeyType === "rsa")
+    return modulusLength !== undefined && modulusLength >= 2048 ? signatures["rsa"]! : null;
   if (key.asymmetricKeyType === "ed25519") return signatures["ed25519"]!;
   return key.asymmetricKeyType === "ec" ? (signatures[namedCurve ?? ""] ?? null) : null;
 }

@@ -26,7 +26,8 @@ export const tag = {
   generalizedTime: 24,
 } as const;
 
-const binary = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+const binary = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
 const primitive = (type: number, content: string): Asn1 => asn1.create(universal, type, false, content);
 
 export const sequence = (...children: Asn1[]): Asn1 => asn1.create(universal, tag.sequence, true, children);
@@ -49,16 +50,20 @@ export const bitString = (bytes: Uint8Array, unusedBits = 0): Asn1 =>
   primitive(tag.bitString, String.fromCharCode(unusedBits) + binary(bytes));
 
 /** `[number] EXPLICIT`, or an IMPLICIT constructed element. */
-export const context = (number: number, ...children: Asn1[]): Asn1 => asn1.create(contextSpecific, number, true, children);
+export const context = (number: number, ...children: Asn1[]): Asn1 =>
+  asn1.create(contextSpecific, number, true, children);
 /** `[number] IMPLICIT` of a primitive. */
-export const contextPrimitive = (number: number, bytes: Uint8Array): Asn1 => asn1.create(contextSpecific, number, false, binary(bytes));
+export const contextPrimitive = (number: number, bytes: Uint8Array): Asn1 =>
+  asn1.create(contextSpecific, number, false, binary(bytes));
 
 const twoDigits = (value: number): string => String(value).padStart(2, "0");
 
 /** RFC 5280 4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050; whole seconds. */
 export function time(milliseconds: number): Asn1 {
   const at = new Date(milliseconds);
-  const rest = [at.getUTCMonth() + 1, at.getUTCDate(), at.getUTCHours(), at.getUTCMinutes(), at.getUTCSeconds()].map(twoDigits).join("");
+  const rest = [at.getUTCMonth() + 1, at.getUTCDate(), at.getUTCHours(), at.getUTCMinutes(), at.getUTCSeconds()]
+    .map(twoDigits)
+    .join("");
   const year = at.getUTCFullYear();
   if (year >= 1950 && year < 2050) return primitive(tag.utcTime, `${twoDigits(year % 100)}${rest}Z`);
   return primitive(tag.generalizedTime, `${String(year).padStart(4, "0")}${rest}Z`);
@@ -69,7 +74,12 @@ export const writeDer = (element: Asn1): Buffer => Buffer.from(asn1.toDer(elemen
 /** One element and nothing else, or null. */
 export function readDer(bytes: Uint8Array): Asn1 | null {
   try {
-    const element = asn1.fromDer(binary(bytes), { strict: true, parseAllBytes: true, decodeBitStrings: false, maxDepth: 16 });
+    const element = asn1.fromDer(binary(bytes), {
+      strict: true,
+      parseAllBytes: true,
+      decodeBitStrings: false,
+      maxDepth: 16,
+    });
     return writeDer(element).equals(bytes) ? element : null;
   } catch {
     return null;
@@ -82,9 +92,11 @@ function childrenOf(element: Asn1 | undefined, tagClass: number, type: number): 
   return element.constructed && typeof element.value !== "string" ? element.value : null;
 }
 
-export const sequenceOf = (element: Asn1 | undefined): readonly Asn1[] | null => childrenOf(element, universal, tag.sequence);
+export const sequenceOf = (element: Asn1 | undefined): readonly Asn1[] | null =>
+  childrenOf(element, universal, tag.sequence);
 export const setOf = (element: Asn1 | undefined): readonly Asn1[] | null => childrenOf(element, universal, tag.set);
-export const contextOf = (element: Asn1 | undefined, number: number): readonly Asn1[] | null => childrenOf(element, contextSpecific, number);
+export const contextOf = (element: Asn1 | undefined, number: number): readonly Asn1[] | null =>
+  childrenOf(element, contextSpecific, number);
 
 function contentOf(element: Asn1 | undefined, tagClass: number, type: number): Buffer | null {
   if (element === undefined || element.tagClass !== tagClass || element.type !== type) return null;
@@ -94,7 +106,9 @@ function contentOf(element: Asn1 | undefined, tagClass: number, type: number): B
 /** The content octets of a universal primitive. */
 export const content = (element: Asn1 | undefined, type: number): Buffer | null => contentOf(element, universal, type);
 /** The content octets of `[number] IMPLICIT`. */
-export const contextContent = (element: Asn1 | undefined, number: number): Buffer | null => contentOf(element, contextSpecific, number);
+export const contextContent = (element: Asn1 | undefined, number: number): Buffer | null =>
+  contentOf(element, contextSpecific, number);
 
 /** True if the element is exactly this one. */
-export const isExactly = (element: Asn1 | undefined, wanted: Asn1): boolean => element !== undefined && writeDer(element).equals(writeDer(wanted));
+export const isExactly = (element: Asn1 | undefined, wanted: Asn1): boolean =>
+  element !== undefined && writeDer(element).equals(writeDer(wanted));

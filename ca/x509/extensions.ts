@@ -2,7 +2,21 @@
 import { createHash } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import type { PodIdentity } from "../../lib/x509/verify.ts";
-import { bitString, content, context, contextPrimitive, integer, octets, oid, readDer, sequence, sequenceOf, tag, truth, writeDer } from "./der.ts";
+import {
+  bitString,
+  content,
+  context,
+  contextPrimitive,
+  integer,
+  octets,
+  oid,
+  readDer,
+  sequence,
+  sequenceOf,
+  tag,
+  truth,
+  writeDer,
+} from "./der.ts";
 import type { Asn1 } from "./der.ts";
 
 export const extensionOid = {
@@ -33,7 +47,8 @@ export function authority(pathLength: number | null): Asn1 {
 }
 
 /** digitalSignature is bit 0. */
-export const digitalSignatureUsage = (): Asn1 => extension(extensionOid.keyUsage, true, bitString(Uint8Array.of(0x80), 7));
+export const digitalSignatureUsage = (): Asn1 =>
+  extension(extensionOid.keyUsage, true, bitString(Uint8Array.of(0x80), 7));
 /** keyCertSign is bit 5, cRLSign bit 6. */
 export const authorityUsage = (): Asn1 => extension(extensionOid.keyUsage, true, bitString(Uint8Array.of(0x06), 1));
 
@@ -41,7 +56,9 @@ export const tlsPurposes = (): Asn1 =>
   extension(extensionOid.extendedKeyUsage, false, sequence(oid(purpose.serverAuth), oid(purpose.clientAuth)));
 
 /** A general name: a URI, a DNS name, or the 4 or 16 octets of an address. */
-export type GeneralName = { readonly kind: "uri" | "dns"; readonly text: string } | { readonly kind: "ip"; readonly bytes: Uint8Array };
+export type GeneralName =
+  | { readonly kind: "uri" | "dns"; readonly text: string }
+  | { readonly kind: "ip"; readonly bytes: Uint8Array };
 
 function generalName(name: GeneralName): Asn1 {
   if (name.kind === "ip") return contextPrimitive(7, name.bytes);
@@ -54,7 +71,11 @@ export const subjectAltName = (names: readonly GeneralName[], critical: boolean)
 
 /** Excludes every DNS name (the empty base matches all) and every address of both families. */
 export function excludeDnsAndAddresses(): Asn1 {
-  const everything = [contextPrimitive(2, new Uint8Array(0)), contextPrimitive(7, new Uint8Array(8)), contextPrimitive(7, new Uint8Array(32))];
+  const everything = [
+    contextPrimitive(2, new Uint8Array(0)),
+    contextPrimitive(7, new Uint8Array(8)),
+    contextPrimitive(7, new Uint8Array(32)),
+  ];
   const excluded = context(1, ...everything.map((base) => sequence(base)));
   return extension(extensionOid.nameConstraints, true, sequence(excluded));
 }
@@ -68,10 +89,24 @@ export function keyId(key: KeyObject): Buffer {
 }
 
 export const subjectKeyId = (id: Uint8Array): Asn1 => extension(extensionOid.subjectKeyIdentifier, false, octets(id));
-export const authorityKeyId = (id: Uint8Array): Asn1 => extension(extensionOid.authorityKeyIdentifier, false, sequence(contextPrimitive(0, id)));
+export const authorityKeyId = (id: Uint8Array): Asn1 =>
+  extension(extensionOid.authorityKeyIdentifier, false, sequence(contextPrimitive(0, id)));
 
 /** SEQUENCE of `[0]` to `[7]` IMPLICIT UTF8String, all present, empty where unknown; not critical here. */
 export function podIdentity(pod: PodIdentity): Asn1 {
-  const texts = [pod.namespace, pod.namespaceUid, pod.serviceAccount, pod.serviceAccountUid, pod.pod, pod.podUid, pod.node, pod.nodeUid];
-  return extension(extensionOid.podIdentity, false, sequence(...texts.map((text, index) => contextPrimitive(index, Buffer.from(text)))));
+  const texts = [
+    pod.namespace,
+    pod.namespaceUid,
+    pod.serviceAccount,
+    pod.serviceAccountUid,
+    pod.pod,
+    pod.podUid,
+    pod.node,
+    pod.nodeUid,
+  ];
+  return extension(
+    extensionOid.podIdentity,
+    false,
+    sequence(...texts.map((text, index) => contextPrimitive(index, Buffer.from(text)))),
+  );
 }

@@ -2,7 +2,19 @@
 import { createPublicKey } from "node:crypto";
 import { general, generateKey, signatureAlgorithm, signBytes, spki, toPem } from "./certificate.ts";
 import type { KeyPair } from "./certificate.ts";
-import { bitString, boolean, concat, explicit, integer, name, octets, octetString, oid, sequence, set } from "./der-writer.ts";
+import {
+  bitString,
+  boolean,
+  concat,
+  explicit,
+  integer,
+  name,
+  octets,
+  octetString,
+  oid,
+  sequence,
+  set,
+} from "./der-writer.ts";
 import type { Bytes } from "./der-writer.ts";
 
 export type RequestParts = {
@@ -18,9 +30,12 @@ export type RequestParts = {
   readonly signature: (info: Bytes) => Bytes;
 };
 
-export const extensionRequest = (...extensions: Bytes[]): Bytes => sequence(oid("1.2.840.113549.1.9.14"), set(sequence(...extensions)));
-export const extension = (id: string, critical: boolean, value: Bytes): Bytes => sequence(oid(id), ...(critical ? [boolean(true)] : []), octetString(value));
-export const subjectAltName = (critical: boolean, ...names: Bytes[]): Bytes => extension("2.5.29.17", critical, sequence(...names));
+export const extensionRequest = (...extensions: Bytes[]): Bytes =>
+  sequence(oid("1.2.840.113549.1.9.14"), set(sequence(...extensions)));
+export const extension = (id: string, critical: boolean, value: Bytes): Bytes =>
+  sequence(oid(id), ...(critical ? [boolean(true)] : []), octetString(value));
+export const subjectAltName = (critical: boolean, ...names: Bytes[]): Bytes =>
+  extension("2.5.29.17", critical, sequence(...names));
 export const asking = (...extensions: Bytes[]): Bytes => explicit(0, extensionRequest(...extensions));
 /** What ztunnel and Istio's agents send: the own name, critical. */
 export const askingForUri = (uri: string, critical = true): Bytes => asking(subjectAltName(critical, general.uri(uri)));
@@ -40,8 +55,14 @@ export function requestDer(changes: Partial<RequestParts> = {}): Bytes {
     signature: (info) => signBytes(info, key),
     ...changes,
   };
-  const info = sequence(parts.version, parts.subject, parts.publicKey, ...(parts.attributes === null ? [] : [parts.attributes]));
+  const info = sequence(
+    parts.version,
+    parts.subject,
+    parts.publicKey,
+    ...(parts.attributes === null ? [] : [parts.attributes]),
+  );
   return parts.tamper(concat(sequence(info, parts.algorithm, bitString(parts.signature(info)))));
 }
 
-export const requestPem = (changes: Partial<RequestParts> = {}): string => toPem(requestDer(changes), "CERTIFICATE REQUEST");
+export const requestPem = (changes: Partial<RequestParts> = {}): string =>
+  toPem(requestDer(changes), "CERTIFICATE REQUEST");

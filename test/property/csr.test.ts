@@ -32,7 +32,10 @@ void test("mutated requests never throw", () => {
   const mutation = fc.record({ at: fc.nat(der.length - 1), drop: fc.nat(4), insert: fc.uint8Array({ maxLength: 6 }) });
   fc.assert(
     fc.property(fc.array(mutation, { minLength: 1, maxLength: 4 }), (mutations) => {
-      const changed = mutations.reduce((bytes, { at, drop, insert }) => Buffer.concat([bytes.subarray(0, at), insert, bytes.subarray(at + drop)]), der);
+      const changed = mutations.reduce(
+        (bytes, { at, drop, insert }) => Buffer.concat([bytes.subarray(0, at), insert, bytes.subarray(at + drop)]),
+        der,
+      );
       const read = readCsr(toPem(changed, label), own);
       assert.ok(read.kind === "denial" || changed.equals(der), changed.toString("hex"));
     }),
@@ -42,10 +45,16 @@ void test("mutated requests never throw", () => {
 
 void test("arbitrary text never throws, as a request or as a token", () => {
   fc.assert(
-    fc.property(fc.oneof(fc.string({ maxLength: 400 }), fc.uint8Array({ maxLength: 400 }).map((bytes) => toPem(bytes, label))), (text) => {
-      assert.equal(readCsr(text, own).kind, "denial");
-      assert.equal(readJws(text).kind, "denial");
-    }),
+    fc.property(
+      fc.oneof(
+        fc.string({ maxLength: 400 }),
+        fc.uint8Array({ maxLength: 400 }).map((bytes) => toPem(bytes, label)),
+      ),
+      (text) => {
+        assert.equal(readCsr(text, own).kind, "denial");
+        assert.equal(readJws(text).kind, "denial");
+      },
+    ),
     draw(2_000),
   );
 });

@@ -101,10 +101,14 @@ void test("two on one store agree on project CA, uid and version, and each sees 
   const one = await startCa(t, { store });
   const other = await startCa(t, { store, tokenKey: one.tokenKey });
   assert.equal(one.rootPem(), other.rootPem());
-  const answers = await Promise.all(Array.from({ length: 10 }, (_, index) => (index % 2 === 0 ? one : other).create({}, one.token(of("shop")))));
+  const answers = await Promise.all(
+    Array.from({ length: 10 }, (_, index) => (index % 2 === 0 ? one : other).create({}, one.token(of("shop")))),
+  );
   const authorities = new Set(answers.map((answer) => issued(answer).certChain[1]));
   assert.equal(authorities.size, 1);
-  const seen = await Promise.all([one, other].map((ca) => ca.watch(ca.token(of("shop"))).until(({ projects }) => projects.length === 1)));
+  const seen = await Promise.all(
+    [one, other].map((ca) => ca.watch(ca.token(of("shop"))).until(({ projects }) => projects.length === 1)),
+  );
   assert.deepEqual(seen[0], seen[1]);
   const stream = other.watch(other.token(of("billing")));
   const version = await enroll(one, "billing");
@@ -113,12 +117,16 @@ void test("two on one store agree on project CA, uid and version, and each sees 
 
 const refused: Readonly<Record<string, (ca: TestCa) => string>> = {
   "a token of a foreign audience": (ca) => sign(ca.tokenKey, { ...claimsOf(cart), aud: ["vault"] }),
-  "garbage": () => "garbage",
+  garbage: () => "garbage",
 };
 for (const [what, token] of Object.entries(refused)) {
   void test(`refused with a fixed text: ${what}`, async (t) => {
     const ca = await startCa(t);
-    assert.deepEqual(await ca.watch(token(ca)).next(), { kind: "error", code: status.UNAUTHENTICATED, details: "the caller could not be authenticated" });
+    assert.deepEqual(await ca.watch(token(ca)).next(), {
+      kind: "error",
+      code: status.UNAUTHENTICATED,
+      details: "the caller could not be authenticated",
+    });
     assert.equal(ca.events("bundle_refused").length, 1);
   });
 }
@@ -134,6 +142,10 @@ void test("a pod holds at most eight streams at once", async (t) => {
   const ca = await startCa(t);
   const streams = Array.from({ length: 8 }, () => ca.watch(ca.token(of("shop"))));
   for (const stream of streams) assert.ok(!("kind" in (await stream.next())));
-  assert.deepEqual(await ca.watch(ca.token(of("shop"))).next(), { kind: "error", code: status.RESOURCE_EXHAUSTED, details: "too many requests" });
+  assert.deepEqual(await ca.watch(ca.token(of("shop"))).next(), {
+    kind: "error",
+    code: status.RESOURCE_EXHAUSTED,
+    details: "too many requests",
+  });
   assert.ok(!("kind" in (await ca.watch(ca.token(of("billing"))).next())));
 });

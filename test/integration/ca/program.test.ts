@@ -15,7 +15,12 @@ import type { LogLine } from "./running-ca.ts";
 
 const main = new URL("../../../ca/main.ts", import.meta.url).pathname;
 
-type Program = { readonly child: ChildProcess; readonly lines: LogLine[]; line(event: string, name?: string): Promise<LogLine>; readonly exited: Promise<number | null> };
+type Program = {
+  readonly child: ChildProcess;
+  readonly lines: LogLine[];
+  line(event: string, name?: string): Promise<LogLine>;
+  readonly exited: Promise<number | null>;
+};
 
 function run(t: TestContext, env: Record<string, string>): Program {
   const child = spawn(process.execPath, [main], { env, stdio: ["ignore", "pipe", "inherit"] });
@@ -23,7 +28,7 @@ function run(t: TestContext, env: Record<string, string>): Program {
   const lines: LogLine[] = [];
   let wake = (): void => {};
   let closed = false;
-  const reader = createInterface({ input: child.stdout! });
+  const reader = createInterface({ input: child.stdout });
   reader.on("line", (text) => {
     lines.push(JSON.parse(text) as LogLine);
     wake();
@@ -67,9 +72,17 @@ void test("it tells where it listens, serves, and ends with 0 on SIGTERM, its st
 
   const base = `http://127.0.0.1:${metrics["port"] as number}`;
   const answers = await Promise.all(["/live", "/ready", "/metrics", "/debug"].map(async (path) => fetch(base + path)));
-  assert.deepEqual(answers.map((answer) => answer.status), [200, 200, 200, 404]);
+  assert.deepEqual(
+    answers.map((answer) => answer.status),
+    [200, 200, 200, 404],
+  );
   const text = await answers[2]!.text();
-  for (const line of ["tencrypt_ca_certificates_issued_total 1", 'tencrypt_ca_refusals_total{operation="certificate",reason="bad_validity"} 1', "tencrypt_ca_bundle_streams 1", 'tencrypt_ca_authority_end_timestamp_seconds{authority="project",project="shop"} ']) {
+  for (const line of [
+    "tencrypt_ca_certificates_issued_total 1",
+    'tencrypt_ca_refusals_total{operation="certificate",reason="bad_validity"} 1',
+    "tencrypt_ca_bundle_streams 1",
+    'tencrypt_ca_authority_end_timestamp_seconds{authority="project",project="shop"} ',
+  ]) {
     assert.ok(text.includes(line), `${line}\n${text}`);
   }
   assert.equal((await fetch(`${base}/ready`, { method: "POST" })).status, 405);
@@ -84,15 +97,29 @@ void test("every bad setting is named at once, exit code 64", async (t) => {
   const program = run(t, { TENCRYPT_AUTHENTICATOR: "kubernetes", TENCRYPT_CA_LISTEN: "nowhere" });
   assert.equal(await program.exited, 64);
   const problems = (await program.line("bad_configuration"))["problems"] as string[];
-  assert.deepEqual(problems.map((problem) => problem.split(" ")[0]).toSorted(), ["TENCRYPT_AUTHENTICATOR", "TENCRYPT_CA_LISTEN", "TENCRYPT_CA_STORE", "TENCRYPT_TRUST_DOMAIN"]);
+  assert.deepEqual(problems.map((problem) => problem.split(" ")[0]!).toSorted(), [
+    "TENCRYPT_AUTHENTICATOR",
+    "TENCRYPT_CA_LISTEN",
+    "TENCRYPT_CA_STORE",
+    "TENCRYPT_TRUST_DOMAIN",
+  ]);
 });
 
 type Preparation = { env: Record<string, string>; store: string };
 const hopeless: Readonly<Record<string, readonly [(preparation: Preparation) => void, RegExp]>> = {
-  "half a root": [({ store }) => writeFileSync(join(store, "root.key"), "x"), /root\.key is there but root\.pem is not: restore it, or remove both$/],
+  "half a root": [
+    ({ store }) => writeFileSync(join(store, "root.key"), "x"),
+    /root\.key is there but root\.pem is not: restore it, or remove both$/,
+  ],
   "a store that is a file": [({ env }) => (env["TENCRYPT_CA_STORE"] = env["TENCRYPT_JWKS_FILE"]!), /ENOTDIR/],
-  "no key set": [({ env }) => (env["TENCRYPT_JWKS_FILE"] = "/nowhere/jwks.json"), /^\/nowhere\/jwks\.json cannot be read: ENOENT$/],
-  "a key set that is none": [({ env }) => writeFileSync(env["TENCRYPT_JWKS_FILE"]!, "{}"), /jwks\.json not a JSON object with a list "keys"/],
+  "no key set": [
+    ({ env }) => (env["TENCRYPT_JWKS_FILE"] = "/nowhere/jwks.json"),
+    /^\/nowhere\/jwks\.json cannot be read: ENOENT$/,
+  ],
+  "a key set that is none": [
+    ({ env }) => writeFileSync(env["TENCRYPT_JWKS_FILE"]!, "{}"),
+    /jwks\.json not a JSON object with a list "keys"/,
+  ],
 };
 for (const [what, [prepare, expected]] of Object.entries(hopeless)) {
   void test(`it does not start with ${what}, says so in one line, exit code 64`, async (t) => {
@@ -101,14 +128,19 @@ for (const [what, [prepare, expected]] of Object.entries(hopeless)) {
     const program = run(t, env);
     assert.equal(await program.exited, 64);
     assert.match((await program.line("cannot_start"))["problem"] as string, expected);
-    assert.equal(program.lines.filter((line) => line["level"] === "error" && line.event !== "token_keys_refused").length, 1);
+    assert.equal(
+      program.lines.filter((line) => line["level"] === "error" && line.event !== "token_keys_refused").length,
+      1,
+    );
   });
 }
 
 void test("two processes that start on one empty store at once agree on the root", async (t) => {
   const { env, store, key } = settings(t);
   const programs = [run(t, env), run(t, env)];
-  const ports = await Promise.all(programs.map(async (program) => (await program.line("listening", "ca"))["port"] as number));
+  const ports = await Promise.all(
+    programs.map(async (program) => (await program.line("listening", "ca"))["port"] as number),
+  );
   const root = readFileSync(join(store, "root.pem"), "utf8");
   const answers = await Promise.all(ports.map((port) => clientsOf(t, port, root).create({}, tokenFor(key, cart))));
   const above = answers.map((answer) => issued(answer).certChain.slice(1));
@@ -119,10 +151,13 @@ void test("two processes that start on one empty store at once agree on the root
 
 function servingCertificate(port: number, ca: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ port, host: "127.0.0.1", ca, servername: "localhost", ALPNProtocols: ["h2"], minVersion: "TLSv1.3" }, () => {
-      resolve(socket.getPeerX509Certificate()!.serialNumber);
-      socket.destroy();
-    });
+    const socket = connect(
+      { port, host: "127.0.0.1", ca, servername: "localhost", ALPNProtocols: ["h2"], minVersion: "TLSv1.3" },
+      () => {
+        resolve(socket.getPeerX509Certificate()!.serialNumber);
+        socket.destroy();
+      },
+    );
     socket.once("error", reject);
   });
 }

@@ -27,7 +27,9 @@ export const trustDomain = "cluster.local";
 export const cart: Workload = { project: "shop", serviceAccount: "cart", pod: "cart-1", podUid: "9f3e" };
 
 export type LogLine = Readonly<Record<string, unknown>> & { readonly event: string };
-export type Outcome = { readonly kind: "issued"; readonly response: IstioCertificateResponse } | { readonly kind: "refused"; readonly code: number; readonly details: string };
+export type Outcome =
+  | { readonly kind: "issued"; readonly response: IstioCertificateResponse }
+  | { readonly kind: "refused"; readonly code: number; readonly details: string };
 
 /** Fails with the refusal. */
 export function issued(outcome: Outcome): IstioCertificateResponse {
@@ -52,7 +54,12 @@ export type TestCa = {
   events(event: string): LogLine[];
 };
 
-export type Options = { readonly env?: Readonly<Record<string, string>>; readonly store?: string; readonly clock?: Clock; readonly tokenKey?: TokenKeyPair };
+export type Options = {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly store?: string;
+  readonly clock?: Clock;
+  readonly tokenKey?: TokenKeyPair;
+};
 
 export const newKey = (): KeyObject => generateKeyPairSync("ec", { namedCurve: "prime256v1" }).privateKey;
 export const newCsr = (): string => createCsr(newKey());
@@ -110,7 +117,10 @@ export async function startCa(t: TestContext, options: Options = {}): Promise<Te
   };
 }
 
-export type Clients = { create(request: Partial<IstioCertificateRequest>, token: string | null): Promise<Outcome>; watch(token: string): BundleReader };
+export type Clients = {
+  create(request: Partial<IstioCertificateRequest>, token: string | null): Promise<Outcome>;
+  watch(token: string): BundleReader;
+};
 
 export function clientsOf(t: TestContext, port: number, rootPem: string): Clients {
   const channel = credentials.createSsl(Buffer.from(rootPem));
@@ -127,7 +137,11 @@ export function clientsOf(t: TestContext, port: number, rootPem: string): Client
       new Promise((resolve) => {
         const full = { csr: newCsr(), validityDuration: 0n, metadata: [], ...request };
         istio.createCertificate(full, metadataOf(token), { deadline: Date.now() + 10_000 }, (error, response) => {
-          resolve(error === null ? { kind: "issued", response } : { kind: "refused", code: error.code, details: error.details });
+          resolve(
+            error === null
+              ? { kind: "issued", response }
+              : { kind: "refused", code: error.code, details: error.details },
+          );
         });
       }),
     watch: (token) => {
@@ -156,7 +170,9 @@ export class BundleReader {
     this.#stream = stream;
     stream.on("data", (bundle: Bundle) => this.#push(bundle));
     stream.on("end", () => this.#push({ kind: "end" }));
-    stream.on("error", (error: ServiceError) => this.#push({ kind: "error", code: error.code, details: error.details }));
+    stream.on("error", (error: ServiceError) =>
+      this.#push({ kind: "error", code: error.code, details: error.details }),
+    );
   }
 
   /** The next bundle, or how the stream ended. */

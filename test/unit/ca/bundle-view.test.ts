@@ -31,13 +31,27 @@ void test("a project that names a peer which does not name it back sees nothing 
 });
 
 void test("a project that has no CA yet gets the roots alone", () => {
-  assert.deepEqual(bundleFor("new", { version: 7n, knowledge }), { version: 7n, roots: [Buffer.from("root")], projects: [], denied: [] });
+  assert.deepEqual(bundleFor("new", { version: 7n, knowledge }), {
+    version: 7n,
+    roots: [Buffer.from("root")],
+    projects: [],
+    denied: [],
+  });
 });
 
 void test("names and uids go with their authorities", () => {
-  assert.deepEqual(bundleFor("other", { version: 7n, knowledge }).projects, [{ name: "other", namespaceUid: "uid-of-other", authorities: [Buffer.from("other")] }]);
+  assert.deepEqual(bundleFor("other", { version: 7n, knowledge }).projects, [
+    { name: "other", namespaceUid: "uid-of-other", authorities: [Buffer.from("other")] },
+  ]);
 });
 
 void test("a pod is denied in its own project only", () => {
-  assert.deepEqual([isDenied("shop", "stolen-1", knowledge), isDenied("shop", "stolen-2", knowledge), isDenied("new", "stolen-1", knowledge)], [true, false, false]);
+  assert.deepEqual(
+    [
+      isDenied("shop", "stolen-1", knowledge),
+      isDenied("shop", "stolen-2", knowledge),
+      isDenied("new", "stolen-1", knowledge),
+    ],
+    [true, false, false],
+  );
 });

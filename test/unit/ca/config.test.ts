@@ -54,29 +54,51 @@ for (const [text, listen] of [
   ["[::1]:15012", { host: "::1", port: 15_012 }],
   ["localhost:15012", { host: "localhost", port: 15_012 }],
 ] as const) {
-  void test(`listens on ${text}`, () => assert.deepEqual(readConfig({ ...good, TENCRYPT_CA_LISTEN: text }).listen, listen));
+  void test(`listens on ${text}`, () =>
+    assert.deepEqual(readConfig({ ...good, TENCRYPT_CA_LISTEN: text }).listen, listen));
 }
 
-for (const text of ["15012", "::1:15012", "[::1]", "[localhost]:1", "127.0.0.1:65536", "127.0.0.1:01", ":15012", "a b:1"]) {
+for (const text of [
+  "15012",
+  "::1:15012",
+  "[::1]",
+  "[localhost]:1",
+  "127.0.0.1:65536",
+  "127.0.0.1:01",
+  ":15012",
+  "a b:1",
+]) {
   void test(`refuses to listen on ${text}`, () => {
-    assert.deepEqual(problemsOf({ ...good, TENCRYPT_CA_LISTEN: text }), [`TENCRYPT_CA_LISTEN is ${JSON.stringify(text)}: expected a host and a port such as 0.0.0.0:15012 or [::]:15012`]);
+    assert.deepEqual(problemsOf({ ...good, TENCRYPT_CA_LISTEN: text }), [
+      `TENCRYPT_CA_LISTEN is ${JSON.stringify(text)}: expected a host and a port such as 0.0.0.0:15012 or [::]:15012`,
+    ]);
   });
 }
 
 void test("every missing setting is named at once", () => {
-  const missing = problemsOf({}).map((problem) => problem.split(" ")[0]);
+  const missing = problemsOf({}).map((problem) => problem.split(" ")[0]!);
   assert.deepEqual(missing.toSorted(), Object.keys(good).toSorted());
 });
 
 void test("Kubernetes as authenticator or store is refused, not replaced by something else", () => {
-  assert.deepEqual(problemsOf({ ...good, TENCRYPT_AUTHENTICATOR: "kubernetes", TENCRYPT_JWKS_FILE: undefined, TENCRYPT_CA_STORE: "kubernetes" }), [
-    'TENCRYPT_AUTHENTICATOR is "kubernetes": this version cannot do that yet, only jwks',
-    'TENCRYPT_CA_STORE is "kubernetes": this version cannot do that yet, only a directory',
-  ]);
+  assert.deepEqual(
+    problemsOf({
+      ...good,
+      TENCRYPT_AUTHENTICATOR: "kubernetes",
+      TENCRYPT_JWKS_FILE: undefined,
+      TENCRYPT_CA_STORE: "kubernetes",
+    }),
+    [
+      'TENCRYPT_AUTHENTICATOR is "kubernetes": this version cannot do that yet, only jwks',
+      'TENCRYPT_CA_STORE is "kubernetes": this version cannot do that yet, only a directory',
+    ],
+  );
 });
 
 for (const ttl of ["9s", "31d", "1", "-1h"]) {
   void test(`a leaf lifetime of ${ttl} is refused`, () => {
-    assert.deepEqual(problemsOf({ ...good, TENCRYPT_LEAF_TTL: ttl }), [`TENCRYPT_LEAF_TTL is "${ttl}": expected a duration from 10s to 30d`]);
+    assert.deepEqual(problemsOf({ ...good, TENCRYPT_LEAF_TTL: ttl }), [
+      `TENCRYPT_LEAF_TTL is "${ttl}": expected a duration from 10s to 30d`,
+    ]);
   });
 }

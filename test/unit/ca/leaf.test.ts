@@ -17,13 +17,24 @@ import { createPki, day, hour, second } from "../../pki/pki.ts";
 import type { TestAuthority } from "../../pki/pki.ts";
 
 const trustDomain = "cluster.local";
-const pki = createPki({ trustDomain, projects: [{ name: "shop", uid: "b1c0" }, { name: "other", uid: "77aa" }] });
+const pki = createPki({
+  trustDomain,
+  projects: [
+    { name: "shop", uid: "b1c0" },
+    { name: "other", uid: "77aa" },
+  ],
+});
 const now = Date.now();
 
 function signing(authority: TestAuthority, project: string | null): SigningAuthority {
   const pair = { certificate: authority.pem, key: authority.keyPem };
   const root = project === null ? null : signing(pki.root, null).certificate;
-  const purpose = project === null ? null : project === "" ? ({ kind: "control-plane", trustDomain } as const) : ({ kind: "project", trustDomain, project } as const);
+  const purpose =
+    project === null
+      ? null
+      : project === ""
+        ? ({ kind: "control-plane", trustDomain } as const)
+        : ({ kind: "project", trustDomain, project } as const);
   const checked = checkPair(pair, { purpose, root, now });
   assert.ok(checked.kind === "checked", JSON.stringify(checked));
   return checked.authority;
@@ -32,7 +43,16 @@ function signing(authority: TestAuthority, project: string | null): SigningAutho
 const root = signing(pki.root, null);
 const shop = signing(pki.project("shop"), "shop");
 const controlPlane = signing(pki.controlPlane, "");
-const pod = { namespace: "shop", namespaceUid: "b1c0", serviceAccount: "cart", serviceAccountUid: "5a", pod: "cart-1", podUid: "9f3e", node: "", nodeUid: "" };
+const pod = {
+  namespace: "shop",
+  namespaceUid: "b1c0",
+  serviceAccount: "cart",
+  serviceAccountUid: "5a",
+  pod: "cart-1",
+  podUid: "9f3e",
+  node: "",
+  nodeUid: "",
+};
 const { publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
 
 function issued(ttl: number, issuer = shop, at = now): { der: Buffer; parsed: Certificate } {
@@ -59,8 +79,15 @@ void test("openssl accepts the chain, for both purposes", (t) => {
     writeFileSync(join(folder, name), text);
     return join(folder, name);
   };
-  const files = ["-CAfile", file("root.pem", pki.root.pem), "-untrusted", file("ca.pem", pki.project("shop").pem), file("leaf.pem", writePem("CERTIFICATE", issued(hour).der))];
-  for (const purpose of ["sslserver", "sslclient"]) execFileSync("openssl", ["verify", "-x509_strict", "-purpose", purpose, ...files]);
+  const files = [
+    "-CAfile",
+    file("root.pem", pki.root.pem),
+    "-untrusted",
+    file("ca.pem", pki.project("shop").pem),
+    file("leaf.pem", writePem("CERTIFICATE", issued(hour).der)),
+  ];
+  for (const purpose of ["sslserver", "sslclient"])
+    execFileSync("openssl", ["verify", "-x509_strict", "-purpose", purpose, ...files]);
 });
 
 for (const ttl of [10 * second, 20 * second, hour, day]) {
@@ -68,7 +95,10 @@ for (const ttl of [10 * second, 20 * second, hour, day]) {
     const { parsed } = issued(ttl);
     assert.equal(parsed.notAfter - parsed.notBefore, ttl);
     const backdated = now - parsed.notBefore;
-    assert.ok(backdated >= Math.min(60 * second, ttl / 10) && backdated < Math.min(60 * second, ttl / 10) + second, `${backdated} ms`);
+    assert.ok(
+      backdated >= Math.min(60 * second, ttl / 10) && backdated < Math.min(60 * second, ttl / 10) + second,
+      `${backdated} ms`,
+    );
   });
 }
 
@@ -84,30 +114,55 @@ void test("serial numbers are random, positive and of at most 20 octets", () => 
 });
 
 void test("what the verifier would refuse is not handed out: another project's CA", () => {
-  const outcome = issueForPod({ pod, publicKey, ttl: hour }, { trustDomain, root, issuer: signing(pki.project("other"), "other"), now });
+  const outcome = issueForPod(
+    { pod, publicKey, ttl: hour },
+    { trustDomain, root, issuer: signing(pki.project("other"), "other"), now },
+  );
   assert.equal(outcome.kind === "denial" ? outcome.reason : outcome.kind, "issuer_unusable");
 });
 
 void test("what the verifier would refuse is not handed out: an issuer that has ended", () => {
-  const outcome = issueForPod({ pod, publicKey, ttl: hour }, { trustDomain, root, issuer: shop, now: shop.certificate.notAfter });
-  assert.deepEqual(outcome.kind === "denial" && [outcome.reason, outcome.detail.split(":")[0]], ["certificate_unfit", "expired"]);
+  const outcome = issueForPod(
+    { pod, publicKey, ttl: hour },
+    { trustDomain, root, issuer: shop, now: shop.certificate.notAfter },
+  );
+  assert.deepEqual(outcome.kind === "denial" && [outcome.reason, outcome.detail.split(":")[0]], [
+    "certificate_unfit",
+    "expired",
+  ]);
 });
 
 void test("what the verifier would refuse is not handed out: a pod without uid", () => {
-  const outcome = issueForPod({ pod: { ...pod, podUid: "" }, publicKey, ttl: hour }, { trustDomain, root, issuer: shop, now });
+  const outcome = issueForPod(
+    { pod: { ...pod, podUid: "" }, publicKey, ttl: hour },
+    { trustDomain, root, issuer: shop, now },
+  );
   assert.deepEqual(outcome, { kind: "denial", reason: "certificate_unfit", detail: "no_pod_identity: no pod uid" });
 });
 
 void test("the ca's own leaf carries its names of hosts beside the one SPIFFE ID", () => {
-  const names = [{ kind: "dns", text: "ca.tencrypt-ca.svc" }, { kind: "ip", bytes: Uint8Array.of(10, 0, 0, 1) }] as const;
-  const leaf = issueForControlPlane({ project: "tencrypt-ca", serviceAccount: "tencrypt-ca", servingNames: names, publicKey, ttl: hour }, { trustDomain, root, issuer: controlPlane, now });
+  const names = [
+    { kind: "dns", text: "ca.tencrypt-ca.svc" },
+    { kind: "ip", bytes: Uint8Array.of(10, 0, 0, 1) },
+  ] as const;
+  const leaf = issueForControlPlane(
+    { project: "tencrypt-ca", serviceAccount: "tencrypt-ca", servingNames: names, publicKey, ttl: hour },
+    { trustDomain, root, issuer: controlPlane, now },
+  );
   assert.ok(leaf.kind === "leaf", JSON.stringify(leaf));
   const parsed = parseCertificate(leaf.der);
-  assert.deepEqual(parsed.kind === "decoded" && parsed.value.names?.map(({ kind, text }) => [kind, kind === "ip" ? [...Buffer.from(text, "latin1")].join(".") : text]), [
-    ["uri", "spiffe://cluster.local/ns/tencrypt-ca/sa/tencrypt-ca"],
-    ["dns", "ca.tencrypt-ca.svc"],
-    ["ip", "10.0.0.1"],
-  ]);
+  assert.deepEqual(
+    parsed.kind === "decoded" &&
+      parsed.value.names?.map(({ kind, text }) => [
+        kind,
+        kind === "ip" ? [...Buffer.from(text, "latin1")].join(".") : text,
+      ]),
+    [
+      ["uri", "spiffe://cluster.local/ns/tencrypt-ca/sa/tencrypt-ca"],
+      ["dns", "ca.tencrypt-ca.svc"],
+      ["ip", "10.0.0.1"],
+    ],
+  );
 });
 
 const asked: readonly (readonly [bigint, number | string])[] = [

@@ -24,7 +24,10 @@ void test("beyond its bound it forgets the key that was used longest ago, and on
   const limiter = new RateLimiter({ perSecond: 0.001, burst: 1 }, 3);
   for (const key of ["a", "b", "c", "a", "d"]) limiter.take(key, 0);
   assert.equal(limiter.size, 3);
-  assert.deepEqual(["a", "c", "d"].map((key) => limiter.take(key, 0)), [false, false, false]);
+  assert.deepEqual(
+    ["a", "c", "d"].map((key) => limiter.take(key, 0)),
+    [false, false, false],
+  );
   assert.equal(limiter.take("b", 0), true);
   for (let index = 0; index < 10_000; index++) limiter.take(`key-${index}`, 0);
   assert.equal(limiter.size, 3);

@@ -2,7 +2,16 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -24,7 +33,8 @@ function newFolder(t: TestContext): string {
   return path;
 }
 
-const open = (path: string, log: Log = silent): Promise<Store> => openDirectory({ path, trustDomain }, systemClock, log);
+const open = (path: string, log: Log = silent): Promise<Store> =>
+  openDirectory({ path, trustDomain }, systemClock, log);
 
 async function issuerOf(store: Store, project: string): Promise<ProjectIssuer> {
   const issuer = await store.issuerOf(project);
@@ -34,7 +44,10 @@ async function issuerOf(store: Store, project: string): Promise<ProjectIssuer> {
 
 /** The one line that the store refuses to open with. */
 async function complaint(path: string): Promise<string> {
-  const error = await open(path).then(() => null, (thrown: unknown) => thrown);
+  const error = await open(path).then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
   assert.ok(error instanceof StoreError, `opened: ${String(error)}`);
   assert.ok(!error.message.includes("\n"));
   return error.message.replaceAll(path, "STORE");
@@ -47,7 +60,13 @@ void test("an empty folder gets a root and a control-plane CA, a project its CA 
   const issuer = await issuerOf(store, "shop");
   assert.deepEqual(readdirSync(join(path, "projects/shop")).toSorted(), ["tls.crt", "tls.key", "uid"]);
   assert.equal(issuer.uid, readFileSync(join(path, "projects/shop/uid"), "utf8").trim());
-  for (const file of ["root.pem", "root.key", "control-plane/tls.crt", "control-plane/tls.key", "projects/shop/tls.key"]) {
+  for (const file of [
+    "root.pem",
+    "root.key",
+    "control-plane/tls.crt",
+    "control-plane/tls.key",
+    "projects/shop/tls.key",
+  ]) {
     assert.equal((statSync(join(path, file)).mode & 0o777).toString(8), "600", file);
   }
   assert.match(readFileSync(join(path, "root.key"), "utf8"), /^-----BEGIN PRIVATE KEY-----/);
@@ -123,13 +142,39 @@ for (const keyType of ["rsa", "p384", "p256", "ed25519"] satisfies KeyType[]) {
     await issuerOf(store, "shop");
     assert.deepEqual(Buffer.from(store.root.certificate.der), Buffer.from(root.der));
     writeFileSync(join(path, "root-only.pem"), root.pem);
-    execFileSync("openssl", ["verify", "-x509_strict", "-CAfile", join(path, "root-only.pem"), join(path, "projects/shop/tls.crt")]);
+    execFileSync("openssl", [
+      "verify",
+      "-x509_strict",
+      "-CAfile",
+      join(path, "root-only.pem"),
+      join(path, "projects/shop/tls.crt"),
+    ]);
   });
 }
 
 void test("the CAs never outlive a root that ends early", async (t) => {
   const path = newFolder(t);
-  execFileSync("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", join(path, "root.key"), "-out", join(path, "root.pem"), "-days", "30", "-subj", "/CN=own", "-addext", "keyUsage=critical,keyCertSign,cRLSign"], { stdio: "ignore" });
+  execFileSync(
+    "openssl",
+    [
+      "req",
+      "-x509",
+      "-newkey",
+      "rsa:2048",
+      "-nodes",
+      "-keyout",
+      join(path, "root.key"),
+      "-out",
+      join(path, "root.pem"),
+      "-days",
+      "30",
+      "-subj",
+      "/CN=own",
+      "-addext",
+      "keyUsage=critical,keyCertSign,cRLSign",
+    ],
+    { stdio: "ignore" },
+  );
   const store = await open(path);
   const end = new X509Certificate(readFileSync(join(path, "root.pem"))).validToDate.getTime();
   assert.equal((await issuerOf(store, "shop")).authority.certificate.notAfter, end);
@@ -138,33 +183,73 @@ void test("the CAs never outlive a root that ends early", async (t) => {
 const pki = createPki({ trustDomain, projects: [{ name: "shop", uid: "b1c0" }] });
 const foreign = createPki({ trustDomain, projects: [{ name: "shop", uid: "b1c0" }] });
 type Damage = (path: string) => void;
-const put = (file: string, text: string): Damage => (path) => writeFileSync(join(path, file), text);
-const remove = (file: string): Damage => (path) => rmSync(join(path, file));
+const put =
+  (file: string, text: string): Damage =>
+  (path) =>
+    writeFileSync(join(path, file), text);
+const remove =
+  (file: string): Damage =>
+  (path) =>
+    rmSync(join(path, file));
 
 const damages: Readonly<Record<string, readonly [Damage, string]>> = {
-  "root.key is missing": [remove("root.key"), "STORE/root.pem is there but root.key is not: restore it, or remove both"],
-  "root.pem is missing": [remove("root.pem"), "STORE/root.key is there but root.pem is not: restore it, or remove both"],
+  "root.key is missing": [
+    remove("root.key"),
+    "STORE/root.pem is there but root.key is not: restore it, or remove both",
+  ],
+  "root.pem is missing": [
+    remove("root.pem"),
+    "STORE/root.key is there but root.pem is not: restore it, or remove both",
+  ],
   "the root is missing but not what it issued": [
     (path) => ["root.pem", "root.key"].forEach((file) => rmSync(join(path, file))),
     "STORE/root.pem and root.key are missing but control-plane/tls.crt is there: restore the root, or remove what it issued",
   ],
-  "root.pem is cut": [(path) => put("root.pem", readFileSync(join(path, "root.pem"), "utf8").slice(0, 300))(path), "STORE/root.pem is not exactly one certificate in PEM"],
-  "root.pem holds two certificates": [(path) => put("root.pem", readFileSync(join(path, "root.pem"), "utf8") + pki.root.pem)(path), "STORE/root.pem is not exactly one certificate in PEM"],
-  "root.key is another root's": [put("root.key", pki.root.keyPem), "STORE/root.key is not the key of the certificate beside it"],
+  "root.pem is cut": [
+    (path) => put("root.pem", readFileSync(join(path, "root.pem"), "utf8").slice(0, 300))(path),
+    "STORE/root.pem is not exactly one certificate in PEM",
+  ],
+  "root.pem holds two certificates": [
+    (path) => put("root.pem", readFileSync(join(path, "root.pem"), "utf8") + pki.root.pem)(path),
+    "STORE/root.pem is not exactly one certificate in PEM",
+  ],
+  "root.key is another root's": [
+    put("root.key", pki.root.keyPem),
+    "STORE/root.key is not the key of the certificate beside it",
+  ],
   "root.key is empty": [put("root.key", ""), "STORE/root.key is not a private key in PEM"],
-  "root.pem is no CA": [put("root.pem", pki.issueLeaf({ project: "shop" }).pem), "STORE/root.pem is refused: malformed_certificate: a CA without a subject"],
-  "root.pem is not self-signed": [put("root.pem", pki.project("shop").pem), "STORE/root.pem is refused: bad_basic_constraints: no CA of CAs"],
+  "root.pem is no CA": [
+    put("root.pem", pki.issueLeaf({ project: "shop" }).pem),
+    "STORE/root.pem is refused: malformed_certificate: a CA without a subject",
+  ],
+  "root.pem is not self-signed": [
+    put("root.pem", pki.project("shop").pem),
+    "STORE/root.pem is refused: bad_basic_constraints: no CA of CAs",
+  ],
   "the control-plane CA is another root's": [
-    (path) => [put("control-plane/tls.crt", foreign.controlPlane.pem), put("control-plane/tls.key", foreign.controlPlane.keyPem)].forEach((damage) => damage(path)),
+    (path) =>
+      [
+        put("control-plane/tls.crt", foreign.controlPlane.pem),
+        put("control-plane/tls.key", foreign.controlPlane.keyPem),
+      ].forEach((damage) => damage(path)),
     "STORE/control-plane/tls.crt is refused: untrusted_chain: issued by no root of the bundle",
   ],
-  "a project's key is missing": [remove("projects/shop/tls.key"), "STORE/projects/shop/tls.crt is there but tls.key is not: restore it, or remove both"],
-  "a project's key is another's": [put("projects/shop/tls.key", foreign.project("shop").keyPem), "STORE/projects/shop/tls.key is not the key of the certificate beside it"],
+  "a project's key is missing": [
+    remove("projects/shop/tls.key"),
+    "STORE/projects/shop/tls.crt is there but tls.key is not: restore it, or remove both",
+  ],
+  "a project's key is another's": [
+    put("projects/shop/tls.key", foreign.project("shop").keyPem),
+    "STORE/projects/shop/tls.key is not the key of the certificate beside it",
+  ],
   "a project's CA is another project's": [
     (path) => execFileSync("cp", ["-r", join(path, "projects/shop"), join(path, "projects/other")]),
     "STORE/projects/other/tls.crt is refused: bad_subject_alternative_name: not exactly spiffe://cluster.local/ca/project/other",
   ],
-  "a folder lies where a file should be": [(path) => [remove("root.pem"), (at: string) => mkdirSync(join(at, "root.pem"))].forEach((damage) => damage(path)), "STORE/root.pem: EISDIR"],
+  "a folder lies where a file should be": [
+    (path) => [remove("root.pem"), (at: string) => mkdirSync(join(at, "root.pem"))].forEach((damage) => damage(path)),
+    "STORE/root.pem: EISDIR",
+  ],
 };
 
 for (const [what, [damage, expected]] of Object.entries(damages)) {
@@ -183,14 +268,21 @@ for (const [what, [damage, expected]] of Object.entries(damages)) {
 /** Every file with its content. */
 function listing(path: string): Record<string, string> {
   const names = readdirSync(path, { recursive: true, encoding: "utf8" }).toSorted();
-  return Object.fromEntries(names.map((name) => [name, statSync(join(path, name)).isFile() ? readFileSync(join(path, name), "utf8") : "folder"]));
+  return Object.fromEntries(
+    names.map((name) => [
+      name,
+      statSync(join(path, name)).isFile() ? readFileSync(join(path, name), "utf8") : "folder",
+    ]),
+  );
 }
 
 void test("a root that has ended is refused", async (t) => {
   const path = newFolder(t);
   const store = await open(path);
   const late = { ...systemClock, now: () => store.root.certificate.notAfter };
-  await assert.rejects(openDirectory({ path, trustDomain }, late, silent), { message: `${join(path, "root.pem")} has ended` });
+  await assert.rejects(openDirectory({ path, trustDomain }, late, silent), {
+    message: `${join(path, "root.pem")} has ended`,
+  });
 });
 
 void test("a project that is damaged later leaves the bundle, is reported once, and gets no leaf", async (t) => {
@@ -203,7 +295,9 @@ void test("a project that is damaged later leaves the bundle, is reported once, 
   const { knowledge } = await store.publish(0n);
   await store.publish(0n);
   assert.deepEqual([...knowledge.projects.keys()], ["billing"]);
-  assert.deepEqual(lines, [`project_unusable: ${join(path, "projects/shop/tls.crt")} is not exactly one certificate in PEM`]);
+  assert.deepEqual(lines, [
+    `project_unusable: ${join(path, "projects/shop/tls.crt")} is not exactly one certificate in PEM`,
+  ]);
   const refused = await store.issuerOf("shop");
   assert.equal(refused.kind === "denial" ? refused.reason : refused.kind, "issuer_unusable");
 });
@@ -213,9 +307,13 @@ void test("a set of files that a crash left half in place is finished as it was 
   const issuer = await issuerOf(await open(path), "shop");
   const folder = join(path, "projects/shop");
   mkdirSync(join(folder, ".made"));
-  for (const file of ["tls.crt", "tls.key", "uid"]) writeFileSync(join(folder, ".made", file), readFileSync(join(folder, file)));
+  for (const file of ["tls.crt", "tls.key", "uid"])
+    writeFileSync(join(folder, ".made", file), readFileSync(join(folder, file)));
   rmSync(join(folder, "tls.crt"));
-  assert.deepEqual((await issuerOf(await open(path), "shop")).authority.certificate.der, issuer.authority.certificate.der);
+  assert.deepEqual(
+    (await issuerOf(await open(path), "shop")).authority.certificate.der,
+    issuer.authority.certificate.der,
+  );
   assert.deepEqual(readdirSync(folder).toSorted(), ["tls.crt", "tls.key", "uid"]);
 });
 

@@ -25,11 +25,17 @@ const claims = claimsOf(workload, now);
 const bound = claims["kubernetes.io"] as Claims;
 const seconds = now / 1000;
 
-function authenticatorFor(t: TestContext, keys = keySet(key, rsa, p384)): { authenticator: Authenticator; jwksFile: string } {
+function authenticatorFor(
+  t: TestContext,
+  keys = keySet(key, rsa, p384),
+): { authenticator: Authenticator; jwksFile: string } {
   const folder = tokenFolder(key);
   t.after(() => folder.remove());
   writeFileSync(folder.jwksFile, keys);
-  return { authenticator: staticAuthenticator({ issuer, audience }, new KeyFile(folder.jwksFile, silent), clock), jwksFile: folder.jwksFile };
+  return {
+    authenticator: staticAuthenticator({ issuer, audience }, new KeyFile(folder.jwksFile, silent), clock),
+    jwksFile: folder.jwksFile,
+  };
 }
 
 async function authenticate(authenticator: Authenticator, token: string): Promise<Caller | Denial> {
@@ -37,7 +43,8 @@ async function authenticate(authenticator: Authenticator, token: string): Promis
   return inspected.kind === "denial" ? inspected : inspected.prove();
 }
 
-const reasonOf = (outcome: Caller | Denial): Reason | "caller" => (outcome.kind === "denial" ? outcome.reason : "caller");
+const reasonOf = (outcome: Caller | Denial): Reason | "caller" =>
+  outcome.kind === "denial" ? outcome.reason : "caller";
 
 void test("a token of Kubernetes' form names the pod", async (t) => {
   const { authenticator } = authenticatorFor(t);
@@ -45,21 +52,30 @@ void test("a token of Kubernetes' form names the pod", async (t) => {
   const outcome = await authenticate(authenticator, sign(key, { ...claims, "kubernetes.io": { ...bound, node } }));
   assert.deepEqual(outcome, {
     kind: "caller",
-    pod: { namespace: "shop", serviceAccount: "cart", serviceAccountUid: "sa-uid-of-cart", pod: "cart-1", podUid: "9f3e", node: "node-1", nodeUid: "n1" },
+    pod: {
+      namespace: "shop",
+      serviceAccount: "cart",
+      serviceAccountUid: "sa-uid-of-cart",
+      pod: "cart-1",
+      podUid: "9f3e",
+      node: "node-1",
+      nodeUid: "n1",
+    },
     provenUntil: now + 3_600_000,
   });
 });
 
 const accepted: Readonly<Record<string, string>> = {
-  "RS256": sign(rsa, claims),
-  "ES384": sign(p384, claims),
+  RS256: sign(rsa, claims),
+  ES384: sign(p384, claims),
   "an audience as a text": sign(key, { ...claims, aud: audience }),
   "nbf and iat of 5 s ahead": sign(key, { ...claims, nbf: seconds + 5, iat: seconds + 5 }),
   "no nbf and no iat": sign(key, { ...claims, nbf: undefined, iat: undefined }),
   "a second before its end": sign(key, { ...claims, exp: seconds + 1 }),
 };
 for (const [what, token] of Object.entries(accepted)) {
-  void test(`accepted: ${what}`, async (t) => assert.equal(reasonOf(await authenticate(authenticatorFor(t).authenticator, token)), "caller"));
+  void test(`accepted: ${what}`, async (t) =>
+    assert.equal(reasonOf(await authenticate(authenticatorFor(t).authenticator, token)), "caller"));
 }
 
 const text = JSON.stringify(claims);
@@ -74,17 +90,29 @@ const hmac = (): string => {
 };
 
 const refused: Readonly<Record<string, readonly [Reason, string]>> = {
-  "garbage": ["token_malformed", "garbage"],
+  garbage: ["token_malformed", "garbage"],
   "four parts": ["token_malformed", `${parts.join(".")}.x`],
   "an empty signature": ["token_malformed", `${parts[0]!}.${parts[1]!}.`],
-  "base64 that is not canonical": ["token_malformed", `${parts[0]!}.${parts[1]!}.${parts[2]!.slice(0, -1)}${parts[2]!.endsWith("B") ? "C" : "B"}`],
+  "base64 that is not canonical": [
+    "token_malformed",
+    `${parts[0]!}.${parts[1]!}.${parts[2]!.slice(0, -1)}${parts[2]!.endsWith("B") ? "C" : "B"}`,
+  ],
   "more than 16 KiB": ["token_malformed", sign(key, { ...claims, more: "x".repeat(16_384) })],
   "claims that are no object": ["token_malformed", sign(key, "[]")],
   "claims that are no JSON": ["token_malformed", sign(key, "{")],
   "a claim said twice": ["token_malformed", sign(key, twice('"sub":"system:serviceaccount:other:admin"'))],
-  "a claim said twice, once escaped": ["token_malformed", sign(key, twice('"\\u0073ub":"system:serviceaccount:other:admin"'))],
-  "a nested claim said twice": ["token_malformed", sign(key, text.replace('"namespace":"shop"', '"namespace":"shop","namespace":"other"'))],
-  "a critical header extension": ["token_malformed", sign(key, claims, { alg: "ES256", kid: "main", crit: ["b64"], b64: false })],
+  "a claim said twice, once escaped": [
+    "token_malformed",
+    sign(key, twice('"\\u0073ub":"system:serviceaccount:other:admin"')),
+  ],
+  "a nested claim said twice": [
+    "token_malformed",
+    sign(key, text.replace('"namespace":"shop"', '"namespace":"shop","namespace":"other"')),
+  ],
+  "a critical header extension": [
+    "token_malformed",
+    sign(key, claims, { alg: "ES256", kid: "main", crit: ["b64"], b64: false }),
+  ],
   "no algorithm": ["token_malformed", sign(key, claims, { kid: "main" })],
   "alg none": ["token_bad_algorithm", sign(key, claims, { alg: "none", kid: "main" })],
   "HS256 with the public key as secret": ["token_bad_algorithm", hmac()],
@@ -93,9 +121,15 @@ const refused: Readonly<Record<string, readonly [Reason, string]>> = {
   "a key that is not in the set": ["token_unknown_key", sign(newTokenKey("foreign"), claims)],
   "no kid, with several keys": ["token_unknown_key", sign(key, claims, { alg: "ES256" })],
   "another key under a known kid": ["token_bad_signature", sign(newTokenKey("main"), claims)],
-  "claims exchanged under the signature": ["token_bad_signature", `${parts[0]!}.${Buffer.from(JSON.stringify(claimsOf({ ...workload, project: "other" }, now))).toString("base64url")}.${parts[2]!}`],
+  "claims exchanged under the signature": [
+    "token_bad_signature",
+    `${parts[0]!}.${Buffer.from(JSON.stringify(claimsOf({ ...workload, project: "other" }, now))).toString("base64url")}.${parts[2]!}`,
+  ],
   "another issuer": ["token_wrong_issuer", sign(key, { ...claims, iss: "https://elsewhere.test" })],
-  "the API server's audience": ["token_wrong_audience", sign(key, { ...claims, aud: ["https://kubernetes.default.svc"] })],
+  "the API server's audience": [
+    "token_wrong_audience",
+    sign(key, { ...claims, aud: ["https://kubernetes.default.svc"] }),
+  ],
   "our audience and another": ["token_wrong_audience", sign(key, { ...claims, aud: [audience, "vault"] })],
   "our audience twice": ["token_wrong_audience", sign(key, { ...claims, aud: [audience, audience] })],
   "no audience": ["token_wrong_audience", sign(key, { ...claims, aud: [] })],
@@ -112,13 +146,27 @@ const refused: Readonly<Record<string, readonly [Reason, string]>> = {
   "a pod with an empty uid": ["token_not_of_a_pod", kubernetes({ pod: { name: "cart-1", uid: "" } })],
   "another namespace than sub's": ["token_not_of_a_pod", kubernetes({ namespace: "other" })],
   "another account than sub's": ["token_not_of_a_pod", kubernetes({ serviceaccount: { name: "admin", uid: "x" } })],
-  "a namespace that leaves the folder": ["token_not_of_a_pod", sign(key, { ...claims, sub: "system:serviceaccount:../x:cart", "kubernetes.io": { ...bound, namespace: "../x" } })],
-  "a namespace with a dot": ["token_not_of_a_pod", sign(key, { ...claims, sub: "system:serviceaccount:team.a:cart", "kubernetes.io": { ...bound, namespace: "team.a" } })],
-  "a namespace in upper case": ["token_not_of_a_pod", sign(key, { ...claims, sub: "system:serviceaccount:SHOP:cart", "kubernetes.io": { ...bound, namespace: "SHOP" } })],
+  "a namespace that leaves the folder": [
+    "token_not_of_a_pod",
+    sign(key, { ...claims, sub: "system:serviceaccount:../x:cart", "kubernetes.io": { ...bound, namespace: "../x" } }),
+  ],
+  "a namespace with a dot": [
+    "token_not_of_a_pod",
+    sign(key, {
+      ...claims,
+      sub: "system:serviceaccount:team.a:cart",
+      "kubernetes.io": { ...bound, namespace: "team.a" },
+    }),
+  ],
+  "a namespace in upper case": [
+    "token_not_of_a_pod",
+    sign(key, { ...claims, sub: "system:serviceaccount:SHOP:cart", "kubernetes.io": { ...bound, namespace: "SHOP" } }),
+  ],
   "a node": ["token_not_of_a_pod", sign(key, { ...claims, sub: "system:node:node-1" })],
 };
 for (const [what, [reason, token]] of Object.entries(refused)) {
-  void test(`refused: ${what}`, async (t) => assert.equal(reasonOf(await authenticate(authenticatorFor(t).authenticator, token)), reason));
+  void test(`refused: ${what}`, async (t) =>
+    assert.equal(reasonOf(await authenticate(authenticatorFor(t).authenticator, token)), reason));
 }
 
 void test("a token without kid is checked with the only key of a set", async (t) => {
@@ -129,7 +177,8 @@ void test("a token without kid is checked with the only key of a set", async (t)
 void test("the key set follows its file: a new key counts at once, a bad file keeps the old, no file refuses all", async (t) => {
   const { authenticator, jwksFile } = authenticatorFor(t, keySet(key));
   const next = newTokenKey("next");
-  const outcomeOf = async (pair: typeof key): Promise<string> => reasonOf(await authenticate(authenticator, sign(pair, claims)));
+  const outcomeOf = async (pair: typeof key): Promise<string> =>
+    reasonOf(await authenticate(authenticator, sign(pair, claims)));
   assert.equal(await outcomeOf(key), "caller");
   writeFileSync(jwksFile, keySet(next));
   assert.deepEqual([await outcomeOf(key), await outcomeOf(next)], ["token_unknown_key", "caller"]);
@@ -143,7 +192,8 @@ void test("the key set follows its file: a new key counts at once, a bad file ke
   assert.equal(await outcomeOf(next), "caller");
 });
 
-const jwk = (changes: Claims, pair = key): string => JSON.stringify({ keys: [{ ...pair.publicKey.export({ format: "jwk" }), kid: "a", ...changes }] });
+const jwk = (changes: Claims, pair = key): string =>
+  JSON.stringify({ keys: [{ ...pair.publicKey.export({ format: "jwk" }), kid: "a", ...changes }] });
 const unusable: Readonly<Record<string, string>> = {
   "no keys": '{"keys":[]}',
   "no JSON": "keys",
@@ -151,11 +201,15 @@ const unusable: Readonly<Record<string, string>> = {
   "a private key": JSON.stringify({ keys: [key.privateKey.export({ format: "jwk" })] }),
   "a symmetric key": '{"keys":[{"kty":"oct","k":"AAAA"}]}',
   "an algorithm that is not the key's": jwk({ alg: "RS256" }),
-  "RS512": jwk({ alg: "RS512" }, rsa),
+  RS512: jwk({ alg: "RS512" }, rsa),
   "a key for encryption": jwk({ use: "enc" }),
   "a point that is not on the curve": jwk({ x: "AAAA" }),
-  "secp256k1": JSON.stringify({ keys: [generateKeyPairSync("ec", { namedCurve: "secp256k1" }).publicKey.export({ format: "jwk" })] }),
-  "RSA-1024": JSON.stringify({ keys: [generateKeyPairSync("rsa", { modulusLength: 1024 }).publicKey.export({ format: "jwk" })] }),
+  secp256k1: JSON.stringify({
+    keys: [generateKeyPairSync("ec", { namedCurve: "secp256k1" }).publicKey.export({ format: "jwk" })],
+  }),
+  "RSA-1024": JSON.stringify({
+    keys: [generateKeyPairSync("rsa", { modulusLength: 1024 }).publicKey.export({ format: "jwk" })],
+  }),
   "one kid for two keys": keySet(key, newTokenKey("main")),
 };
 for (const [what, content] of Object.entries(unusable)) {
