@@ -13,12 +13,12 @@ type Entry = {
   readonly dev?: boolean;
   readonly license?: string;
   readonly optional?: boolean;
-  readonly os?: readonly string[];
-  readonly cpu?: readonly string[];
+  readonly os?: string | readonly string[];
+  readonly cpu?: string | readonly string[];
   readonly libc?: readonly string[];
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 };
-type Lockfile = { packages: Record<string, Entry> };
+export type Lockfile = { packages: Record<string, Entry> };
 
 const systems = ["android", "darwin", "freebsd", "linux", "openharmony", "win32"];
 const processors = new Map([

@@ -65,8 +65,7 @@ build_addon() {
 }
 
 install_packages
-mkdir -p .cache
-exec 9>.cache/setup.lock
+exec 9<package-lock.json # a file that is there for every user; the lock is on it, its text is npm's
 flock 9
 install_npm_packages
 build_addon

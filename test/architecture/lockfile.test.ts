@@ -1,10 +1,14 @@
 /** The lockfile is one that `npm ci` takes on any machine and with any registry. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import type { Lockfile } from "../../build/complete-lockfile.ts";
 import { missingOptional } from "../../build/complete-lockfile.ts";
-import lockfile from "../../package-lock.json" with { type: "json" };
 
-const entries: readonly (readonly [string, object])[] = Object.entries(lockfile.packages);
+const text = readFileSync(join(import.meta.dirname, "../../package-lock.json"), "utf8");
+const lockfile = JSON.parse(text) as Lockfile;
+const entries = Object.entries(lockfile.packages);
 
 test("the lockfile holds every optional package that it names", () => {
   const { "node_modules/@esbuild/linux-arm64": _left, ...others } = lockfile.packages;
@@ -28,7 +32,7 @@ test("the lockfile names no host", () => {
 });
 
 test("every package that can be installed here is pinned by its digest", () => {
-  const isForHere = (entry: { os?: string[]; cpu?: string[]; libc?: string[] }): boolean =>
+  const isForHere = (entry: Lockfile["packages"][string]): boolean =>
     (entry.os ?? ["linux"]).includes("linux") &&
     (entry.cpu ?? ["x64"]).includes("x64") &&
     (entry.libc ?? ["glibc"]).includes("glibc");
