@@ -44,7 +44,8 @@ export type CaClient = {
 const callTimeoutMs = 10_000;
 
 export async function createCaClient(options: CaClientOptions, trust: BootstrapTrust): Promise<CaClient> {
-  const [grpc, istio, tencrypt] = await Promise.all([
+  // `default`: of a CommonJS package loaded this way, a bundle exports nothing else.
+  const [{ default: grpc }, istio, tencrypt] = await Promise.all([
     import("@grpc/grpc-js"),
     import("../../lib/proto/gen/istio/v1/auth/ca.ts"),
     import("../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts"),

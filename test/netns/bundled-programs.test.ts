@@ -1,0 +1,48 @@
+/** What `npm run build` makes runs like the sources do: bundling changes how packages are loaded, and lazily loaded ones most. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { createCluster, needsRoot } from "../topology/cluster.ts";
+import type { Cluster } from "../topology/cluster.ts";
+import { run } from "../topology/child.ts";
+import { repository } from "../topology/enter.ts";
+import { startCa, startInit, startProxy } from "../topology/programs.ts";
+
+const options = { skip: needsRoot };
+const from = "dist";
+
+let cluster: Cluster;
+
+before(async () => {
+  if (needsRoot !== false) return;
+  const built = await run([process.execPath, `${repository}/build/main.ts`], { timeoutMs: 60_000 });
+  assert.equal(built.code, 0, built.stderr);
+  cluster = await createCluster();
+});
+after(() => cluster?.close());
+
+test(
+  "init, CA and two proxies from dist/ carry a request through the tunnel and tell the collector",
+  options,
+  async () => {
+    cluster.project("shop", { mode: "strict" });
+    const client = await cluster.pod({ name: "client", project: "shop" });
+    const server = await cluster.pod({ name: "server", project: "shop" });
+    await Promise.all([client, server].map((pod) => startInit(pod, { from })));
+    const ca = await startCa(cluster, { from });
+    cluster.writeDirectory();
+    const collector = await server.app("collector", ["--port", "4318"], { event: "listening" });
+    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: `http://${server.ip}:4318`, OTEL_BSP_SCHEDULE_DELAY: "50" };
+    await Promise.all([client, server].map((pod) => startProxy(cluster, pod, { ca, from, env, mode: "strict" })));
+    const { port } = await server.serve("http-server", 0);
+    const http = await client.app("http-client");
+
+    const answer = await http.request({ do: "get", url: `http://${server.ip}:${port}/` });
+    assert.equal(answer["succeeded"], 1, JSON.stringify(answer));
+
+    const where = { "tencrypt.transport": "tunnel", "server.port": port };
+    const { spans } = (await collector.request({ do: "spans", where, count: 2 })) as unknown as {
+      spans: { kind: string }[];
+    };
+    assert.deepEqual(spans.map(({ kind }) => kind).toSorted(), ["client", "server"]);
+  },
+);
