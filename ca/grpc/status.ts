@@ -1,6 +1,6 @@
 /**
  * What a caller learns of a refusal: the gRPC code, and one fixed text for each code. Why exactly is in the audit line
- * and the metric only. Pure.
+ * and the metric only.
  */
 import { status } from "@grpc/grpc-js";
 import type { Reason } from "../../lib/errors/reasons.ts";

@@ -10,10 +10,11 @@ import type { Expected, Peer, PodIdentity } from "../../lib/x509/verify.ts";
 import { denial } from "../denial.ts";
 import type { Denial } from "../denial.ts";
 import type { SigningAuthority } from "../store/authority.ts";
-import { randomSerial, signCertificate } from "../x509/certificate.ts";
+import { signCertificate } from "../x509/certificate.ts";
 import type { GeneralName } from "../x509/extensions.ts";
 import { leafTemplate } from "./profile.ts";
 import type { LeafSubject } from "./profile.ts";
+import { randomSerial } from "./serial.ts";
 
 export type Leaf = {
   readonly kind: "leaf";

@@ -1,5 +1,5 @@
-/** Writes and signs X.509 v3 certificates (RFC 5280 4.1). */
-import { randomBytes, sign } from "node:crypto";
+/** Writes and signs X.509 v3 certificates (RFC 5280 4.1). Pure but for the randomness in a signature. */
+import { sign } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { bitString, context, integer, nothing, oid, readDer, sequence, set, time, utf8, writeDer } from "./der.ts";
 import type { Asn1 } from "./der.ts";
@@ -25,9 +25,6 @@ export const name = (commonName: string): Asn1 =>
     set(sequence(oid(attribute.organization), utf8("Tencrypt"))),
     set(sequence(oid(attribute.commonName), utf8(commonName.slice(0, 64)))),
   );
-
-/** 16 random octets below a fixed first one: positive, 17 octets, never zero. */
-export const randomSerial = (): Buffer => Buffer.concat([Uint8Array.of(0x01), randomBytes(16)]);
 
 type Signature = { readonly hash: string | null; readonly identifier: () => Asn1 };
 const signatures: Readonly<Record<string, Signature>> = {
