@@ -6,4 +6,8 @@ root=$(CDPATH= cd -- "$(dirname -- "$0")/../.." && pwd)
 cd "$root"
 PATH="$root/node_modules/.bin:$PATH"
 export PATH
-exec buf generate --template lib/proto/buf.gen.yaml --output "${1:-.}" lib/proto
+# buf wants a folder to cache in, also where it fetches nothing and there is no home folder.
+BUF_CACHE_DIR=$(mktemp -d)
+export BUF_CACHE_DIR
+trap 'rm -rf "$BUF_CACHE_DIR"' EXIT
+buf generate --template lib/proto/buf.gen.yaml --output "${1:-.}" lib/proto
