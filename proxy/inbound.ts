@@ -31,7 +31,7 @@ export function handleSession(session: ServerSession, plane: Dataplane): void {
     stream.once("close", () => session.streamClosed());
     // A stream that is reset before it is relayed must not end the process.
     stream.on("error", () => {});
-    const request = { headers, rawHeaders: rawHeaders as unknown as string[] };
+    const request = { headers, rawHeaders };
     plane.guard(stream, handleStream(stream, request, { session, plane }));
   });
 }

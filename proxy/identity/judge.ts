@@ -69,7 +69,7 @@ export function judgeIssued(
       generation,
       uri: formatSpiffeId({ trustDomain, project, serviceAccount }),
       key,
-      keyPem: () => key.export({ type: "pkcs8", format: "pem" }).toString(),
+      keyPem: () => key.export({ type: "pkcs8", format: "pem" }),
       // The root is left out: the peer has it, and OpenSSL would send it with every handshake.
       chainPem: chain.slice(0, 2).map(String).join(""),
       issuer: chain[1]!.raw,
