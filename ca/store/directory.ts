@@ -6,6 +6,7 @@
  */
 import { createHash, generateKeyPairSync, randomUUID } from "node:crypto";
 import type { KeyObject } from "node:crypto";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../lib/clock/clock.ts";
 import { isName } from "../../lib/identity/spiffe-id.ts";
@@ -19,7 +20,16 @@ import { signCertificate } from "../x509/certificate.ts";
 import { writePem } from "../x509/pem.ts";
 import { checkCertificate, checkPair, hasEnded } from "./authority.ts";
 import type { SigningAuthority } from "./authority.ts";
-import { createFile, installTogether, namesIn, readOptional, readPair, StoreError } from "./files.ts";
+import {
+  createFile,
+  ensureFolder,
+  installTogether,
+  namesIn,
+  readOptional,
+  readPair,
+  StoreError,
+  tolerate,
+} from "./files.ts";
 import type { PairNames } from "./files.ts";
 import type { Knowledge, KnownProject, ProjectIssuer, Published, Store } from "./store.ts";
 import { numberState } from "./versions.ts";
@@ -43,6 +53,7 @@ const linesOf = (text: string | null): string[] =>
 
 /** Refuses to open a directory in which anything is damaged, so that this is seen at the start and not at a renewal. */
 export async function openDirectory(settings: DirectorySettings, clock: Clock, log: Log): Promise<Store> {
+  await tolerate(settings.path, ["EEXIST"], () => mkdir(settings.path, { recursive: true, mode: 0o700 }));
   const root = await openRoot(settings.path, clock);
   const controlPlane = await openAuthority(
     join(settings.path, "control-plane"),
@@ -148,6 +159,7 @@ class Directory implements Store {
   async issuerOf(project: string): Promise<ProjectIssuer | Denial> {
     const folder = join(this.#projects, project);
     try {
+      await ensureFolder(this.#projects);
       const authority = await openAuthority(folder, this.#purpose(project), this.root, this.#clock);
       return { kind: "issuer", authority, uid: await this.#uidOf(folder) };
     } catch (error) {

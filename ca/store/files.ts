@@ -57,12 +57,17 @@ async function writeSynced(path: string, text: string): Promise<void> {
   }
 }
 
+/** The folder above has to be there: a store that was taken away is not made again behind its owner's back. */
+export async function ensureFolder(folder: string): Promise<void> {
+  await tolerate(folder, ["EEXIST"], () => mkdir(folder, { mode: 0o700 }));
+}
+
 /** Makes the file with this content unless it exists; true if it is ours. */
 export async function createFile(folder: string, name: string, text: string): Promise<boolean> {
   const path = join(folder, name);
   const prepared = join(folder, `.prepared-${randomBytes(8).toString("hex")}`);
+  await ensureFolder(folder);
   const done = await tolerate(path, ["EEXIST"], async () => {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
     await writeSynced(prepared, text);
     try {
       await link(prepared, path);
@@ -91,11 +96,17 @@ export async function finishInstall(folder: string): Promise<boolean> {
 /** Makes all these files appear, unless another process was first: the caller reads back what there is then. */
 export async function installTogether(folder: string, files: ReadonlyMap<string, string>): Promise<void> {
   const staging = join(folder, `.staging-${randomBytes(8).toString("hex")}`);
-  await tolerate(folder, [], async () => {
-    await mkdir(staging, { recursive: true, mode: 0o700 });
-    for (const [name, text] of files) await writeSynced(join(staging, name), text);
-    await syncFolder(staging);
-  });
+  await ensureFolder(folder);
+  await ensureFolder(staging);
+  try {
+    await tolerate(folder, [], async () => {
+      for (const [name, text] of files) await writeSynced(join(staging, name), text);
+      await syncFolder(staging);
+    });
+  } catch (error) {
+    await rm(staging, { recursive: true, force: true }).catch(() => {});
+    throw error;
+  }
   const decided = await tolerate(folder, ["ENOTEMPTY", "EEXIST"], () =>
     rename(staging, join(folder, made)).then(() => true),
   );

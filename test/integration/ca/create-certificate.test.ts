@@ -17,7 +17,7 @@ import { generateKey } from "../../pki/certificate.ts";
 import { createPki } from "../../pki/pki.ts";
 import { askingForUri, requestPem } from "../../pki/request.ts";
 import { claimsOf, newTokenKey, sign, tokenFor } from "../../tokens/tokens.ts";
-import { cart, issued, newCsr, newKey, newStore, startCa, trustDomain } from "./running-ca.ts";
+import { cart, cleanUp, issued, newCsr, newKey, newStore, startCa, trustDomain } from "./running-ca.ts";
 import type { Outcome, TestCa } from "./running-ca.ts";
 
 const cartUri = "spiffe://cluster.local/ns/shop/sa/cart";
@@ -197,7 +197,7 @@ void test("bytes that are no request are refused like every other bad request", 
     credentials.createSsl(Buffer.from(ca.rootPem())),
     { "grpc.ssl_target_name_override": "localhost" },
   );
-  t.after(() => client.close());
+  cleanUp(t, () => client.close());
   const metadata = new Metadata();
   metadata.set("authorization", `Bearer ${ca.token()}`);
   const error = await new Promise<{ code: number; details: string } | null>((resolve) => {

@@ -10,7 +10,7 @@ import type { TestContext } from "node:test";
 import { connect } from "node:tls";
 import { manualClock } from "../../clock/manual-clock.ts";
 import { claimsOf, newTokenKey, sign, tokenFolder, tokenFor } from "../../tokens/tokens.ts";
-import { cart, clientsOf, environment, issued, newStore, startCa } from "./running-ca.ts";
+import { cart, cleanUp, clientsOf, environment, issued, newStore, startCa } from "./running-ca.ts";
 import type { LogLine } from "./running-ca.ts";
 
 const main = new URL("../../../ca/main.ts", import.meta.url).pathname;
@@ -24,7 +24,11 @@ type Program = {
 
 function run(t: TestContext, env: Record<string, string>): Program {
   const child = spawn(process.execPath, [main], { env, stdio: ["ignore", "pipe", "inherit"] });
-  t.after(() => child.kill("SIGKILL"));
+  const exited = new Promise<number | null>((resolve) => child.once("close", resolve));
+  cleanUp(t, () => {
+    child.kill("SIGKILL");
+    return exited;
+  });
   const lines: LogLine[] = [];
   let wake = (): void => {};
   let closed = false;
@@ -45,13 +49,13 @@ function run(t: TestContext, env: Record<string, string>): Program {
       await new Promise<void>((resolve) => (wake = resolve));
     }
   };
-  return { child, lines, line, exited: new Promise((resolve) => child.once("close", resolve)) };
+  return { child, lines, line, exited };
 }
 
 function settings(t: TestContext): { env: Record<string, string>; store: string; key: ReturnType<typeof newTokenKey> } {
   const key = newTokenKey();
   const folder = tokenFolder(key);
-  t.after(() => folder.remove());
+  cleanUp(t, () => folder.remove());
   const store = newStore(t);
   return { env: environment(store, folder.jwksFile), store, key };
 }

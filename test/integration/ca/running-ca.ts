@@ -64,9 +64,25 @@ export type Options = {
 export const newKey = (): KeyObject => generateKeyPairSync("ec", { namedCurve: "prime256v1" }).privateKey;
 export const newCsr = (): string => createCsr(newKey());
 
+const steps = new WeakMap<TestContext, (() => unknown)[]>();
+
+/** Runs after the test, the last one first: `t.after` alone keeps the order, and would take the store from a running ca. */
+export function cleanUp(t: TestContext, step: () => unknown): void {
+  const known = steps.get(t);
+  if (known !== undefined) {
+    known.push(step);
+    return;
+  }
+  const list = [step];
+  steps.set(t, list);
+  t.after(async () => {
+    for (const each of list.toReversed()) await each();
+  });
+}
+
 export function newStore(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), "tencrypt-ca-"));
-  t.after(() => rmSync(path, { recursive: true, force: true, maxRetries: 5 }));
+  cleanUp(t, () => rmSync(path, { recursive: true, force: true }));
   return path;
 }
 
@@ -88,7 +104,7 @@ export function environment(store: string, jwksFile: string): Record<string, str
 export async function startCa(t: TestContext, options: Options = {}): Promise<TestCa> {
   const tokenKey = options.tokenKey ?? newTokenKey();
   const folder = tokenFolder(tokenKey);
-  t.after(() => folder.remove());
+  cleanUp(t, () => folder.remove());
   const store = options.store ?? newStore(t);
   let text = "";
   const lines: LogLine[] = [];
@@ -98,7 +114,7 @@ export async function startCa(t: TestContext, options: Options = {}): Promise<Te
   };
   const config = readConfig({ ...environment(store, folder.jwksFile), ...options.env });
   const ca = await start(config, options.clock ?? systemClock, createLog({ level: "info", now: Date.now, write }));
-  t.after(() => ca.stop());
+  cleanUp(t, () => ca.stop());
   const token = (workload = cart): string => tokenFor(tokenKey, workload);
   const rootPem = (): string => readFileSync(join(store, "root.pem"), "utf8");
   const clients = clientsOf(t, ca.port, rootPem());
@@ -128,7 +144,7 @@ export function clientsOf(t: TestContext, port: number, rootPem: string): Client
   const options = { "grpc.ssl_target_name_override": "localhost", "grpc.use_local_subchannel_pool": 1 };
   const istio = new IstioCertificateServiceClient(`127.0.0.1:${port}`, channel, options);
   const bundles = new TrustBundleClient(`127.0.0.1:${port}`, channel, options);
-  t.after(() => {
+  cleanUp(t, () => {
     istio.close();
     bundles.close();
   });
@@ -146,7 +162,7 @@ export function clientsOf(t: TestContext, port: number, rootPem: string): Client
       }),
     watch: (token) => {
       const reader = new BundleReader(bundles.watch({}, metadataOf(token)));
-      t.after(() => reader.cancel());
+      cleanUp(t, () => reader.cancel());
       return reader;
     },
   };

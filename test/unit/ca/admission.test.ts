@@ -56,7 +56,7 @@ async function newCa(t: TestContext, burst: number): Promise<Parts> {
   const publisher = await Publisher.start(store, silent);
   t.after(() => {
     publisher.stop();
-    rmSync(path, { recursive: true, force: true, maxRetries: 5 });
+    rmSync(path, { recursive: true, force: true });
   });
   const authenticator = new FakeAuthenticator();
   const refused: string[] = [];

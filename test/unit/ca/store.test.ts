@@ -334,3 +334,19 @@ void test("the certificates of the CAs last two years and the root ten", async (
   assert.equal(certificate.notAfter - certificate.notBefore, 730 * day);
   assert.equal(store.root.certificate.notAfter - store.root.certificate.notBefore, 3650 * day);
 });
+
+void test("a store that was taken away is not made again", async (t) => {
+  const path = newFolder(t);
+  const store = await open(path);
+  rmSync(path, { recursive: true });
+  const outcome = await store.issuerOf("shop");
+  assert.equal(outcome.kind === "denial" ? outcome.reason : outcome.kind, "issuer_unusable");
+  await assert.rejects(store.publish(0n), StoreError);
+  assert.equal(existsSync(path), false);
+});
+
+void test("a store that is not there yet is made", async (t) => {
+  const path = join(newFolder(t), "deep/er");
+  await open(path);
+  assert.ok(existsSync(join(path, "root.pem")));
+});
