@@ -63,7 +63,10 @@ function guardV4(config: Config, { iptables, log }: Pod): Guarded | Failure {
   let last: Failure = {
     kind: "not_possible",
     step: "find iptables",
-    why: config.backend === "auto" ? "no iptables-restore on the PATH" : `no iptables-${config.backend}-restore on the PATH`,
+    why:
+      config.backend === "auto"
+        ? "no iptables-restore on the PATH"
+        : `no iptables-${config.backend}-restore on the PATH`,
   };
   for (const backend of wanted) {
     const guard = setGuard(iptables, backend, "v4");
@@ -105,9 +108,10 @@ type V6 = { readonly kind: "rules" | "unreachable" | "open" } | (Failure & { rea
 
 function installV6(config: Config, pod: Pod, { backend, guard }: { backend: Backend; guard: Guard }): V6 {
   const { iptables, log } = pod;
-  const first = "text" in guard
-    ? setRules(iptables, { backend, family: "v6", saved: guard.saved, wanted: ruleset(config, "v6") })
-    : guard;
+  const first =
+    "text" in guard
+      ? setRules(iptables, { backend, family: "v6", saved: guard.saved, wanted: ruleset(config, "v6") })
+      : guard;
   if (first === null) {
     const opened = openRouting(iptables);
     if (opened.kind === "failed") return { ...failed("open the IPv6 routing policy", opened), kind: "failed" };
@@ -167,14 +171,17 @@ function sweepOthers(iptables: Iptables, used: Backend): Failure | null {
 /** Takes away everything of ours, in every backend, and looks that nothing is left. */
 export function remove({ iptables, log }: Pick<Pod, "iptables" | "log">): Outcome {
   const backends = iptables.backends();
-  if (backends.length === 0) return { kind: "not_possible", step: "find iptables", why: "no iptables-restore on the PATH" };
+  if (backends.length === 0)
+    return { kind: "not_possible", step: "find iptables", why: "no iptables-restore on the PATH" };
   for (const backend of backends) {
     const failure = removeFrom(iptables, backend);
     if (failure !== null) return failure;
     log("info", "rules_removed", { backend });
   }
   const routing = openRouting(iptables);
-  return routing.kind === "failed" && closedRouting(iptables) ? failed("open the IPv6 routing policy", routing) : { kind: "done" };
+  return routing.kind === "failed" && closedRouting(iptables)
+    ? failed("open the IPv6 routing policy", routing)
+    : { kind: "done" };
 }
 
 function removeFrom(iptables: Iptables, backend: Backend): Failure | null {

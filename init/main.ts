@@ -42,7 +42,8 @@ function thisPod(config: Config, uid: number): Pod {
     iptables: systemIptables(process.env),
     log,
     isReachable: (family) => reachableAddresses(interfaces, family).length > 0,
-    prove: (family) => prove({ family, capturePort, dialPort, own: reachableAddresses(interfaces, family) }, systemClock),
+    prove: (family) =>
+      prove({ family, capturePort, dialPort, own: reachableAddresses(interfaces, family) }, systemClock),
   };
 }
 
@@ -52,7 +53,10 @@ function report(outcome: Outcome, startedAt: number): number {
     log("info", "done", { durationMs });
     return exitCodes.done;
   }
-  const hint = outcome.kind === "failed" ? "the guard may be in place: the pod is cut off until init succeeds or --remove runs" : null;
+  const hint =
+    outcome.kind === "failed"
+      ? "the guard may be in place: the pod is cut off until init succeeds or --remove runs"
+      : null;
   log("error", "init_failed", { step: outcome.step, why: outcome.why, ...(hint === null ? {} : { hint }) });
   return exitCodes[outcome.kind];
 }
@@ -77,14 +81,19 @@ async function run(args: readonly string[]): Promise<number> {
   for (const name of unread) log("warn", "setting_unknown", { name });
   if (mode === "--print") return print(config);
   const uid = process.getuid?.() ?? 0;
-  if (uid === config.proxyUid) return usage([`init runs as uid ${uid}, which is TENCRYPT_PROXY_UID: it could prove nothing`]);
+  if (uid === config.proxyUid)
+    return usage([`init runs as uid ${uid}, which is TENCRYPT_PROXY_UID: it could prove nothing`]);
   return report(await install(config, thisPod(config, uid)), startedAt);
 }
 
 try {
   process.exitCode = await run(process.argv.slice(2));
 } catch (error) {
-  process.exitCode = error instanceof SettingsError
-    ? usage(error.problems)
-    : report({ kind: "failed", step: "run", why: error instanceof Error ? error.message : String(error) }, systemClock.monotonic());
+  process.exitCode =
+    error instanceof SettingsError
+      ? usage(error.problems)
+      : report(
+          { kind: "failed", step: "run", why: error instanceof Error ? error.message : String(error) },
+          systemClock.monotonic(),
+        );
 }

@@ -22,7 +22,9 @@ export function guardText(saved: Saved, family: Family): string {
   return section(name, [
     ...chains.map(declare),
     ...(table === undefined ? [declare(newTable)] : []),
-    ...ownJumps(before).filter((rule) => isGuard(targetOf(rule))).map(deletion),
+    ...ownJumps(before)
+      .filter((rule) => isGuard(targetOf(rule)))
+      .map(deletion),
     ...rules.map(ruleText),
     ...jumps.map((jump) => insertJump(jump, 1)),
   ]);
@@ -31,10 +33,7 @@ export function guardText(saved: Saved, family: Family): string {
 /** For the state that `guardText` made. */
 export function guardRemovalText(family: Family): string {
   const { name, chains, jumps } = guard(family);
-  return section(name, [
-    ...jumps.map((jump) => `-D ${jump.from} ${jumpAction(jump)}`),
-    ...chains.flatMap(dissolve),
-  ]);
+  return section(name, [...jumps.map((jump) => `-D ${jump.from} ${jumpAction(jump)}`), ...chains.flatMap(dissolve)]);
 }
 
 /**
@@ -81,12 +80,17 @@ export function removal(saved: Saved): Removal {
   const tables = [...saved];
   return {
     text: tables.map(([name, table]) => section(name, removeAll(table))).join(""),
-    tables: tables.filter(([, table]) => isOursAlone(table)).map(([name]) => `*${name}\nCOMMIT\n`).join(""),
+    tables: tables
+      .filter(([, table]) => isOursAlone(table))
+      .map(([name]) => `*${name}\nCOMMIT\n`)
+      .join(""),
   };
 }
 
-const removeAll = (table: SavedTable): readonly string[] =>
-  [...ownJumps(table).map(deletion), ...dissolveAll(ownChains(table))];
+const removeAll = (table: SavedTable): readonly string[] => [
+  ...ownJumps(table).map(deletion),
+  ...dissolveAll(ownChains(table)),
+];
 
 function isOursAlone(table: SavedTable): boolean {
   const jumps = ownJumps(table);
@@ -101,8 +105,10 @@ const declare = (chain: string): string => `:${chain} - [0:0]`;
 const dissolve = (chain: string): readonly string[] => [`-F ${chain}`, `-X ${chain}`];
 
 /** All are emptied before the first is deleted: they refer to each other. */
-const dissolveAll = (chains: readonly string[]): readonly string[] =>
-  [...chains.map((chain) => `-F ${chain}`), ...chains.map((chain) => `-X ${chain}`)];
+const dissolveAll = (chains: readonly string[]): readonly string[] => [
+  ...chains.map((chain) => `-F ${chain}`),
+  ...chains.map((chain) => `-X ${chain}`),
+];
 
 const section = (name: string, lines: readonly string[]): string =>
   lines.length === 0 ? "" : `*${name}\n${lines.join("\n")}\nCOMMIT\n`;

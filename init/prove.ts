@@ -35,7 +35,10 @@ const addressReadyWithinMs = 3000;
 const addressRetryMs = 50;
 
 /** The pod's addresses of a family that others can reach it by. */
-export function reachableAddresses(interfaces: NodeJS.Dict<readonly { address: string }[]>, family: Family): readonly Ip[] {
+export function reachableAddresses(
+  interfaces: NodeJS.Dict<readonly { address: string }[]>,
+  family: Family,
+): readonly Ip[] {
   const all = Object.values(interfaces).flatMap((entries) => (entries ?? []).map(({ address }) => parseIp(address)));
   const outside = all.filter((ip) => ip !== null).filter((ip) => !isLoopback(ip) && !isLinkLocal(ip));
   return outside.filter((ip) => isIpv6(ip) === (family === "v6"));
@@ -54,11 +57,15 @@ function flipped(ip: Ip, bits: number): Ip | null {
   const bytes = ipBytes(ip);
   bytes[bytes.length - 1]! ^= bits;
   if (!isIpv6(ip)) return parseIp([...bytes].join("."));
-  return parseIp(Array.from({ length: 8 }, (_, at) => ((bytes[at * 2]! << 8) | bytes[at * 2 + 1]!).toString(16)).join(":"));
+  return parseIp(
+    Array.from({ length: 8 }, (_, at) => ((bytes[at * 2]! << 8) | bytes[at * 2 + 1]!).toString(16)).join(":"),
+  );
 }
 
 type Listener = { readonly portInUse: boolean; hasSeen(port: number): Promise<boolean>; close(): void };
-type Dial = { readonly kind: "answered"; readonly localPort: number } | { readonly kind: "failed"; readonly code: string };
+type Dial =
+  | { readonly kind: "answered"; readonly localPort: number }
+  | { readonly kind: "failed"; readonly code: string };
 
 export async function prove(question: Question, clock: Clock): Promise<Proof> {
   const listener = await listen(question);
@@ -104,10 +111,12 @@ async function listen({ family, capturePort }: Question): Promise<Listener> {
     socket.on("error", () => {}).destroy();
   });
   const opened = Promise.withResolvers<boolean>();
-  server.once("listening", () => opened.resolve(false)).once("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EADDRINUSE") opened.resolve(true);
-    else opened.reject(error);
-  });
+  server
+    .once("listening", () => opened.resolve(false))
+    .once("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EADDRINUSE") opened.resolve(true);
+      else opened.reject(error);
+    });
   server.listen({ port: capturePort, host: family === "v4" ? "127.0.0.1" : "::1", ipv6Only: family === "v6" });
   return {
     portInUse: await opened.promise,
@@ -131,7 +140,9 @@ async function dial(host: Ip, port: number, clock: Clock): Promise<Dial> {
   const socket = net.connect({ host, port });
   const result = new Promise<Dial>((resolve) => {
     socket.once("connect", () => resolve({ kind: "answered", localPort: socket.localPort ?? 0 }));
-    socket.on("error", (error: NodeJS.ErrnoException) => resolve({ kind: "failed", code: error.code ?? error.message }));
+    socket.on("error", (error: NodeJS.ErrnoException) =>
+      resolve({ kind: "failed", code: error.code ?? error.message }),
+    );
   });
   const dialled = await within(answerWithinMs, clock, result);
   socket.destroy();

@@ -17,7 +17,9 @@ const ok: Answer = { kind: "ok", text: "" };
 
 export function closedRouting(iptables: Iptables): boolean {
   const policy = iptables.routingPolicy();
-  return policy.kind === "ok" && /^2:\s.*unreachable/m.test(policy.text) && /^1:\s.*iif lo lookup local/m.test(policy.text);
+  return (
+    policy.kind === "ok" && /^2:\s.*unreachable/m.test(policy.text) && /^1:\s.*iif lo lookup local/m.test(policy.text)
+  );
 }
 
 /** How it was closed, or why not. */

@@ -17,7 +17,12 @@ export type Family = "v4" | "v6";
 export type TableName = "filter" | "nat";
 
 /** `match` and `target` in the order and spelling in which iptables-save gives them back. */
-export type Rule = { readonly chain: string; readonly match: string; readonly target: string; readonly comment: string };
+export type Rule = {
+  readonly chain: string;
+  readonly match: string;
+  readonly target: string;
+  readonly comment: string;
+};
 /** From a chain of the kernel's to one of ours; always its first rule. */
 export type Jump = { readonly from: string; readonly to: string; readonly comment: string };
 export type Table = {
@@ -229,11 +234,15 @@ export const insertJump = (jump: Jump, at: number): string => `-I ${jump.from} $
 
 /** As `--print` shows it: what iptables-restore --noflush would get in a pod without rules. */
 export function formatRuleset(tables: Ruleset): string {
-  return tables.map((table) => [
-    `*${table.name}`,
-    ...table.chains.map((chain) => `:${chain} - [0:0]`),
-    ...table.rules.map(ruleText),
-    ...table.jumps.map((jump) => insertJump(jump, 1)),
-    "COMMIT\n",
-  ].join("\n")).join("");
+  return tables
+    .map((table) =>
+      [
+        `*${table.name}`,
+        ...table.chains.map((chain) => `:${chain} - [0:0]`),
+        ...table.rules.map(ruleText),
+        ...table.jumps.map((jump) => insertJump(jump, 1)),
+        "COMMIT\n",
+      ].join("\n"),
+    )
+    .join("");
 }

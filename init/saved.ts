@@ -68,7 +68,11 @@ export function meaning(rule: string): string {
       options.at(-1)?.push(part.includes(",") && !part.startsWith('"') ? part.split(",").toSorted().join(",") : part);
     }
   }
-  return options.filter((option) => option[0] !== "-m").map((option) => option.join(" ")).toSorted().join(" ");
+  return options
+    .filter((option) => option[0] !== "-m")
+    .map((option) => option.join(" "))
+    .toSorted()
+    .join(" ");
 }
 
 /**
@@ -79,7 +83,11 @@ export function differences(saved: Saved, wanted: Ruleset): readonly string[] {
   const names = new Set([...saved.keys(), ...wanted.map((table) => table.name)]);
   return [...names].flatMap((name) => {
     const table = saved.get(name) ?? { chains: new Map(), rules: [] };
-    return tableDifferences(name, table, wanted.find((candidate) => candidate.name === name));
+    return tableDifferences(
+      name,
+      table,
+      wanted.find((candidate) => candidate.name === name),
+    );
   });
 }
 
@@ -95,7 +103,9 @@ function tableDifferences(name: string, saved: SavedTable, wanted: Table | undef
     ...foreign.map((chain) => `${name}: ${chain} was not meant`),
     ...wrong.map((chain) => `${name}: ${chain} is not as it was meant`),
     ...strayed.map((rule) => `${name}: was not meant: ${rule}`),
-    ...jumps.filter((jump) => !isFirst(saved, jump)).map(({ from, to }) => `${name}: ${from} does not begin with ${to}`),
+    ...jumps
+      .filter((jump) => !isFirst(saved, jump))
+      .map(({ from, to }) => `${name}: ${from} does not begin with ${to}`),
   ];
 }
 
@@ -107,8 +117,7 @@ function sameRules(saved: SavedTable, chain: string, rules: Table["rules"]): boo
 
 type Jump = Table["jumps"][number];
 
-const isJump = (rule: string, jump: Jump): boolean =>
-  meaning(rule) === meaning(`-A ${jump.from} ${jumpAction(jump)}`);
+const isJump = (rule: string, jump: Jump): boolean => meaning(rule) === meaning(`-A ${jump.from} ${jumpAction(jump)}`);
 
 const jumpsBehindGuard = (saved: SavedTable): readonly string[] =>
   ownJumps(saved).filter((rule) => !isGuard(targetOf(rule)));

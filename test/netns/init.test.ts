@@ -83,24 +83,28 @@ describe("what is captured", options, () => {
       }
     });
 
-    test(`${family}: a dial of the proxy, of the pod's own address and of loopback is not captured`, options, async () => {
-      const server = await pair.app("pod", "echo-server", { port: 8080 });
-      const proxy = await pair.app("pod", "dialer", { uid: uids.proxy });
-      const far9000 = await pair.app("outside", "echo-server", { port: 9000 });
-      const loopback = family === "v4" ? "127.0.0.1" : "::1";
-      for (const [from, host, port, at, source] of [
-        [app, pod, 8080, server, pod],
-        [app, loopback, 8080, server, loopback],
-        [proxy, pod, 8080, server, pod],
-        [proxy, far, 9000, far9000, pod],
-      ] as const) {
-        const position = at.position;
-        await echoes(from, host, port);
-        const seen = await at.event("connection", () => true, { from: position });
-        assert.equal(seen["source"], source);
-      }
-      await pair.stop(server, proxy, far9000);
-    });
+    test(
+      `${family}: a dial of the proxy, of the pod's own address and of loopback is not captured`,
+      options,
+      async () => {
+        const server = await pair.app("pod", "echo-server", { port: 8080 });
+        const proxy = await pair.app("pod", "dialer", { uid: uids.proxy });
+        const far9000 = await pair.app("outside", "echo-server", { port: 9000 });
+        const loopback = family === "v4" ? "127.0.0.1" : "::1";
+        for (const [from, host, port, at, source] of [
+          [app, pod, 8080, server, pod],
+          [app, loopback, 8080, server, loopback],
+          [proxy, pod, 8080, server, pod],
+          [proxy, far, 9000, far9000, pod],
+        ] as const) {
+          const position = at.position;
+          await echoes(from, host, port);
+          const seen = await at.event("connection", () => true, { from: position });
+          assert.equal(seen["source"], source);
+        }
+        await pair.stop(server, proxy, far9000);
+      },
+    );
   }
 
   test("a container with a port of its own is captured there, the others as before", options, async () => {
@@ -139,7 +143,10 @@ describe("what is refused", options, () => {
     }
     const captured = await capture.stop();
     assert.equal(captured.count("canary-clear"), 0);
-    assert.ok(captured.packets.some(({ tcp }) => tcp?.flow.endsWith(":8080")), "the capture sees the dial from outside");
+    assert.ok(
+      captured.packets.some(({ tcp }) => tcp?.flow.endsWith(":8080")),
+      "the capture sees the dial from outside",
+    );
     await pair.stop(...servers);
   });
 
@@ -182,7 +189,10 @@ describe("what is refused", options, () => {
     const answers = (await capture.stop()).packets.filter(
       ({ tcp }) => tcp?.segment.syn === true && tcp.flow.includes(":15008 "),
     );
-    assert.deepEqual(answers.map(({ tcp }) => tcp?.flow), []);
+    assert.deepEqual(
+      answers.map(({ tcp }) => tcp?.flow),
+      [],
+    );
     await pair.stop(...foreign);
     const own = await pair.app("pod", "echo-server", { uid: uids.proxy, port: 15_008 });
     for (const family of families) await echoes(outside, addresses.pod[family], 15_008);

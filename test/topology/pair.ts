@@ -92,7 +92,11 @@ export class Pair {
   }
 
   /** Starts a program of `apps/`; one with a port is waited for. */
-  async app(where: Where, name: string, options: { uid?: number; port?: number; address?: string } = {}): Promise<Child> {
+  async app(
+    where: Where,
+    name: string,
+    options: { uid?: number; port?: number; address?: string } = {},
+  ): Promise<Child> {
     const { node, root } = this.#code;
     const args = [
       ...(options.port === undefined ? [] : ["--port", String(options.port)]),
@@ -118,7 +122,10 @@ export class Pair {
     for (const stem of ["iptables", "ip6tables"]) {
       texts.push(`# ${stem}\n`, await this.must("pod", `${stem}-${backend}-save`));
     }
-    return texts.join("").replaceAll(/^# (?:Generated|Completed|Warning).*\n/gm, "").replaceAll(/ \[\d+:\d+\]$/gm, "");
+    return texts
+      .join("")
+      .replaceAll(/^# (?:Generated|Completed|Warning).*\n/gm, "")
+      .replaceAll(/ \[\d+:\d+\]$/gm, "");
   }
 
   async stop(...children: readonly Child[]): Promise<void> {

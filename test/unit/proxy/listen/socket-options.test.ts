@@ -4,12 +4,7 @@ import { once } from "node:events";
 import net from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import {
-  originalDestination,
-  resetOnClose,
-  resetsOnClose,
-  selfTest,
-} from "../../../../proxy/listen/socket-options.ts";
+import { originalDestination, resetOnClose, resetsOnClose, selfTest } from "../../../../proxy/listen/socket-options.ts";
 
 type Pair = { server: net.Server; client: net.Socket; accepted: net.Socket };
 
@@ -28,7 +23,9 @@ async function openPair(t: TestContext, host: string, prepare: (server: net.Serv
 /** `end` for FIN, or the error's code. */
 function howItEnds(socket: net.Socket): Promise<string> {
   return new Promise((resolve) => {
-    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "?")).once("end", () => resolve("end"));
+    socket
+      .once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "?"))
+      .once("end", () => resolve("end"));
     socket.resume();
   });
 }
