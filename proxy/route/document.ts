@@ -7,7 +7,7 @@
  */
 import { parseCidr } from "../../lib/net/cidr.ts";
 import type { Endpoint } from "../../lib/net/address.ts";
-import { parsePort } from "../../lib/net/address.ts";
+import { isIpv6, parsePort } from "../../lib/net/address.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import { Field, Findings } from "./fields.ts";
 import { parseAddressRule, parseCallerRule } from "./rules.ts";
@@ -15,6 +15,7 @@ import { buildSnapshot } from "./build.ts";
 import type { Document } from "./build.ts";
 import type {
   AddressRule,
+  Backends,
   CallerRule,
   Mode,
   Project,
@@ -255,9 +256,14 @@ function readPortMap(field: Field, servicePorts: readonly ServicePort[]): Readon
 }
 
 /** The ready endpoints that have the port; without any, those that still serve while they terminate. */
-function backendsOf(endpoints: readonly ServiceEndpoint[], port: number): readonly Endpoint[] {
+function backendsOf(endpoints: readonly ServiceEndpoint[], port: number): Backends {
   const having = endpoints.filter((endpoint) => endpoint.ports.has(port));
   const ready = having.filter((endpoint) => endpoint.ready);
   const chosen = ready.length > 0 ? ready : having.filter((endpoint) => endpoint.serving && endpoint.terminating);
-  return chosen.map((endpoint) => ({ ip: endpoint.ip, port: endpoint.ports.get(port)! }));
+  const backends = chosen.map((endpoint) => ({ ip: endpoint.ip, port: endpoint.ports.get(port)! }));
+  const ofFamily = (wantsIpv6: boolean): readonly Endpoint[] => {
+    const own = backends.filter(({ ip }) => isIpv6(ip) === wantsIpv6);
+    return own.length > 0 ? own : backends;
+  };
+  return { ipv4: ofFamily(false), ipv6: ofFamily(true) };
 }

@@ -126,7 +126,9 @@ function clusterServices(snapshot: Snapshot): ReadonlyMap<Ip, ReadonlySet<number
   };
   for (const service of new Set(snapshot.vips.values())) {
     const port = clusterServicePorts.get(service.fullName);
-    if (port !== undefined) service.backends.get(port)?.forEach(add);
+    const backends = port === undefined ? undefined : service.backends.get(port);
+    backends?.ipv4.forEach(add);
+    backends?.ipv6.forEach(add);
   }
   return found;
 }

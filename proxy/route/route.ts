@@ -6,6 +6,7 @@
  * internal or unknown address. Pure; runs once per connection.
  */
 import type { Reason } from "../../lib/errors/reasons.ts";
+import { isIpv6 } from "../../lib/net/address.ts";
 import type { Endpoint, Ip } from "../../lib/net/address.ts";
 import type { PeerClass } from "../observe/events.ts";
 import { claimantsOf, classify, peerClass, workloadAt } from "./classify.ts";
@@ -125,7 +126,8 @@ type Allowed = Exclude<Route, { kind: "look-up" | "refuse" }>;
  * Where none may, an endpoint that a look-up could still name comes before a refusal.
  */
 function toService(question: Question, service: Service, port: number): Route {
-  const backends = service.backends.get(port) ?? [];
+  const byFamily = service.backends.get(port);
+  const backends = byFamily?.[isIpv6(question.input.destination.ip) ? "ipv6" : "ipv4"] ?? [];
   if (backends.length === 0) return refuse("no_ready_endpoint", service.fullName, serviceFacts(question.view, service));
   const start = startOf(question, service, backends);
   const found: Found = { allowed: [], unknown: null, refused: null };

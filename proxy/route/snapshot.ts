@@ -67,12 +67,15 @@ export type Service = {
   readonly internalTrafficPolicy: "Cluster" | "Local";
   readonly ports: readonly ServicePort[];
   readonly endpoints: readonly ServiceEndpoint[];
-  /**
-   * For each port of the Service the endpoints to choose from: the ready ones, or, where none is ready, those that
-   * still serve while they terminate. Empty where there is neither.
-   */
-  readonly backends: ReadonlyMap<number, readonly Endpoint[]>;
+  /** For each port of the Service the endpoints to choose from. */
+  readonly backends: ReadonlyMap<number, Backends>;
 };
+
+/**
+ * By the family of the address that was dialled: the ready endpoints, or, where none is ready, those that still serve
+ * while they terminate. Those of the dialled family, or, where there is none, all. Empty where there is neither.
+ */
+export type Backends = { readonly ipv4: readonly Endpoint[]; readonly ipv6: readonly Endpoint[] };
 
 /** Who holds an address. A conflict is an address that two live pods claim. */
 export type Holder =

@@ -225,14 +225,14 @@ describe("what is claimed twice", () => {
     ],
     [
       added("services", service("thief", ["10.96.0.10"])),
-      "services[12]: address 10.96.0.10 is already that of Service shop/web",
+      "services[13]: address 10.96.0.10 is already that of Service shop/web",
     ],
-    [added("services", service("thief", ["10.0.0.3"])), "services[12]: address 10.0.0.3 is that of a pod"],
+    [added("services", service("thief", ["10.0.0.3"])), "services[13]: address 10.0.0.3 is that of a pod"],
     [
       added("services", service("thief", [], [{ port: 80, nodePort: 30080 }])),
-      "services[12]: node port 30080 is already that of Service shop/web",
+      "services[13]: node port 30080 is already that of Service shop/web",
     ],
-    [added("services", service("double", [], [{ port: 80 }, { port: 80 }])), "services[12]: port 80 is there twice"],
+    [added("services", service("double", [], [{ port: 80 }, { port: 80 }])), "services[13]: port 80 is there twice"],
   ];
   for (const [document, problem] of cases)
     test(problem, () => assert.deepEqual(problemsOf(parse(document)), [problem]));

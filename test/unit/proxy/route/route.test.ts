@@ -151,6 +151,16 @@ table("a Service address", {
     "internal",
     "tunnel 10.0.0.3:8080 by 15008 to uid-web-1, 10.0.0.5:8080 by 25008 to uid-web-2",
   ],
+  "of both families, dialled by IPv4: its IPv4 endpoint": [
+    "10.96.0.19:80",
+    "internal",
+    "tunnel 10.0.0.3:8080 by 15008 to uid-web-1",
+  ],
+  "of both families, dialled by IPv6: its IPv6 endpoint": [
+    "[fd96::19]:80",
+    "internal",
+    "tunnel [fd00::3]:8080 by 15008 to uid-web-1",
+  ],
   "with a port that the Service does not have": ["10.96.0.10:81", "internal", "refuse unknown_service_port"],
   "of another project with a port that the Service does not have": [
     "10.96.0.20:81",

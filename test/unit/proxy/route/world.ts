@@ -92,6 +92,7 @@ export const baseDocument = (): Json & { projects: Json[]; workloads: Json[]; se
       sessionAffinity: "ClientIP",
       endpoints: [ready("10.0.0.3", 8080), ready("10.0.0.5", 8080), ready("10.0.1.2", 8080)],
     }),
+    service("shop/dual", ["10.96.0.19", "fd96::19"], { endpoints: [ready("10.0.0.3", 8080), ready("fd00::3", 8080)] }),
     service("other/api", ["10.96.0.20"], { endpoints: [ready("10.0.2.2", 8080)] }),
     service("default/kubernetes", ["10.96.0.1"], {
       ports: [{ port: 443 }],
