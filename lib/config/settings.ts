@@ -85,7 +85,12 @@ export class Settings {
   }
 
   choice<const T extends string>(name: string, choices: readonly T[], fallback?: T): T {
-    return this.read(name, fallback, `one of ${choices.join(", ")}`, (text) => choices.find((choice) => choice === text) ?? null);
+    return this.read(
+      name,
+      fallback,
+      `one of ${choices.join(", ")}`,
+      (text) => choices.find((choice) => choice === text) ?? null,
+    );
   }
 
   ips(name: string): readonly Ip[] {

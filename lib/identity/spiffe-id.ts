@@ -18,7 +18,8 @@ export const isName = (text: string): boolean => name.test(text);
 
 export function parseSpiffeId(text: string): SpiffeId | null {
   const parts = text.split("/");
-  if (parts.length !== 7 || parts[0] !== "spiffe:" || parts[1] !== "" || parts[3] !== "ns" || parts[5] !== "sa") return null;
+  if (parts.length !== 7 || parts[0] !== "spiffe:" || parts[1] !== "" || parts[3] !== "ns" || parts[5] !== "sa")
+    return null;
   const id = { trustDomain: parts[2]!, project: parts[4]!, serviceAccount: parts[6]! };
   return isName(id.trustDomain) && isName(id.project) && isName(id.serviceAccount) ? id : null;
 }
