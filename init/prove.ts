@@ -44,12 +44,17 @@ export function reachableAddresses(
   return outside.filter((ip) => isIpv6(ip) === (family === "v6"));
 }
 
-/** Pure. Some of them may be a subnet's own or its broadcast address, which the kernel refuses to dial: the next one serves. */
-export function destinations(own: readonly Ip[], family: Family): readonly Ip[] {
-  const neighbours = own.flatMap((ip) => [1, 2, 3].map((flip) => flipped(ip, flip)));
+export type Target = { readonly from: Ip; readonly to: Ip };
+
+/**
+ * Pure. Some of them may be a subnet's own or its broadcast address, which the kernel refuses to dial: the next one
+ * serves. The source is named, since the kernel would take a link-local one while the address is still new.
+ */
+export function targets(own: readonly Ip[], family: Family): readonly Target[] {
   const documentation = parseIp(family === "v4" ? "192.0.2.1" : "2001:db8::1");
-  const all = [...neighbours, documentation].filter((ip) => ip !== null);
-  return [...new Set(all)].filter((ip) => !own.includes(ip));
+  const neighbours = own.flatMap((from) => [1, 2, 3].map((flip) => ({ from, to: flipped(from, flip) })));
+  const beyond = own.slice(0, 1).map((from) => ({ from, to: documentation }));
+  return [...neighbours, ...beyond].flatMap(({ from, to }) => (to === null || own.includes(to) ? [] : [{ from, to }]));
 }
 
 /** The address with the lowest bits turned over: in the same subnet, unless that is smaller still. */
@@ -70,10 +75,10 @@ type Dial =
 export async function prove(question: Question, clock: Clock): Promise<Proof> {
   const listener = await listen(question);
   try {
-    for (const destination of destinations(question.own, question.family)) {
-      const dialled = await dialWhenReady(destination, question.dialPort, clock);
+    for (const target of targets(question.own, question.family)) {
+      const dialled = await dialWhenReady(target, question.dialPort, clock);
       if (dialled.kind === "failed" && noRoute.has(dialled.code)) continue;
-      return await judge(destination, dialled, listener, clock);
+      return await judge(target.to, dialled, listener, clock);
     }
     return { kind: "no_route" };
   } finally {
@@ -126,18 +131,18 @@ async function listen({ family, capturePort }: Question): Promise<Listener> {
   };
 }
 
-async function dialWhenReady(host: Ip, port: number, clock: Clock): Promise<Dial> {
+async function dialWhenReady(target: Target, port: number, clock: Clock): Promise<Dial> {
   const deadline = clock.monotonic() + addressReadyWithinMs;
   for (;;) {
-    const dialled = await dial(host, port, clock);
+    const dialled = await dial(target, port, clock);
     const isTooEarly = dialled.kind === "failed" && dialled.code === "EADDRNOTAVAIL" && clock.monotonic() < deadline;
     if (!isTooEarly) return dialled;
     await within(addressRetryMs, clock, new Promise<never>(() => {}));
   }
 }
 
-async function dial(host: Ip, port: number, clock: Clock): Promise<Dial> {
-  const socket = net.connect({ host, port });
+async function dial({ from, to }: Target, port: number, clock: Clock): Promise<Dial> {
+  const socket = net.connect({ host: to, port, localAddress: from });
   const result = new Promise<Dial>((resolve) => {
     socket.once("connect", () => resolve({ kind: "answered", localPort: socket.localPort ?? 0 }));
     socket.on("error", (error: NodeJS.ErrnoException) =>
