@@ -99,12 +99,12 @@ test("rules of an earlier version, and jumps more than once, are replaced", opti
 });
 
 test("--remove gives back an empty ruleset where there was none", options, async () => {
-  const before = await pair.rules();
-  assert.equal(before, "# iptables\n# ip6tables\n");
+  const atFirst = await pair.rules();
+  assert.equal(atFirst, "# iptables\n# ip6tables\n");
   succeeded(await pair.init());
   succeeded(await pair.init({ settings: { TENCRYPT_UDP: "dns-only" } }));
   succeeded(await pair.init({ args: ["--remove"], settings: { TENCRYPT_PROXY_UID: "" } }));
-  assert.equal(await pair.rules(), before);
+  assert.equal(await pair.rules(), atFirst);
 });
 
 test("--remove leaves rules of others, and tables that were there, as they were", options, async (t) => {
@@ -115,12 +115,12 @@ test("--remove leaves rules of others, and tables that were there, as they were"
     await pair.run("pod", ["iptables-nft-restore"], "*filter\nCOMMIT\n*nat\nCOMMIT\n");
     await pair.run("pod", ["ip6tables-nft-restore"], "*nat\nCOMMIT\n");
   });
-  const before = await pair.rules();
+  const atFirst = await pair.rules();
   succeeded(await pair.init());
-  assert.notEqual(await pair.rules(), before);
+  assert.notEqual(await pair.rules(), atFirst);
   succeeded(await pair.init());
   succeeded(await pair.init({ args: ["--remove"] }));
-  assert.equal(await pair.rules(), before);
+  assert.equal(await pair.rules(), atFirst);
 });
 
 test("the legacy backend: run, re-run, a change of backend without residue, --remove", options, async () => {
@@ -207,7 +207,7 @@ test("IPv6 without nat is refused by rules", options, async (t) => {
 });
 
 test("IPv6 without ip6tables is cut off by the routing policy, and comes back", options, async (t) => {
-  const before = await pair.must("pod", "ip", "-6", "rule", "show");
+  const atFirst = await pair.must("pod", "ip", "-6", "rule", "show");
   const path = standIns(t, v6Programs, "true");
   const log = succeeded(await pair.init({ path }));
   assert.equal(log.find(({ event }) => event === "ipv6_unreachable")?.["by"], "routing");
@@ -215,10 +215,10 @@ test("IPv6 without ip6tables is cut off by the routing policy, and comes back", 
   succeeded(await pair.init({ path }));
   await v6IsUnreachable("ENETUNREACH");
   succeeded(await pair.init({ args: ["--remove"] }));
-  assert.equal(await pair.must("pod", "ip", "-6", "rule", "show"), before);
+  assert.equal(await pair.must("pod", "ip", "-6", "rule", "show"), atFirst);
   succeeded(await pair.init({ path }));
   succeeded(await pair.init());
-  assert.equal(await pair.must("pod", "ip", "-6", "rule", "show"), before);
+  assert.equal(await pair.must("pod", "ip", "-6", "rule", "show"), atFirst);
 });
 
 test(
@@ -239,17 +239,17 @@ test(
 );
 
 test("--print changes nothing and prints what a run applies", options, async () => {
-  const before = await pair.rules();
+  const atFirst = await pair.rules();
   const { code, stdout } = await pair.init({ args: ["--print"] });
   assert.equal(code, 0);
   assert.match(stdout, /^# IPv4\n\*filter\n[^]*# IPv6\n\*filter\n/);
-  assert.equal(await pair.rules(), before);
+  assert.equal(await pair.rules(), atFirst);
 });
 
 test("bad settings are all named at once; without NET_ADMIN nothing is tried", options, async () => {
   const bad = await pair.init({ settings: { TENCRYPT_PROXY_UID: "0", TENCRYPT_UDP: "some" } });
   assert.equal(bad.code, 64);
-  assert.equal((lines(bad.stdout).at(-1)?.["problems"] as unknown[]).length, 2);
+  assert.equal((lines(bad.stdout).at(-1)!["problems"] as unknown[]).length, 2);
   assert.equal((await pair.init({ args: ["--undo"] })).code, 64);
   assert.equal((await pair.init({ settings: { TENCRYPT_CAPTURE: "1337:15101" } })).code, 64);
 });
