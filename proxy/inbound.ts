@@ -85,8 +85,8 @@ async function handleStream(
 function answer(stream: ServerHttp2Stream, status: number, reason: Reason): void {
   if (stream.destroyed || stream.headersSent) return;
   stream.respond({ ":status": status, [headerNames.reason]: reason }, { endStream: true });
-  // Whatever the peer goes on to send is not read.
-  stream.close();
+  // Whatever the peer goes on to send is not read. A close in the same turn would overtake the answer.
+  setImmediate(() => stream.close());
 }
 
 /** Clear text, captured whatever port it was for. */

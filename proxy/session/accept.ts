@@ -143,7 +143,8 @@ export class TunnelListener {
 
   #refuse(socket: Socket, refusal: { reason: Reason; detail: string | null; claimed: string | null }): void {
     if (!events.sessionRefused.hasSubscribers) return;
-    const destination = `${ipFromSocket(socket.localAddress) ?? ""}:${socket.localPort ?? 0}`;
+    const ip = ipFromSocket(socket.localAddress);
+    const destination = ip === null ? "" : formatEndpoint({ ip, port: socket.localPort ?? 0 });
     events.sessionRefused.publish({ direction: "inbound", source: callerOf(socket), destination, ...pick(refusal) });
   }
 }
