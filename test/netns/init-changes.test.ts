@@ -6,6 +6,7 @@ import { after, before, beforeEach, test } from "node:test";
 import type { TestContext } from "node:test";
 import type { Child, Json, Outcome } from "../topology/child.ts";
 import { needsRoot } from "../topology/cluster.ts";
+import { repository } from "../topology/enter.ts";
 import { Pair, addresses } from "../topology/pair.ts";
 
 const options = { skip: needsRoot };
@@ -246,7 +247,17 @@ test("--print changes nothing and prints what a run applies", options, async () 
   assert.equal(await pair.rules(), atFirst);
 });
 
-test("bad settings are all named at once; without NET_ADMIN nothing is tried", options, async () => {
+test("without NET_ADMIN nothing is tried", options, async () => {
+  const without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"];
+  const { code, stdout } = await pair.run("pod", [...without, process.execPath, join(repository, "init/main.ts")]);
+  assert.equal(code, 77);
+  assert.deepEqual(
+    lines(stdout).map(({ event, why }) => [event, why]),
+    [["init_failed", "NET_ADMIN is missing"]],
+  );
+});
+
+test("bad settings are all named at once", options, async () => {
   const bad = await pair.init({ settings: { TENCRYPT_PROXY_UID: "0", TENCRYPT_UDP: "some" } });
   assert.equal(bad.code, 64);
   assert.equal((lines(bad.stdout).at(-1)!["problems"] as unknown[]).length, 2);
