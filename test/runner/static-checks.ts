@@ -26,7 +26,7 @@ export async function runStaticCheck(name: string, signal: AbortSignal): Promise
   if (check === undefined) throw new Error(`no such check: ${name}`);
   const started = performance.now();
   const folder = name === "generated" ? { OUT: mkdtempSync(join(tmpdir(), "tencrypt-generated-")) } : {};
-  const { code, output } = await shell(check.command, { ...process.env, ...folder }, signal);
+  const { code, output } = await shell(check.command, { ...process.env, ...folder, NO_COLOR: "1" }, signal);
   const ms = performance.now() - started;
   if (code === 0) return { kind: "passed", name, ms };
   return { kind: "failed", name, ms, detail: `${output}\nnext: ${check.remedy}` };
