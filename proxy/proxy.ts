@@ -10,6 +10,7 @@ import type { Clock } from "../lib/clock/clock.ts";
 import { formatSpiffeId } from "../lib/identity/spiffe-id.ts";
 import type { Log } from "../lib/log/log.ts";
 import { Registry } from "../lib/metrics/registry.ts";
+import { version } from "../lib/version.ts";
 import { serveAdmin } from "./admin/admin.ts";
 import { serveHealth } from "./admin/health.ts";
 import { mayScrape, serveMetrics } from "./admin/metrics.ts";
@@ -95,7 +96,9 @@ export class Proxy {
     const proxy: Proxy = new Proxy(config, deps, { agent, directory, plane, listeners, observing });
     await listeners.bindServices({
       health: serveHealth(() => proxy.#ready && !proxy.#draining && agent.current() !== null),
-      metrics: serveMetrics(registry, (source) => mayScrape(directory.current(), source, config.ports.metrics)),
+      metrics: serveMetrics(registry, (source) =>
+        mayScrape(source, { self, view: directory.current(), port: config.ports.metrics }),
+      ),
       admin: serveAdmin({
         config,
         status: () => statusOf({ credentials: agent.current(), view: directory.current(), plane, listeners }),
@@ -165,7 +168,7 @@ function observed(config: ProxyConfig, clock: Clock): Pick<ObserveOptions, "sett
   const identity = formatSpiffeId({ trustDomain, project, serviceAccount });
   return {
     settings: { tracing, connections: config.accessLog ? "all" : "refused" },
-    facts: { identity, project, podName, podUid, version: "0.1.0", startedAt: clock.now() },
+    facts: { identity, project, podName, podUid, version, startedAt: clock.now() },
   };
 }
 

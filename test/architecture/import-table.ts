@@ -120,6 +120,7 @@ export const pure: readonly string[] = [
   "lib/log/",
   "lib/metrics/",
   "lib/net/",
+  "lib/version.ts",
   "lib/trust/",
   "lib/x509/",
   "proxy/config.ts",

@@ -1,0 +1,28 @@
+/**
+ * Small read-only pages over plain HTTP: health, metrics, status. GET only, bounded in time, size and number of
+ * connections; nothing that a caller sends is looked at but what `answer` reads.
+ */
+import { createServer } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
+
+export type Page = { readonly status: number; readonly type: string; readonly text: string };
+
+export const plainPage = (status: number, text: string): Page => ({
+  status,
+  type: "text/plain; charset=utf-8",
+  text: `${text}\n`,
+});
+
+export const notFound: Page = plainPage(404, "not found");
+
+const bounds = { requestTimeout: 5_000, headersTimeout: 5_000, keepAliveTimeout: 5_000, maxHeaderSize: 8_192 };
+const mostConnections = 64;
+
+export function pageServer(answer: (request: IncomingMessage) => Page): Server {
+  const server = createServer(bounds, (request, response) => {
+    const { status, type, text } = request.method === "GET" ? answer(request) : plainPage(405, "only GET");
+    response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(text) }).end(text);
+  });
+  server.maxConnections = mostConnections;
+  return server;
+}
