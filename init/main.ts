@@ -62,7 +62,7 @@ function report(outcome: Outcome, startedAt: number): number {
 }
 
 function usage(problems: readonly string[]): number {
-  log("error", "configuration_invalid", { problems });
+  log("error", "bad_configuration", { problems });
   return exitCodes.usage;
 }
 
