@@ -67,8 +67,6 @@ export function authorizeStream(input: StreamInput): StreamDecision {
   if (misdirected !== null) return { ...misdirected, status: 403 };
   if (input.pod !== null && input.pod !== self.podUid)
     return { ...refuse("not_my_address", `pod ${input.pod}`, nobody), status: 403 };
-  if (input.pod !== null && input.pod !== self.podUid)
-    return { ...refuse("wrong_pod", "meant for another pod", nobody), status: 403 };
   if (view === null) return { ...refuse("no_directory", "before the first snapshot", nobody), status: 503 };
   const refused = wrongCaller(view, input, endpoint.port);
   if (refused !== null) return { ...refused, status: 403 };

@@ -17,7 +17,7 @@ import { reaches, refusalLine, refuses } from "../topology/attempts.ts";
 import type { Target } from "../topology/attempts.ts";
 import type { Capture, Child, Json, Pod } from "../topology/cluster.ts";
 import { needsRoot, uids } from "../topology/cluster.ts";
-import { createForger } from "../topology/forgery.ts";
+import { createForger, identityOf } from "../topology/forgery.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
 
@@ -142,8 +142,7 @@ describe("from the bridge", options, () => {
 describe("through the tunnel, by somebody who holds a good certificate", options, () => {
   for (const family of families) {
     test(`${family}: every port of the proxy is refused as the destination`, options, async () => {
-      const { name: pod, uid: podUid } = client.facts;
-      const leaf = createForger(mesh.cluster, mesh.ca).leaf({ project: "shop", serviceAccount: pod, pod, podUid });
+      const leaf = createForger(mesh.cluster, mesh.ca).leaf(identityOf(client));
       const tunnel = await client.app("tunnel-client", [], { uid: uids.proxy });
       const ask = (port: number): Promise<Json> =>
         tunnel.request({

@@ -7,6 +7,7 @@ import { implicit, sequence } from "../pki/der-writer.ts";
 import { createPki, oids, withExtension } from "../pki/pki.ts";
 import type { Extension, Leaf, LeafOptions, TestAuthority } from "../pki/pki.ts";
 import type { Cluster } from "./cluster.ts";
+import type { Pod } from "./pod.ts";
 import type { Ca } from "./programs.ts";
 
 /** The CA of a project, with its key. The CA makes it when the project's first certificate is asked for. */
@@ -29,6 +30,14 @@ function namesIssuer(issuer: TestAuthority): Extension {
   if (id === undefined) throw new Error(`${issuer.commonName}: no subject key identifier`);
   return { oid: oids.authorityKeyIdentifier, critical: false, value: sequence(implicit(0, id.subarray(2))) };
 }
+
+/** What a good certificate of the pod says. */
+export const identityOf = ({ facts }: Pod): LeafOptions => ({
+  project: facts.project,
+  serviceAccount: facts.serviceAccount,
+  pod: facts.name,
+  podUid: facts.uid,
+});
 
 export type Forger = {
   /** Signed by the CA of `by` (default: of its own project), good in everything that is not changed. */

@@ -4,12 +4,16 @@
  *
  * `connect` {host, port, key?, cert?, alpn?, version?, authority?, headers?, send?, expect?, timeoutMs?} ->
  *   {secured, protocol, alpn, error, goaway: {code, text} | null, status, reason, bytes, text, ended}
+ *   With `fields` [[name, value], ...] the request is written by hand with exactly these, and `reset` is the code of the
+ *   RST_STREAM that answered. With `raw` that text alone is sent.
  *   `secured` only says that our side of the handshake is done: TLS 1.3 tells a client of a refusal afterwards.
  */
 import { connect as connectHttp2 } from "node:http2";
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
 import { connect } from "node:tls";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
+import { openingWith, readAnswer } from "../http2-frames.ts";
+import type { Field } from "../http2-frames.ts";
 import { onCommand, say, text } from "./commands.ts";
 import type { Fields } from "./commands.ts";
 
@@ -21,6 +25,7 @@ type Result = {
   goaway: { code: number; text: string } | null;
   status: number | null;
   reason: string | null;
+  reset: number | null;
   bytes: number;
   text: string;
   ended: string | null;
@@ -34,6 +39,7 @@ const nothingYet = (): Result => ({
   goaway: null,
   status: null,
   reason: null,
+  reset: null,
   bytes: 0,
   text: "",
   ended: null,
@@ -71,7 +77,8 @@ function connectCommand(command: Fields): Promise<Fields> {
       result.secured = true;
       result.protocol = socket.getProtocol();
       result.alpn = socket.alpnProtocol === false ? null : (socket.alpnProtocol ?? null);
-      tunnel(socket, command, result, finish);
+      if (command["fields"] !== undefined || command["raw"] !== undefined) byHand(socket, command, result, finish);
+      else tunnel(socket, command, result, finish);
     });
   });
 }
@@ -91,6 +98,19 @@ function tunnel(socket: TLSSocket, command: Fields, result: Result, finish: (how
   );
   read(stream, command, result, finish);
   stream.write(text(command, "send", ""));
+}
+
+/** Done as soon as the server has answered the request or given up the connection. */
+function byHand(socket: TLSSocket, command: Fields, result: Result, finish: (how: string) => void): void {
+  const chunks: Buffer[] = [];
+  const raw = command["raw"] === undefined ? null : Buffer.from(text(command, "raw"));
+  socket.on("data", (chunk: Buffer) => {
+    chunks.push(chunk);
+    const answer = readAnswer(Buffer.concat(chunks));
+    Object.assign(result, answer, { bytes: answer.text.length });
+    if (answer.status !== null || answer.reset !== null) finish("answered");
+  });
+  socket.write(raw ?? openingWith(command["fields"] as readonly Field[], text(command, "send", "")));
 }
 
 function read(stream: ClientHttp2Stream, command: Fields, result: Result, finish: (how: string) => void): void {
