@@ -38,6 +38,7 @@ export type CaClient = {
   issue(csr: string): Promise<Issued>;
   /** Streams bundles until `onEnd`; the returned function cancels without calling it. */
   watch(handlers: WatchHandlers): Promise<() => void>;
+  /** Takes no new call; one that is under way ends first. */
   close(): void;
 };
 
@@ -71,26 +72,54 @@ export async function createCaClient(options: CaClientOptions, trust: BootstrapT
     return metadata;
   };
 
-  return {
-    async issue(csr) {
-      const metadata = await bearer();
-      const deadline = new Date(options.clock.now() + callTimeoutMs);
-      const request = { csr, validityDuration: 0n, metadata: [] };
-      return await new Promise<Issued>((resolve, reject) => {
-        certificates.createCertificate(request, metadata, { deadline }, (error, response) => {
-          if (error !== null) return reject(error);
-          resolve({ chain: response.certChain, bundleVersion: response.bundleVersion });
-        });
+  const issue = async (csr: string): Promise<Issued> => {
+    const metadata = await bearer();
+    const deadline = new Date(options.clock.now() + callTimeoutMs);
+    const request = { csr, validityDuration: 0n, metadata: [] };
+    return await new Promise<Issued>((resolve, reject) => {
+      certificates.createCertificate(request, metadata, { deadline }, (error, response) => {
+        if (error !== null) return reject(error);
+        resolve({ chain: response.certChain, bundleVersion: response.bundleVersion });
       });
-    },
+    });
+  };
+
+  const calls = countCalls(() => {
+    certificates.close();
+    bundles.close();
+  });
+
+  return {
+    issue: (csr) => calls.during(issue(csr)),
     async watch(handlers) {
       const stream = bundles.watch({}, await bearer());
       return follow(stream, handlers);
     },
-    close() {
-      certificates.close();
-      bundles.close();
+    close: calls.closeOnceIdle,
+  };
+}
+
+/** A call that is under way ends by itself: cut off, it could not say why the CA refuses it. */
+function countCalls(close: () => void): {
+  readonly during: <T>(call: Promise<T>) => Promise<T>;
+  readonly closeOnceIdle: () => void;
+} {
+  let underWay = 0;
+  let closing = false;
+  const closeOnceIdle = (): void => {
+    closing = true;
+    if (underWay === 0) close();
+  };
+  const ended = (): void => {
+    underWay--;
+    if (closing) closeOnceIdle();
+  };
+  return {
+    during: (call) => {
+      underWay++;
+      return call.finally(ended);
     },
+    closeOnceIdle,
   };
 }
 
