@@ -74,7 +74,7 @@ async function handleStream(
   if (!plane.admit(stream)) return refuse({ reason: "over_limit", detail: "", status: 503 });
 
   record.upstream = formatEndpoint(decided.endpoint);
-  const application = await dialApplication(decided.endpoint, plane.clock);
+  const application = await dialApplication(decided.endpoint, stream, plane.clock);
   if (application.kind === "failed") return refuse({ ...application, status: 503 });
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
   if (!stream.destroyed) stream.respond({ ":status": 200 });
@@ -112,7 +112,7 @@ export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<
   if (decided.kind === "refuse") return refuse(decided);
 
   record.upstream = record.destination;
-  const application = await dialApplication(original.endpoint, plane.clock);
+  const application = await dialApplication(original.endpoint, socket, plane.clock);
   if (application.kind === "failed") return refuse(application);
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
   relay(socket, application.duplex, { record, plane });

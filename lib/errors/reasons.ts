@@ -140,6 +140,11 @@ export const reasons = {
     what: "tencrypt.io/allow-from does not name the caller",
     hint: "add <project>/<service account>[:port] to tencrypt.io/allow-from",
   },
+  caller_gone: {
+    initiator: "peer",
+    what: "the caller went away before the application had answered",
+    hint: "nothing to do, unless there are many: then the application accepts slowly, or a caller resets on purpose",
+  },
   no_alpn: {
     initiator: "peer",
     what: "the peer did not negotiate h2",

@@ -4,6 +4,7 @@
  */
 import { connect } from "node:net";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import type { Endpoint } from "../../lib/net/address.ts";
@@ -21,17 +22,27 @@ export type ClearDial = { readonly kind: "far"; readonly duplex: Socket; readonl
 export async function dialClear(endpoints: readonly Endpoint[], clock: Clock): Promise<ClearDial> {
   let errno = "";
   for (const endpoint of endpoints) {
-    const dialled = await dialSocket(endpoint, clearDialTimeoutMs, clock);
+    const dialled = await dialSocket(endpoint, clearDialTimeoutMs, { clock });
     if (dialled.kind === "socket") return { kind: "far", duplex: dialled.socket, session: null };
     errno = dialled.errno;
   }
   return { kind: "failed", reason: "clear_dial_failed", detail: errno };
 }
 
-/** Dials the application that a caller wants, exactly at the address and port that it named. */
-export async function dialApplication(endpoint: Endpoint, clock: Clock): Promise<ClearDial> {
-  const dialled = await dialSocket(endpoint, applicationDialTimeoutMs, clock);
+/**
+ * Dials the application that a caller wants, exactly at the address and port that it named. The dial ends with the
+ * caller, or callers that reset what they ask for would hold descriptors that no limit counts.
+ */
+export async function dialApplication(endpoint: Endpoint, caller: Duplex, clock: Clock): Promise<ClearDial> {
+  const gone = { kind: "failed", reason: "caller_gone", detail: "before the application had answered" } as const;
+  if (caller.destroyed) return gone;
+  const abandoned = new AbortController();
+  const abandon = (): void => abandoned.abort();
+  caller.once("close", abandon);
+  const dialled = await dialSocket(endpoint, applicationDialTimeoutMs, { clock, signal: abandoned.signal });
+  caller.off("close", abandon);
   if (dialled.kind === "socket") return { kind: "far", duplex: dialled.socket, session: null };
+  if (abandoned.signal.aborted) return gone;
   const reason = dialled.errno === "ECONNREFUSED" ? "application_refused" : "application_unreachable";
   return { kind: "failed", reason, detail: dialled.errno };
 }
@@ -41,9 +52,15 @@ type DialledSocket =
   | { readonly kind: "error"; readonly errno: string };
 
 /** The socket is paused: what the far end says first is read by the relay. */
-function dialSocket({ ip, port }: Endpoint, timeoutMs: number, clock: Clock): Promise<DialledSocket> {
+function dialSocket(
+  { ip, port }: Endpoint,
+  timeoutMs: number,
+  { clock, signal }: { clock: Clock; signal?: AbortSignal },
+): Promise<DialledSocket> {
   return new Promise((resolve) => {
     const socket = connect({ host: ip, port, allowHalfOpen: true, noDelay: true });
+    const abandon = (): void => void socket.destroy(new Error("abandoned"));
+    signal?.addEventListener("abort", abandon);
     const timer = clock.after(timeoutMs, () => {
       resolve({ kind: "error", errno: "ETIMEDOUT" });
       socket.destroy();
@@ -51,6 +68,7 @@ function dialSocket({ ip, port }: Endpoint, timeoutMs: number, clock: Clock): Pr
     socket.pause();
     socket.once("connect", () => {
       timer.cancel();
+      signal?.removeEventListener("abort", abandon);
       resetOnClose(socket, true);
       resolve({ kind: "socket", socket });
     });
