@@ -38,6 +38,8 @@ export const serverOptions: ServerSessionOptions = { ...limits, settings };
 /** Opens the session's window; Node's own default of 64 KiB is shared by all streams. */
 export const openWindow = (session: Http2Session): void => session.setLocalWindowSize(sessionWindow);
 
-/** The peer's limit, of which we use 80 %, so that a dial never waits in Node's queue. */
-export const streamBudget = (session: Http2Session): number =>
-  Math.floor(Math.min(session.remoteSettings.maxConcurrentStreams ?? 100, streamsPerSession) * 0.8);
+/** The peer's limit, of which we use 80 % but at least one, so that a dial never waits in Node's queue. */
+export function streamBudget(session: Http2Session): number {
+  const limit = Math.min(session.remoteSettings.maxConcurrentStreams ?? 100, streamsPerSession);
+  return Math.max(Math.floor(limit * 0.8), Math.min(limit, 1));
+}

@@ -46,9 +46,11 @@ export async function openStream(pool: SessionPool, request: StreamRequest): Pro
 
 function ask(session: ClientSession, request: StreamRequest): Promise<Answer> {
   // Between the pool's choice and here no turn has passed, but a shared dial resolves many waiters in one: look again.
-  if (!session.usable) return Promise.resolve({ kind: "unprocessed", detail: "the session was retired" });
+  if (!session.usable) {
+    session.streamClosed();
+    return Promise.resolve({ kind: "unprocessed", detail: "the session was retired" });
+  }
   const stream = session.facts.http2.request(requestHeaders(session, request), { endStream: false });
-  session.streamOpened();
   stream.once("close", () => session.streamClosed());
   return new Promise((resolve) => {
     stream.once("response", (headers) => resolve(judge(stream, session, headers)));

@@ -1,7 +1,8 @@
 /**
  * The sessions that we dialled: a small pool per peer pod and own certificate, normally of one.
  *
- * - A stream never waits in Node's queue: at 80 % of the peer's stream limit another session is opened.
+ * - A stream never waits in Node's queue: its place is taken with the choice of the session, and at 80 % of the peer's
+ *   stream limit another session is opened.
  * - A session that carries a bulk transfer is left to it; small requests get another one.
  * - Dials to one peer are shared: many connections that arrive at once wait for one handshake.
  * - A session made with an earlier certificate of ours takes no new streams.
@@ -31,6 +32,8 @@ export type PoolContext = {
 
 /** Beyond this many sessions a peer's streams share the least loaded one. */
 const maxSessionsPerPeer = 8;
+/** How many handshakes a connection waits for: those that arrive together fill several sessions, one after the other. */
+const mostDials = 16;
 
 type Entry = { readonly sessions: Set<ClientSession>; dialling: Promise<Dialled> | null };
 
@@ -46,14 +49,22 @@ export class SessionPool {
     return [...this.#peers.values()].flatMap((entry) => [...entry.sessions]);
   }
 
-  /** A verified session with room for one more stream. */
+  /** A verified session with a place taken for one stream: the caller opens it, or gives back the place (`streamClosed`). */
   async session(target: PeerTarget): Promise<Dialled> {
-    const key = `${formatEndpoint(target.endpoint)} ${target.podUid}`;
-    const entry = this.#entry(key);
-    const session = choose(entry.sessions);
-    if (session !== null) return { kind: "session", session };
-    entry.dialling ??= this.#dial(target, key, entry).finally(() => (entry.dialling = null));
-    return await entry.dialling;
+    const { endpoint, project, serviceAccount, podUid } = target;
+    const key = `${formatEndpoint(endpoint)} ${project}/${serviceAccount} ${podUid}`;
+    for (let dials = 0; dials <= mostDials; dials++) {
+      const entry = this.#entry(key);
+      const session = choose(entry.sessions);
+      if (session !== null) {
+        session.streamOpened();
+        return { kind: "session", session };
+      }
+      entry.dialling ??= this.#dial(target, key, entry).finally(() => (entry.dialling = null));
+      const dialled = await entry.dialling;
+      if (dialled.kind === "failed") return dialled;
+    }
+    return this.#dropIfEmpty(key, noRoom);
   }
 
   #entry(key: string): Entry {
@@ -74,9 +85,14 @@ export class SessionPool {
       { ...this.#context, credentials, onClose: (session) => this.#closed(key, session) },
     );
     if (dialled.kind === "failed") return this.#dropIfEmpty(key, dialled);
+    const { session } = dialled;
+    if (streamBudget(session.facts.http2) === 0) {
+      session.destroy(null);
+      return this.#dropIfEmpty(key, noRoom);
+    }
     // The certificate may have been renewed, or the bundle replaced, while this dial was under way.
-    this.#judge(dialled.session, this.#context.credentials() ?? credentials);
-    if (!dialled.session.facts.http2.destroyed) entry.sessions.add(dialled.session);
+    this.#judge(session, this.#context.credentials() ?? credentials);
+    if (!session.facts.http2.destroyed) entry.sessions.add(session);
     return dialled;
   }
 
@@ -115,6 +131,13 @@ const noCertificate: DialFailure = {
   kind: "failed",
   reason: "expired",
   detail: "the proxy holds no valid certificate",
+  claimed: null,
+};
+
+const noRoom: DialFailure = {
+  kind: "failed",
+  reason: "session_lost",
+  detail: "the peer allows no stream",
   claimed: null,
 };
 
