@@ -76,7 +76,7 @@ export const reasons = {
   },
   peer_timeout: {
     initiator: "network",
-    what: "the peer's proxy did not finish the handshake and its SETTINGS in time",
+    what: "the peer's proxy did not finish the handshake, or answer a request, in time",
     hint: "check the load and the network of the peer",
   },
   handshake_failed: {

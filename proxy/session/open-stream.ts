@@ -13,6 +13,9 @@ import { headerNames } from "./header-names.ts";
 import type { PeerTarget, SessionPool } from "./pool.ts";
 import type { ClientSession } from "./session.ts";
 
+/** The far proxy dials its application within 5 s or says 503: who is silent for longer is dead, or hostile. */
+export const answerTimeoutMs = 10_000;
+
 export type StreamRequest = {
   readonly target: PeerTarget;
   /** The application's address at the peer. */
@@ -53,11 +56,27 @@ function ask(session: ClientSession, request: StreamRequest): Promise<Answer> {
   const stream = session.facts.http2.request(requestHeaders(session, request), { endStream: false });
   stream.once("close", () => session.streamClosed());
   return new Promise((resolve) => {
-    stream.once("response", (headers) => resolve(judge(stream, session, headers)));
-    stream.once("error", () => resolve(closedBefore(stream)));
-    stream.once("close", () => resolve(closedBefore(stream)));
+    const timer = session.facts.clock.after(answerTimeoutMs, () => {
+      resolve(unanswered);
+      session.retire();
+      stream.destroy();
+    });
+    const settle = (answer: Answer): void => {
+      timer.cancel();
+      resolve(answer);
+    };
+    stream.once("response", (headers) => settle(judge(stream, session, headers)));
+    stream.once("error", () => settle(closedBefore(stream)));
+    stream.once("close", () => settle(closedBefore(stream)));
   });
 }
+
+const unanswered: Answer = {
+  kind: "failed",
+  reason: "peer_timeout",
+  detail: `no answer within ${answerTimeoutMs} ms`,
+  final: false,
+};
 
 function requestHeaders(session: ClientSession, request: StreamRequest): OutgoingHttpHeaders {
   const headers: OutgoingHttpHeaders = {
