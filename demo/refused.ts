@@ -197,22 +197,30 @@ function portAttempts(stage: Stage): readonly Attempt[] {
   return [...outside, ...through, loop];
 }
 
-type Question = { readonly port: number; readonly path: string; readonly what: string; readonly status: string };
+type Question = {
+  readonly port: number;
+  readonly path: string;
+  readonly what: string;
+  readonly status: string;
+  /** All that the answer may say. */
+  readonly body: string;
+};
 
 /** Metrics are for whom the project names, so for nobody here; the rest of these ports knows no other path. */
 const questions: readonly Question[] = [
-  { port: 15_020, path: "/metrics", what: "the metrics", status: "403 Forbidden" },
-  { port: 15_021, path: "/status", what: "anything but readiness", status: "404 Not Found" },
+  { port: 15_020, path: "/metrics", what: "the metrics", status: "403 Forbidden", body: "forbidden\n" },
+  { port: 15_021, path: "/status", what: "anything but readiness", status: "404 Not Found", body: "not found\n" },
 ];
 
-async function checkQuestion(report: Report, stage: Stage, { port, path, what, status }: Question): Promise<void> {
+async function checkQuestion(report: Report, stage: Stage, question: Question): Promise<void> {
+  const { port, path, what, status } = question;
   await report.check(`${"attacker".padEnd(9)} -> ${`server-1:${port}`.padEnd(15)} ${what}`, async () => {
     const send = `GET ${path} HTTP/1.1\r\nhost: server-1\r\nconnection: close\r\n\r\n`;
     const host = stage.pods.server1.ip;
     const answer = await stage.apps.dialers.attacker.request({ do: "dial", host, port, send, timeoutMs: 5_000 });
     const [head = "", body = ""] = String(answer["text"]).split("\r\n\r\n");
     const found = head.split("\r\n")[0]?.replace("HTTP/1.1 ", "");
-    expect(found === status && body.replace("0", "").trim() === "", `${status} and no body`, answer["text"]);
+    expect(found === status && body === question.body, `${status} and nothing but that`, answer["text"]);
     return { right: found!, hideTime: true };
   });
 }
