@@ -1,7 +1,7 @@
 /**
  * Finds and runs the test files, each in a process of its own through node:test's `run()`. Counted are the tests, not
- * the describe blocks around them; a file that holds no test, ends with another exit code than 0 or does not end at
- * all is a failure of its own.
+ * the describe blocks around them, unless a block is skipped as a whole; a file that holds no test, ends with another
+ * exit code than 0 or does not end at all is a failure of its own.
  */
 import { globSync } from "node:fs";
 import { run } from "node:test";
@@ -75,7 +75,7 @@ async function listen(path: string, signal: AbortSignal): Promise<Record> {
     if (event.entryFile === undefined && resolve(event.name) === resolve(path)) {
       // The event of the file itself carries no entry file; its completion alone tells of a bad exit code.
       record.endedBadly ||= event.details.passed === false;
-    } else if (type !== "test:complete" && event.details.type !== "suite") {
+    } else if (type !== "test:complete" && (event.details.type !== "suite" || event.skip !== undefined)) {
       record.outcomes.push(outcomeOf(path, event, type === "test:pass"));
     }
   }

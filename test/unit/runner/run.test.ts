@@ -57,6 +57,18 @@ describe("the test runner", () => {
     assert.equal(runFiles(t, files, { CI: "true" }).code, 1);
   });
 
+  test("counts a skipped block, whose tests nobody can count, as one skip", (t) => {
+    const files = {
+      a: `import { describe, test } from "node:test";
+describe("block", { skip: "needs the moon" }, () => { test("one", () => {}); test("two", () => {}); });`,
+    };
+    const here = runFiles(t, files);
+    assert.equal(here.code, 0, here.output);
+    assert.match(here.output, /needs the moon \(1 test\)/);
+    assert.equal(here.last, "1 passed, 0 failed, 1 skipped");
+    assert.equal(runFiles(t, files, { CI: "true" }).code, 1);
+  });
+
   const faults: Readonly<Record<string, { readonly source: string; readonly says: RegExp }>> = {
     "a skip without a reason": {
       source: `${head}test("one", { skip: true }, () => {});`,
