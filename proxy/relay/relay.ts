@@ -67,6 +67,13 @@ class Side {
 const wasFinished = (side: Side): boolean =>
   isStream(side.duplex) ? side.duplex.writableEnded && side.duplex.rstCode === 0 : side.finished;
 
+/**
+ * The far end completed its half and wants nothing more of ours (RST_STREAM with NO_ERROR, RFC 9113, 8.1). Node ends our
+ * half in our name then, and says `aborted`.
+ */
+const wasLeft = ({ duplex, ended }: Side): boolean =>
+  ended && isStream(duplex) && duplex.aborted && duplex.rstCode === 0;
+
 export class Relay {
   readonly #client: Side;
   readonly #server: Side;
@@ -74,6 +81,8 @@ export class Relay {
   #closedBy: ClosedBy = "unknown";
   #reset = false;
   #bulk = false;
+  /** The stream's far end has left. */
+  #left = false;
 
   constructor(ends: RelayEnds) {
     this.#ends = ends;
@@ -128,11 +137,21 @@ export class Relay {
   #finished(socket: Side): void {
     socket.finished = true;
     this.#disarmIfComplete(socket);
+    if (this.#left) this.#leave(socket);
   }
 
   /** Both halves of this socket are complete, so the close that follows at once is a clean one. */
   #disarmIfComplete(side: Side): void {
     if (side.ended && side.finished && !isStream(side.duplex)) this.#ends.disarm(side.duplex as Socket);
+  }
+
+  /** As a process that closes its socket: what was sent arrives with its end, what still comes is answered with RST. */
+  #leave(to: Side): void {
+    this.#reset = true;
+    if (isStream(to.duplex)) return this.#abort(to);
+    if (!to.finished) return;
+    this.#ends.disarm(to.duplex as Socket);
+    to.duplex.destroy();
   }
 
   #failed(from: Side, to: Side): void {
@@ -151,7 +170,10 @@ export class Relay {
   #closed(from: Side, to: Side): void {
     if (from.closed) return;
     from.closed = true;
-    if (!from.ended || !wasFinished(from)) this.#failed(from, to);
+    if (wasLeft(from)) {
+      this.#left = true;
+      this.#leave(to);
+    } else if (!from.ended || !wasFinished(from)) this.#failed(from, to);
     if (this.#client.closed && this.#server.closed) this.#finish();
   }
 
