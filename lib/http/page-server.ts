@@ -1,9 +1,11 @@
 /**
  * Small read-only pages over plain HTTP: health, metrics, status. GET only, bounded in time, size and number of
- * connections; nothing that a caller sends is looked at but what `answer` reads.
+ * connections; nothing that a caller sends is looked at but what `answer` reads. The oldest connection makes room for
+ * the next, so that nobody keeps a probe out by holding connections.
  */
 import { createServer } from "node:http";
 import type { IncomingMessage, Server } from "node:http";
+import type { Socket } from "node:net";
 
 export type Page = { readonly status: number; readonly type: string; readonly text: string };
 
@@ -15,14 +17,34 @@ export const plainPage = (status: number, text: string): Page => ({
 
 export const notFound: Page = plainPage(404, "not found");
 
-const bounds = { requestTimeout: 5_000, headersTimeout: 5_000, keepAliveTimeout: 5_000, maxHeaderSize: 8_192 };
-const mostConnections = 64;
+const bounds = {
+  requestTimeout: 5_000,
+  headersTimeout: 5_000,
+  keepAliveTimeout: 5_000,
+  maxHeaderSize: 8_192,
+  // How often Node looks whether one of the times is over.
+  connectionsCheckingInterval: 1_000,
+};
+export const mostConnections = 64;
 
 export function pageServer(answer: (request: IncomingMessage) => Page): Server {
   const server = createServer(bounds, (request, response) => {
     const { status, type, text } = request.method === "GET" ? answer(request) : plainPage(405, "only GET");
     response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(text) }).end(text);
   });
-  server.maxConnections = mostConnections;
+  boundConnections(server);
   return server;
+}
+
+function boundConnections(server: Server): void {
+  const open = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    const [oldest] = open;
+    if (oldest !== undefined && open.size >= mostConnections) {
+      open.delete(oldest);
+      oldest.destroy();
+    }
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
+  });
 }
