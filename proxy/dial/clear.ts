@@ -8,6 +8,7 @@ import type { Duplex } from "node:stream";
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import type { Endpoint } from "../../lib/net/address.ts";
+import { keepAlive } from "../../lib/net/keep-alive.ts";
 import { resetOnClose } from "../listen/socket-options.ts";
 
 /** The application may wait longer than this, but a dial that nobody answers must not hold a connection for minutes. */
@@ -58,7 +59,7 @@ function dialSocket(
   { clock, signal }: { clock: Clock; signal?: AbortSignal },
 ): Promise<DialledSocket> {
   return new Promise((resolve) => {
-    const socket = connect({ host: ip, port, allowHalfOpen: true, noDelay: true });
+    const socket = connect({ host: ip, port, allowHalfOpen: true, noDelay: true, ...keepAlive });
     const abandon = (): void => void socket.destroy(new Error("abandoned"));
     signal?.addEventListener("abort", abandon);
     const timer = clock.after(timeoutMs, () => {

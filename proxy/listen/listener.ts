@@ -4,13 +4,14 @@
  */
 import { createServer } from "node:net";
 import type { Server, Socket } from "node:net";
+import { keepAlive } from "../../lib/net/keep-alive.ts";
 import { resetOnClose } from "./socket-options.ts";
 
 export type ListenAt = { readonly host: string; readonly port: number };
 
 /** Half-open sockets are the application's to finish, and small writes are not held back. */
 export function captureServer(onConnection: (socket: Socket) => void): Server {
-  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, ...keepAlive }, (socket) => {
     // Until the relay listens, an error is only a reason why the dial that follows is for nothing.
     socket.on("error", () => {});
     onConnection(socket);

@@ -11,6 +11,7 @@ import type { Server, TLSSocket } from "node:tls";
 import type { Clock, Timer } from "../../lib/clock/clock.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import { formatEndpoint, ipFromSocket } from "../../lib/net/address.ts";
+import { keepAlive } from "../../lib/net/keep-alive.ts";
 import type { Expected, Peer } from "../../lib/x509/verify.ts";
 import type { Credentials, Identity } from "../identity/identity.ts";
 import { events } from "../observe/events.ts";
@@ -53,6 +54,7 @@ export class TunnelListener {
       rejectUnauthorized: false,
       handshakeTimeout: handshakeTimeoutMs,
       noDelay: true,
+      ...keepAlive,
     });
     this.server.on("connection", (socket: Socket) => this.#connected(socket));
     this.server.on("secureConnection", (socket: TLSSocket) => this.#secured(socket));

@@ -11,6 +11,7 @@ import type { Clock } from "../../lib/clock/clock.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import { formatEndpoint } from "../../lib/net/address.ts";
 import type { Endpoint } from "../../lib/net/address.ts";
+import { keepAlive } from "../../lib/net/keep-alive.ts";
 import { verify } from "../../lib/x509/verify.ts";
 import type { Expected, Peer, Refusal } from "../../lib/x509/verify.ts";
 import type { Credentials } from "../identity/identity.ts";
@@ -61,6 +62,7 @@ export async function dial(target: DialTarget, context: DialContext): Promise<Di
     checkServerIdentity: () => undefined,
   });
   socket.setNoDelay(true);
+  socket.setKeepAlive(true, keepAlive.keepAliveInitialDelay);
   const progress = { timedOut: false };
   const timer = context.clock.after(dialTimeoutMs, () => {
     progress.timedOut = true;

@@ -17,7 +17,7 @@ const pki = createPki({ projects: [{ name: "shop", uid: "uid-shop" }] });
 const loaded = loadBundle(pki.rawBundle());
 assert.ok(loaded.kind === "bundle");
 
-function ownCredentials(): Credentials {
+export function ownCredentials(): Credentials {
   const leaf = pki.issueLeaf({ project: "shop", serviceAccount: "cart" });
   const identity = {
     generation: 1,
