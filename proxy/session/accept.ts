@@ -42,7 +42,7 @@ type HalfOpen = { readonly socket: Socket; readonly timer: Timer };
 export class TunnelListener {
   readonly server: Server;
   readonly #context: AcceptContext;
-  /** By `address:port` of the caller, oldest first. */
+  /** By the caller's address and port as the kernel says them, oldest first. */
   readonly #halfOpen = new Map<string, HalfOpen>();
 
   constructor({ identity, roots }: Credentials, context: AcceptContext) {
@@ -74,10 +74,14 @@ export class TunnelListener {
       const oldest = this.#halfOpen.values().next().value;
       oldest?.socket.destroy();
     }
-    const key = callerOf(socket);
+    const key = endOf(socket);
     const timer = this.#context.clock.after(handshakeTimeoutMs, () => socket.destroy());
+    this.#halfOpen.get(key)?.socket.destroy();
     this.#halfOpen.set(key, { socket, timer });
-    socket.once("close", () => this.#settled(key));
+    socket.once("close", () => {
+      timer.cancel();
+      if (this.#halfOpen.get(key)?.socket === socket) this.#halfOpen.delete(key);
+    });
     socket.on("error", () => {});
   }
 
@@ -114,6 +118,7 @@ export class TunnelListener {
     const ip = ipFromSocket(socket.remoteAddress);
     if (ip === null) return void socket.destroy();
     const remote = { ip, port: socket.remotePort ?? 0 };
+    const end = endOf(socket);
     const http2 = performServerHandshake(socket, serverOptions);
     openWindow(http2);
     const session = new Session(
@@ -139,7 +144,7 @@ export class TunnelListener {
       },
       this.#context.onClose,
     );
-    http2.once("remoteSettings", () => this.#settled(callerOf(socket)));
+    http2.once("remoteSettings", () => this.#settled(end));
     this.#context.onSession(session);
   }
 
@@ -160,6 +165,9 @@ const pick = ({
   detail: string | null;
   claimed: string | null;
 }): { reason: Reason; detail: string | null; claimed: string | null } => ({ reason, detail, claimed });
+
+/** Tells open connections apart, also those of link-local callers, whose addresses carry a zone. */
+const endOf = (socket: Socket): string => `${socket.remoteAddress} ${socket.remotePort}`;
 
 function callerOf(socket: Socket): string {
   const ip = ipFromSocket(socket.remoteAddress);
