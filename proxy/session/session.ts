@@ -74,13 +74,14 @@ export class Session<H extends Http2Session = Http2Session> {
     this.facts.http2.destroy(undefined, constants.NGHTTP2_CANCEL);
   }
 
-  /** A new bundle: the session goes on only if it still lists the issuer and does not deny the pod. */
+  /** A new bundle: the session goes on only if it still lists issuer and namespace, and does not deny the pod. */
   judge(bundle: TrustBundle): void {
     const { issuer, pod, id } = this.facts.peer;
-    const authorities = bundle.projects.get(id.project)?.authorities ?? [];
+    const project = bundle.projects.get(id.project);
+    const authorities = project?.authorities ?? [];
     const listed = issuer !== null && authorities.some((authority) => Buffer.compare(authority.der, issuer) === 0);
-    const denied = pod !== null && bundle.denied.has(pod.podUid);
-    if (!listed || denied) this.destroy("issuer_removed");
+    const same = pod !== null && pod.namespaceUid === project?.uid && !bundle.denied.has(pod.podUid);
+    if (!listed || !same) this.destroy("issuer_removed");
   }
 
   streamOpened(): void {
