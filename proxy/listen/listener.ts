@@ -32,6 +32,8 @@ export function listen(server: Server, at: ListenAt): Promise<Bound> {
     server.once("error", failed);
     server.listen({ host: at.host, port: at.port, backlog: 4096 }, () => {
       server.off("error", failed);
+      // Later ones are those of accept (no descriptor left): the server goes on by itself, and so must the process.
+      server.on("error", () => {});
       const address = server.address();
       resolve({ kind: "bound", port: typeof address === "object" && address !== null ? address.port : at.port });
     });
