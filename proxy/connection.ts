@@ -87,7 +87,13 @@ export function opened(record: ConnectionRecord, clock: Clock): void {
   if (events.connectionOpened.hasSubscribers) events.connectionOpened.publish(record);
 }
 
-export function closed(record: ConnectionRecord, clock: Clock, outcome: RelayOutcome): void {
+/** `cut` is why the session under it was ended early, if it was. */
+export function closed(
+  record: ConnectionRecord,
+  clock: Clock,
+  { outcome, cut }: { outcome: RelayOutcome; cut: Reason | null },
+): void {
+  record.reason = cut;
   record.bytesSent = outcome.bytesSent;
   record.bytesReceived = outcome.bytesReceived;
   record.closedBy = outcome.closedBy;

@@ -78,7 +78,7 @@ async function handleStream(
   if (application.kind === "failed") return refuse({ ...application, status: 503 });
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
   if (!stream.destroyed) stream.respond({ ":status": 200 });
-  relay(stream, application.duplex, { record, plane });
+  relay(stream, application.duplex, { record, plane, session });
 }
 
 /** The reason goes to a verified peer only; a request that asked for anything else than CONNECT gets the same form. */
@@ -115,7 +115,7 @@ export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<
   const application = await dialApplication(original.endpoint, socket, plane.clock);
   if (application.kind === "failed") return refuse(application);
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
-  relay(socket, application.duplex, { record, plane });
+  relay(socket, application.duplex, { record, plane, session: null });
 }
 
 async function decide(destination: Endpoint, source: Ip, plane: Dataplane): Promise<ClearDecision> {
@@ -129,7 +129,7 @@ async function decide(destination: Endpoint, source: Ip, plane: Dataplane): Prom
 function relay(
   client: Duplex,
   server: Socket,
-  { record, plane }: { record: ConnectionRecord; plane: Dataplane },
+  { record, plane, session }: { record: ConnectionRecord; plane: Dataplane; session: ServerSession | null },
 ): void {
   opened(record, plane.clock);
   const connection = new Relay({
@@ -139,7 +139,7 @@ function relay(
     bulk: () => {},
     done: (outcome) => {
       plane.relays.delete(connection);
-      closed(record, plane.clock, outcome);
+      closed(record, plane.clock, { outcome, cut: session?.endReason ?? null });
     },
   });
   plane.relays.add(connection);

@@ -15,6 +15,7 @@ import type { Direction } from "./observe/events.ts";
 import { handleOutbound } from "./outbound.ts";
 import { TunnelListener } from "./session/accept.ts";
 import type { ServerSession } from "./session/session.ts";
+import { surplusSession } from "./session/surplus.ts";
 
 type Context = {
   readonly config: ProxyConfig;
@@ -32,6 +33,7 @@ export class Listeners {
   readonly #servers: Server[] = [];
   readonly #sessions = new Set<ServerSession>();
   #tunnel: TunnelListener | null = null;
+  #draining = false;
 
   constructor(context: Context) {
     this.#context = context;
@@ -77,6 +79,9 @@ export class Listeners {
       onSession: (session) => {
         this.#sessions.add(session);
         handleSession(session, plane);
+        surplusSession(this.#sessions, session)?.destroy("over_limit");
+        // Its handshake was under way when the drain began.
+        if (this.#draining) session.retire();
       },
       onClose: (session) => this.#sessions.delete(session),
     });
@@ -122,6 +127,7 @@ export class Listeners {
 
   /** Nothing new is taken: the kernel refuses, and peers are told to go away. */
   drain(): void {
+    this.#draining = true;
     for (const server of this.#servers) server.close();
     for (const session of this.#sessions) session.retire();
   }

@@ -131,7 +131,7 @@ function relay(
     done: (outcome) => {
       if (bulk.counted && session !== null) session.bulkStreams--;
       plane.relays.delete(connection);
-      closed(record, plane.clock, outcome);
+      closed(record, plane.clock, { outcome, cut: session?.endReason ?? null });
     },
   });
   plane.relays.add(connection);

@@ -65,13 +65,15 @@ export class Proxy {
     await selfTest();
     const registry = new Registry();
     const proxyPorts = new Set<number>();
+    let snapshotChanged = (): void => {};
     const agent = createAgent(config, deps);
     const self = ownFacts(config, proxyPorts);
     const directory = watchDirectoryFile({
       path: config.directoryFile,
       self,
       ...deps,
-      onSnapshot: () => proxy.#changed(),
+      // A snapshot that comes before the proxy is put together is seen when capture is bound.
+      onSnapshot: () => snapshotChanged(),
     });
     const pool = new SessionPool({
       credentials: () => agent.current(),
@@ -93,7 +95,8 @@ export class Proxy {
       registry,
       connect: (host, port) => connectForTelemetry({ host, port }, plane),
     });
-    const proxy: Proxy = new Proxy(config, deps, { agent, directory, plane, listeners, observing });
+    const proxy = new Proxy(config, deps, { agent, directory, plane, listeners, observing });
+    snapshotChanged = () => proxy.#changed();
     await listeners.bindServices({
       health: serveHealth(() => proxy.#ready && !proxy.#draining && agent.current() !== null),
       metrics: serveMetrics(registry, (source) =>

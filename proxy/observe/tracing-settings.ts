@@ -95,11 +95,15 @@ function readEndpoint(settings: Settings, name: string): URL | null {
   const text = settings.optional(name);
   if (text === null) return null;
   const url = URL.parse(text);
-  if (url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "") return url;
+  if (url !== null && isAddressOnly(url)) return url;
   // The text is not repeated: it may hold a password.
-  settings.problem(`${name} is no usable address: expected http:// or https:// without user and password`);
+  settings.problem(`${name} is no usable address: expected http:// or https:// without user, password and query`);
   return null;
 }
+
+/** The address is logged with the settings, so it must not carry a secret: those belong in the headers. */
+const isAddressOnly = (url: URL): boolean =>
+  /^https?:$/.test(url.protocol) && [url.username, url.password, url.search, url.hash].every((part) => part === "");
 
 function readHeaders(settings: Settings): () => Readonly<Record<string, string>> {
   const headers = {

@@ -55,6 +55,11 @@ export class Session<H extends Http2Session = Http2Session> {
     if (events.sessionOpened.hasSubscribers) events.sessionOpened.publish(this.#event(null));
   }
 
+  /** Why it was ended early; null while it lives and after an ordinary end. */
+  get endReason(): Reason | null {
+    return this.#endReason;
+  }
+
   /** Whether a new stream may be opened on it. */
   get usable(): boolean {
     return !this.#retired && !this.facts.http2.closed && !this.facts.http2.destroyed;

@@ -133,6 +133,7 @@ export const pure: readonly string[] = [
   "proxy/observe/tracing-settings.ts",
   "proxy/route/",
   "proxy/session/header-names.ts",
+  "proxy/session/surplus.ts",
 ];
 
 /** Files of a pure folder that are not pure, with the reason. */

@@ -25,5 +25,10 @@ for (const [what, change, ends] of rows) {
     assert.ok(opened.kind === "stream");
     pool.renew({ ...ownCredentials(), bundle: { ...bundle, ...change } });
     assert.equal(opened.session.facts.http2.destroyed, ends);
+    assert.equal(
+      opened.session.endReason,
+      ends ? "issuer_removed" : null,
+      "what its connections are told to have ended by",
+    );
   });
 }

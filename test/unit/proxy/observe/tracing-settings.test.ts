@@ -116,3 +116,9 @@ test("an unusable endpoint is a problem, not tracing switched off", () => {
   for (const text of ["collector:4318", "ftp://a", "//a", "http://"])
     assert.equal(problems({ [endpoint]: text }).length, 1, text);
 });
+
+test("an endpoint with a query is refused: it is logged, and a query may hold a key", () => {
+  assert.deepEqual(problems({ [endpoint]: "https://c:4318/?api-key=s3cret" }), [
+    `${endpoint} is no usable address: expected http:// or https:// without user, password and query`,
+  ]);
+});
