@@ -2,6 +2,7 @@
  * What the small applications share: arguments, one JSON line an event on stdout, and commands as JSON lines on stdin.
  * An application ends when its stdin ends, so none outlives the test that started it.
  */
+import type { Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 
@@ -39,3 +40,19 @@ export function serverArguments(): { port: number; address: string; pod: string 
 
 /** As the kernel says it, without the prefix of IPv4 on a dual-stack socket. */
 export const plainAddress = (address: string | undefined): string => (address ?? "").replace(/^::ffff:/, "");
+
+/** The kernel says EPIPE for an RST that comes after the other side's FIN. */
+export const isReset = ({ code }: NodeJS.ErrnoException): boolean => code === "ECONNRESET" || code === "EPIPE";
+
+/** Much in flight all the time, and little enough for a capture to keep up. */
+const pumpBytes = 4096;
+const pumpMs = 5;
+
+/** Sends the text again and again until the socket is gone, no more than the other side takes. */
+export function pump(socket: Socket, repeated: string): void {
+  const chunk = Buffer.from(repeated.repeat(Math.ceil(pumpBytes / repeated.length)));
+  const timer = setInterval(() => {
+    if (socket.destroyed) clearInterval(timer);
+    else if (!socket.writableNeedDrain) socket.write(chunk);
+  }, pumpMs);
+}

@@ -3,13 +3,15 @@
  *
  * `dial`  {host, port, send?, sendBase64?, half?, expect?, timeoutMs?}: connects, sends, optionally half-closes; done
  *         when the connection ended, or when `expect` bytes came (then it closes). -> {connected, error, ended, bytes, text, base64, milliseconds}
- * `open`  {name, host, port, send?}: the same, but stays open; -> {connected, error}. Events: `data`, `ended` {name, ended, bytes}
+ * `open`  {name, host, port, send?, half?, pump?, discard?}: the same, but stays open; -> {connected, error}. `pump`: repeats
+ *         that text every few milliseconds. `discard`: counts what comes and keeps none of it.
+ *         Events: `data`, `ended` {name, ended, reset, bytes}; `reset` also for an RST that came after the FIN.
  * `write` {name, send}, `end` {name} (half-close), `reset` {name}, `read` {name, expect}: waits for so many bytes in all
  * ended: `end` (FIN), `reset` (RST), `timeout`, `closed` (we closed it), or the errno.
  */
 import { connect } from "node:net";
 import type { Socket } from "node:net";
-import { onCommand, say, text } from "./commands.ts";
+import { isReset, onCommand, pump, say, text } from "./commands.ts";
 import type { Fields } from "./commands.ts";
 
 /** `end`, `reset`, `timeout`, `closed`, or an errno. */
@@ -21,6 +23,7 @@ type Connection = {
   connected: boolean;
   error: string | null;
   ended: Ending | null;
+  reset: boolean;
   changed: () => void;
 };
 
@@ -38,7 +41,8 @@ function open(command: Fields, changed: () => void): Connection {
     allowHalfOpen: true,
     noDelay: true,
   });
-  const connection: Connection = { socket, chunks: [], bytes: 0, connected: false, error: null, ended: null, changed };
+  const start = { bytes: 0, connected: false, error: null, ended: null, reset: false } as const;
+  const connection: Connection = { socket, chunks: [], ...start, changed };
   const finish = (ended: Ending): void => {
     connection.ended ??= ended;
     connection.changed();
@@ -48,21 +52,25 @@ function open(command: Fields, changed: () => void): Connection {
     const bytes = payload(command);
     if (bytes.length > 0) socket.write(bytes);
     if (command["half"] === true) socket.end();
+    if (typeof command["pump"] === "string") pump(socket, command["pump"]);
     connection.changed();
   });
   socket.on("data", (chunk: Buffer) => {
-    connection.chunks.push(chunk);
+    if (command["discard"] !== true) connection.chunks.push(chunk);
     connection.bytes += chunk.length;
     connection.changed();
   });
   socket.on("end", () => finish("end"));
   socket.on("error", (error: NodeJS.ErrnoException) => {
     if (!connection.connected) connection.error = error.code ?? error.message;
+    connection.reset = isReset(error);
     finish(error.code === "ECONNRESET" ? "reset" : (error.code ?? error.message));
   });
   socket.on("close", () => finish("closed"));
   return connection;
 }
+
+const endOf = ({ ended, reset, bytes }: Connection): Fields => ({ ended, reset, bytes });
 
 /** Resolves as soon as `done` holds, after any change; ends the wait with `timeout` at the deadline. */
 function until(connection: Connection, timeoutMs: number, done: () => boolean): Promise<void> {
@@ -114,7 +122,7 @@ async function openNamed(command: Fields): Promise<Fields> {
   const started = performance.now();
   const connection = open(command, () => {});
   connections.set(name, connection);
-  connection.socket.on("close", () => say("ended", { name, ended: connection.ended, bytes: connection.bytes }));
+  connection.socket.on("close", () => say("ended", { name, ...endOf(connection) }));
   connection.socket.once("data", () => say("data", { name }));
   await until(
     connection,

@@ -1,0 +1,95 @@
+/**
+ * The ends of sessions: a project's CA that leaves the bundle cuts them within a second, a certificate that cannot be
+ * renewed cuts them at its end and nothing flows afterwards, and a proxy that is told to stop lets what is open finish.
+ */
+import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { dial, reaches, refuses } from "../topology/attempts.ts";
+import type { Child } from "../topology/cluster.ts";
+import { needsRoot } from "../topology/cluster.ts";
+import { startMesh } from "../topology/mesh.ts";
+import type { Mesh } from "../topology/mesh.ts";
+
+const canary = "canary-session-ends-77e0";
+const port = 7000;
+
+type World = { readonly mesh: Mesh; readonly client: Child; readonly host: string };
+
+async function world(leafTtl: string): Promise<World> {
+  const mesh = await startMesh({
+    projects: { shop: { mode: "project" } },
+    pods: ["client", "server"].map((name) => ({ name, project: "shop" })),
+    leafTtl,
+  });
+  await mesh.pod("server").serve("echo-server", port);
+  return { mesh, client: await mesh.pod("client").app("dialer"), host: mesh.pod("server").ip };
+}
+
+/** An open connection that has carried bytes both ways. */
+async function openLong({ client, host }: World, name: string): Promise<void> {
+  await client.request({ do: "open", name, host, port, send: canary });
+  await client.request({ do: "read", name, expect: canary.length });
+}
+
+const isNamed =
+  (name: string) =>
+  (line: Readonly<Record<string, unknown>>): boolean =>
+    line["name"] === name;
+
+describe("a project's CA that leaves the bundle", { skip: needsRoot }, () => {
+  let here: World;
+  before(async () => (here = await world("24h")));
+  after(() => here?.mesh.close());
+
+  test("cuts the open connection within a second, and its record says why", async () => {
+    await openLong(here, "long");
+    const from = here.mesh.proxy("client").position;
+    const removed = performance.now();
+    rmSync(join(here.mesh.ca.store, "projects", "shop"), { recursive: true });
+    const ended = await here.client.event("ended", isNamed("long"));
+    assert.equal(ended["ended"], "reset");
+    assert.ok(performance.now() - removed < 2_000, `it took ${performance.now() - removed} ms`);
+    const line = await here.mesh.proxy("client").event("connection_closed", undefined, { from });
+    assert.equal(line["reason"], "issuer_removed");
+  });
+});
+
+describe("a certificate that cannot be renewed", { skip: needsRoot }, () => {
+  let here: World;
+  before(async () => (here = await world("10s")));
+  after(() => here?.mesh.close());
+
+  test("ends its connections with itself, and nothing flows afterwards", async () => {
+    await here.mesh.ca.child.stop();
+    await openLong(here, "long");
+    const ended = await here.client.event("ended", isNamed("long"), { timeoutMs: 20_000 });
+    assert.equal(ended["ended"], "reset");
+    await refuses(here.client, { host: here.host, port }, canary, { by: here.mesh.proxy("client"), reason: "expired" });
+  });
+});
+
+describe("a proxy that is told to stop", { skip: needsRoot }, () => {
+  let here: World;
+  before(async () => (here = await world("24h")));
+  after(() => here?.mesh.close());
+
+  test("lets an open connection finish, takes no new one, and exits with 0", async () => {
+    await openLong(here, "long");
+    const proxy = here.mesh.proxy("server");
+    const from = proxy.position;
+    process.kill(proxy.pid, "SIGTERM");
+    await proxy.event("draining", undefined, { from });
+    const refused = await dial(here.client, { host: here.host, port }, { send: canary });
+    assert.equal(refused["bytes"], 0, JSON.stringify(refused));
+    await here.client.request({ do: "write", name: "long", send: canary });
+    await here.client.request({ do: "read", name: "long", expect: 2 * canary.length });
+    await here.client.request({ do: "end", name: "long" });
+    const ended = await here.client.event("ended", isNamed("long"));
+    assert.deepEqual([ended["ended"], ended["bytes"]], ["end", 2 * canary.length]);
+    assert.deepEqual(await proxy.exited, { code: 0, signal: null });
+    await here.mesh.startProxy("server");
+    await reaches(here.client, { host: here.host, port }, canary);
+  });
+});
