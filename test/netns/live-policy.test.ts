@@ -1,0 +1,95 @@
+/**
+ * Modes and rules of a project, changed in the directory while everything runs: what counts is the newest document, on
+ * both sides, for every class of peer; and a dry run refuses nothing but says what it would refuse.
+ */
+import assert from "node:assert/strict";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { reaches, refuses } from "../topology/attempts.ts";
+import type { Child } from "../topology/cluster.ts";
+import { needsRoot } from "../topology/cluster.ts";
+import type { ProjectOptions } from "../topology/directory.ts";
+import { startMesh } from "../topology/mesh.ts";
+import type { Mesh } from "../topology/mesh.ts";
+
+const canary = "canary-live-policy-c3d2";
+const port = 7000;
+
+let mesh: Mesh;
+let dialers: Map<string, Child>;
+
+before(async () => {
+  if (needsRoot !== false) return;
+  mesh = await startMesh({
+    floor: "permissive",
+    projects: { shop: { mode: "project" }, other: { mode: "permissive" } },
+    pods: [
+      { name: "client", project: "shop", serviceAccount: "client" },
+      { name: "server", project: "shop" },
+      { name: "legacy", project: "shop", protected: false },
+      { name: "web", project: "other", serviceAccount: "web", protected: false },
+    ],
+  });
+  for (const name of ["server", "legacy", "web"]) await mesh.pod(name).serve("echo-server", port);
+  dialers = new Map();
+  for (const name of ["client", "legacy", "web"]) dialers.set(name, await mesh.pod(name).app("dialer"));
+});
+after(() => mesh?.close());
+
+/** The project `shop` with these settings, in force at both proxies. */
+async function shop(options: ProjectOptions): Promise<void> {
+  const projects = mesh.cluster
+    .directory()
+    .projects.map((entry) => (entry.name === "shop" ? { ...entry, ...options } : entry));
+  await mesh.publish({ projects });
+}
+
+const at = (name: string): { host: string; port: number } => ({ host: mesh.pod(name).ip, port });
+const from = (name: string): Child => dialers.get(name)!;
+const outbound = (reason: string): { by: Child; reason: string } => ({ by: mesh.proxy("client"), reason });
+const inbound = (reason: string): { by: Child; reason: string } => ({ by: mesh.proxy("server"), reason });
+
+describe("the newest document decides", { skip: needsRoot }, () => {
+  beforeEach(() => shop({ mode: "project" }));
+
+  test("permissive: clear to and from pods of the project without a proxy", async () => {
+    await shop({ mode: "permissive" });
+    await reaches(from("client"), at("legacy"), canary);
+    await reaches(from("legacy"), at("server"), canary);
+    await reaches(from("client"), at("server"), canary);
+  });
+
+  test("project: refused to and from these, other projects as before", async () => {
+    await refuses(from("client"), at("legacy"), canary, outbound("peer_not_enrolled"));
+    await refuses(from("legacy"), at("server"), canary, inbound("plaintext_refused"));
+    await reaches(from("client"), at("web"), canary);
+    await reaches(from("web"), at("server"), canary);
+  });
+
+  test("strict: nothing in clear to and from other projects, but for what is named", async () => {
+    await shop({ mode: "strict" });
+    await refuses(from("client"), at("web"), canary, outbound("egress_not_allowed"));
+    await refuses(from("web"), at("server"), canary, inbound("plaintext_refused"));
+    const web = mesh.pod("web").ip;
+    await shop({ mode: "strict", allowEgress: [`${web}/32:${port}`], allowIngress: [`${web}/32:${port}`] });
+    await reaches(from("client"), at("web"), canary);
+    await reaches(from("web"), at("server"), canary);
+    await refuses(from("client"), at("legacy"), canary, outbound("peer_not_enrolled"));
+  });
+
+  test("allowFrom: a caller that it does not name is refused in the tunnel and in clear", async () => {
+    await shop({ mode: "project", allowFrom: ["shop/somebody"] });
+    await refuses(from("client"), at("server"), canary, inbound("caller_not_allowed"));
+    await refuses(from("web"), at("server"), canary, inbound("caller_not_allowed"));
+    await shop({ mode: "project", allowFrom: ["shop/client:7000", "other/web"] });
+    await reaches(from("client"), at("server"), canary);
+    await reaches(from("web"), at("server"), canary);
+  });
+
+  test("a dry run lets through what the stricter mode refuses, and says so", async () => {
+    await shop({ mode: "permissive", dryRun: "project" });
+    const position = mesh.proxy("client").position;
+    await reaches(from("client"), at("legacy"), canary);
+    const line = await mesh.proxy("client").event("connection_refused", undefined, { from: position });
+    assert.deepEqual([line["reason"], line["dryRun"]], ["peer_not_enrolled", true]);
+  });
+});
