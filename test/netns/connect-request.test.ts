@@ -80,6 +80,8 @@ test("a request in the right form is served over both families, so all that foll
   }
   const byHand = await ask({ fields: [connect, authority] });
   assert.equal(byHand["status"], 200);
+  // The echo has told of all three: none of them can be taken for one of the refused requests below.
+  await echoes[0]!.event("connection", (line) => line["connection"] === 3);
 });
 
 type Case = readonly [what: string, authority: string, status: number, reason: string];
