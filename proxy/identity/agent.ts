@@ -17,16 +17,11 @@ import { createCsr } from "../../lib/x509/csr.ts";
 import type { TrustBundle } from "../../lib/x509/verify.ts";
 import type { BootstrapTrust, CaClient, Issued } from "./ca-client.ts";
 import { judgeIssued, readBundle } from "./judge.ts";
-import type { Credentials, CredentialsListener, Identity } from "./identity.ts";
+import type { Credentials, CredentialsListener, Identity, OwnName } from "./identity.ts";
 import { renewAfter, retryAfter } from "./renewal.ts";
 
 export type AgentOptions = {
-  readonly own: {
-    readonly trustDomain: string;
-    readonly project: string;
-    readonly serviceAccount: string;
-    readonly podUid: string;
-  };
+  readonly own: OwnName;
   readonly maxLeafLifetimeMs: number;
   /** Reads and checks the root file; throws with a sentence while it cannot be used. */
   readonly readTrust: () => Promise<BootstrapTrust>;

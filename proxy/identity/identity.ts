@@ -2,6 +2,14 @@
 import type { KeyObject } from "node:crypto";
 import type { TrustBundle } from "../../lib/x509/verify.ts";
 
+/** Whom the certificate has to name. */
+export type OwnName = {
+  readonly trustDomain: string;
+  readonly project: string;
+  readonly serviceAccount: string;
+  readonly podUid: string;
+};
+
 /** One certificate of ours. Each renewal makes a new one, with a new key and the next generation. */
 export type Identity = {
   readonly generation: number;

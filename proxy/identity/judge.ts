@@ -6,8 +6,7 @@ import type { Bundle } from "../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts"
 import { loadBundle } from "../../lib/trust/bundle.ts";
 import { verify } from "../../lib/x509/verify.ts";
 import type { TrustBundle } from "../../lib/x509/verify.ts";
-import type { AgentOptions } from "./agent.ts";
-import type { Identity } from "./identity.ts";
+import type { Identity, OwnName } from "./identity.ts";
 
 export type ReadBundle =
   | { readonly kind: "bundle"; readonly bundle: TrustBundle; readonly roots: readonly string[] }
@@ -36,7 +35,7 @@ type Context = {
   readonly generation: number;
   readonly now: number;
   readonly bundle: TrustBundle;
-  readonly options: Pick<AgentOptions, "own" | "maxLeafLifetimeMs">;
+  readonly options: { readonly own: OwnName; readonly maxLeafLifetimeMs: number };
 };
 type Judged =
   | { readonly kind: "done"; readonly identity: Identity }
