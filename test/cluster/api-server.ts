@@ -143,8 +143,7 @@ class LocalApiServer implements ApiServer {
 
   kubeconfigOf(token: string): string {
     const name = `token-${++this.#tokens}`;
-    const tokenFile = this.#keys.write(name, token);
-    return this.#keys.write(`${name}.kubeconfig`, kubeconfigText(this.url, this.authorityFile, { tokenFile }));
+    return this.#keys.write(`${name}.kubeconfig`, kubeconfigText(this.url, this.authorityFile, { token }));
   }
 
   async kubectl(...args: readonly string[]): Promise<string> {

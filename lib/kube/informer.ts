@@ -1,0 +1,252 @@
+/**
+ * The objects of one kind, kept up to date: a list in pages, then a watch with bookmarks. What ends a watch (a reset, a
+ * time-out, an expired version) is mended by watching on, or by a new list, with back-off; an informer never stops by
+ * itself. `syncedAt` tells how old the knowledge may be.
+ */
+import type { Clock, Timer } from "../clock/clock.ts";
+import type { Log } from "../log/log.ts";
+import { isStatus, KubeError } from "./client.ts";
+import type { KubeClient } from "./client.ts";
+import type { KubeObject } from "./objects.ts";
+
+export type Change<T> =
+  | { readonly kind: "added"; readonly object: T }
+  | { readonly kind: "updated"; readonly object: T; readonly old: T }
+  | { readonly kind: "removed"; readonly object: T };
+
+export type InformerOptions<T> = {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Such as `/api/v1/pods`. */
+  readonly path: string;
+  /** Such as `labelSelector=tencrypt.io%2Fproject%3Denabled`. */
+  readonly query?: string;
+  /** Keeps only what is needed of an object. */
+  readonly keep?: (object: T) => T;
+  readonly onChange?: (change: Change<T>) => void;
+  /** After each batch of changes that came at once, and after each list. */
+  readonly onBatch?: () => void;
+};
+
+const pageSize = 500;
+/** The API server ends a watch after this long, and sends a bookmark about every minute. */
+const watchSeconds = 290;
+/** No byte for this long, bookmarks included: the connection is dead. */
+const silenceMs = 120_000;
+const firstBackoffMs = 200;
+const longestBackoffMs = 10_000;
+
+type ListPage<T> = {
+  readonly metadata: { readonly resourceVersion: string; readonly continue?: string };
+  readonly items: readonly T[];
+};
+
+type WatchLine<T> = { readonly type: string; readonly object: T };
+
+export const keyOf = ({ metadata }: KubeObject): string =>
+  metadata.namespace === undefined ? metadata.name : `${metadata.namespace}/${metadata.name}`;
+
+export class Informer<T extends KubeObject> {
+  readonly #options: InformerOptions<T>;
+  readonly #objects = new Map<string, T>();
+  readonly #waiting: (() => void)[] = [];
+  #resourceVersion = "";
+  #syncedAt = Number.NEGATIVE_INFINITY;
+  #listed = false;
+  #closed = false;
+  #backoffMs = firstBackoffMs;
+  #timer: Timer | null = null;
+  #cut: (() => void) | null = null;
+
+  constructor(options: InformerOptions<T>) {
+    this.#options = options;
+  }
+
+  start(): void {
+    void this.#run();
+  }
+
+  /** Resolves with the first complete list. */
+  async listed(): Promise<void> {
+    if (this.#listed) return;
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  get isListed(): boolean {
+    return this.#listed;
+  }
+
+  get(key: string): T | undefined {
+    return this.#objects.get(key);
+  }
+
+  values(): IterableIterator<T> {
+    return this.#objects.values();
+  }
+
+  get size(): number {
+    return this.#objects.size;
+  }
+
+  /** Of the newest object or bookmark that was seen. */
+  get resourceVersion(): string {
+    return this.#resourceVersion;
+  }
+
+  /** By the monotonic clock, when the API server last said anything. */
+  get syncedAt(): number {
+    return this.#syncedAt;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#cut?.();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closed) {
+      try {
+        if (this.#resourceVersion === "") await this.#list();
+        await this.#watch();
+      } catch (error) {
+        if (this.#closed) return;
+        this.#failed(error);
+        await this.#pause();
+      }
+    }
+  }
+
+  #failed(error: unknown): void {
+    // 410: the version is too old to watch from.
+    if (isStatus(error, 410)) this.#resourceVersion = "";
+    const known = error instanceof KubeError;
+    this.#options.log(known ? "warn" : "error", "watch_failed", {
+      path: this.#options.path,
+      detail: known ? error.message : String((error as Error).stack),
+    });
+  }
+
+  #pause(): Promise<void> {
+    const { clock } = this.#options;
+    // Between half and all of it, by the digits behind the millisecond: many informers do not come back at once.
+    const delay = this.#backoffMs * (0.5 + (clock.monotonic() % 1) / 2);
+    this.#backoffMs = Math.min(this.#backoffMs * 2, longestBackoffMs);
+    return new Promise((resolve) => {
+      this.#timer = clock.after(delay, resolve);
+      this.#cut = resolve;
+    });
+  }
+
+  #url(parameters: Readonly<Record<string, string>>): string {
+    const { path, query } = this.#options;
+    return `${path}?${new URLSearchParams(parameters).toString()}${query === undefined ? "" : `&${query}`}`;
+  }
+
+  async #list(): Promise<void> {
+    const { client } = this.#options;
+    const found = new Map<string, T>();
+    let token = "";
+    let version = "";
+    do {
+      const path = this.#url({ limit: String(pageSize), ...(token === "" ? {} : { continue: token }) });
+      const page = await client.get<ListPage<T>>(path);
+      for (const item of page.items) found.set(keyOf(item), this.#kept(item));
+      version = page.metadata.resourceVersion;
+      token = page.metadata.continue ?? "";
+    } while (token !== "" && !this.#closed);
+    this.#replaceAll(found);
+    this.#resourceVersion = version;
+    this.#seen();
+    this.#listed = true;
+    this.#options.onBatch?.();
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  #kept(object: T): T {
+    return this.#options.keep === undefined ? object : this.#options.keep(object);
+  }
+
+  /** What the new list does not hold was removed while nobody looked. */
+  #replaceAll(found: ReadonlyMap<string, T>): void {
+    for (const [key, object] of this.#objects) if (!found.has(key)) this.#remove(key, object);
+    for (const [key, object] of found) this.#put(key, object);
+  }
+
+  #put(key: string, object: T): void {
+    const old = this.#objects.get(key);
+    if (old?.metadata.resourceVersion === object.metadata.resourceVersion) return;
+    this.#objects.set(key, object);
+    const { onChange } = this.#options;
+    if (onChange === undefined) return;
+    // The same name with another uid is another object.
+    if (old !== undefined && old.metadata.uid !== object.metadata.uid) onChange({ kind: "removed", object: old });
+    onChange(
+      old === undefined || old.metadata.uid !== object.metadata.uid
+        ? { kind: "added", object }
+        : { kind: "updated", object, old },
+    );
+  }
+
+  #remove(key: string, object: T): void {
+    this.#objects.delete(key);
+    this.#options.onChange?.({ kind: "removed", object });
+  }
+
+  #seen(): void {
+    this.#syncedAt = this.#options.clock.monotonic();
+    this.#backoffMs = firstBackoffMs;
+  }
+
+  async #watch(): Promise<void> {
+    const path = this.#url({
+      watch: "true",
+      allowWatchBookmarks: "true",
+      resourceVersion: this.#resourceVersion,
+      timeoutSeconds: String(watchSeconds),
+    });
+    const response = await this.#options.client.open(path, silenceMs);
+    this.#cut = () => response.destroy();
+    if (this.#closed) response.destroy();
+    let rest = "";
+    const decoder = new TextDecoder();
+    try {
+      for await (const chunk of response as AsyncIterable<Buffer>) {
+        const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+        rest = lines.pop() ?? "";
+        for (const line of lines) this.#take(line);
+        this.#seen();
+        if (lines.length > 0) this.#options.onBatch?.();
+      }
+    } catch (error) {
+      if (error instanceof KubeError) throw error;
+      throw new KubeError(`watch ${this.#options.path}`, 0, "", (error as Error).message);
+    } finally {
+      response.destroy();
+    }
+  }
+
+  #take(line: string): void {
+    if (line === "") return;
+    const { type, object } = JSON.parse(line) as WatchLine<T>;
+    if (type === "ERROR") {
+      const {
+        code = 0,
+        reason = "",
+        message = "",
+      } = object as unknown as {
+        readonly code?: number;
+        readonly reason?: string;
+        readonly message?: string;
+      };
+      throw new KubeError(`watch ${this.#options.path}`, code, reason, message);
+    }
+    this.#resourceVersion = object.metadata.resourceVersion;
+    if (type === "BOOKMARK") return;
+    const kept = this.#kept(object);
+    const key = keyOf(object);
+    if (type === "DELETED") this.#remove(key, kept);
+    else this.#put(key, kept);
+  }
+}
