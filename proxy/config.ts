@@ -7,7 +7,8 @@ import type { Ip } from "../lib/net/address.ts";
 import { parsePort } from "../lib/net/address.ts";
 import { readTracingSettings } from "./observe/tracing-settings.ts";
 import type { TracingSettings } from "./observe/tracing-settings.ts";
-import type { Mode } from "./route/snapshot.ts";
+import { modes } from "../lib/project/mode.ts";
+import type { Mode } from "../lib/project/mode.ts";
 
 export type ProxyConfig = {
   readonly trustDomain: string;
@@ -44,7 +45,6 @@ export type ProxyConfig = {
 };
 
 const hour = 3_600_000;
-const modes: readonly Mode[] = ["permissive", "project", "strict"];
 
 export function readConfig(env: Environment): ProxyConfig {
   const settings = new Settings(env);

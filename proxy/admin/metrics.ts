@@ -6,7 +6,7 @@ import type { Registry } from "../../lib/metrics/registry.ts";
 import { ipFromSocket, isLoopback } from "../../lib/net/address.ts";
 import type { Ip } from "../../lib/net/address.ts";
 import type { Self, View } from "../route/policy.ts";
-import { namesAddress } from "../route/rules.ts";
+import { namesAddress } from "../../lib/project/rules.ts";
 
 /** The pod itself always may. Before the first snapshot the floor decides, and names nobody. */
 export function mayScrape(source: Ip, { self, view, port }: { self: Self; view: View | null; port: number }): boolean {

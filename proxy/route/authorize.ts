@@ -11,9 +11,11 @@ import { claimantsOf, classify, peerClass, workloadAt } from "./classify.ts";
 import type { AddressKind } from "./classify.ts";
 import { nodeSourcesAccepted } from "./policy.ts";
 import type { DryRun, LookUpAnswer, Self, View } from "./policy.ts";
-import { namesAddress, namesCaller } from "./rules.ts";
-import type { Caller } from "./rules.ts";
-import type { CallerRule, Mode, Workload } from "./snapshot.ts";
+import { namesAddress, namesCaller } from "../../lib/project/rules.ts";
+import type { Caller } from "../../lib/project/rules.ts";
+import type { Workload } from "./snapshot.ts";
+import type { Mode } from "../../lib/project/mode.ts";
+import type { CallerRule } from "../../lib/project/rules.ts";
 
 /** `workload` is the pod at the source address, where the directory names one. */
 type Facts = { readonly class: PeerClass; readonly workload: Workload | null };

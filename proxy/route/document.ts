@@ -10,20 +10,12 @@ import type { Endpoint } from "../../lib/net/address.ts";
 import { isIpv6, parsePort } from "../../lib/net/address.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import { Field, Findings } from "./fields.ts";
-import { parseAddressRule, parseCallerRule } from "./rules.ts";
+import { parseAddressRule, parseCallerRule } from "../../lib/project/rules.ts";
 import { buildSnapshot } from "./build.ts";
 import type { Document } from "./build.ts";
-import type {
-  AddressRule,
-  Backends,
-  CallerRule,
-  Mode,
-  Project,
-  Service,
-  ServiceEndpoint,
-  ServicePort,
-  Workload,
-} from "./snapshot.ts";
+import type { Backends, Project, Service, ServiceEndpoint, ServicePort, Workload } from "./snapshot.ts";
+import type { Mode } from "../../lib/project/mode.ts";
+import type { AddressRule, CallerRule } from "../../lib/project/rules.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 export type Parsed =

@@ -6,7 +6,10 @@
  */
 import type { Endpoint, Ip } from "../../lib/net/address.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
-import type { AddressRule, CallerRule, Mode, Project, Snapshot, Workload } from "./snapshot.ts";
+import type { Project, Snapshot, Workload } from "./snapshot.ts";
+import { isStricter, strictest } from "../../lib/project/mode.ts";
+import type { Mode } from "../../lib/project/mode.ts";
+import type { AddressRule, CallerRule } from "../../lib/project/rules.ts";
 
 /** What the pod knows of itself, from its static settings. */
 export type Self = {
@@ -49,12 +52,6 @@ export type LookUpAnswer = "held" | "unheld" | "no-answer";
 
 /** What the stricter mode of a dry run would refuse. `unlessTls`: only if the first bytes are no TLS ClientHello. */
 export type DryRun = { readonly reason: Reason; readonly detail: string; readonly unlessTls: boolean };
-
-const strictness: Readonly<Record<Mode, number>> = { permissive: 0, project: 1, strict: 2 };
-
-export const isStricter = (a: Mode, b: Mode): boolean => strictness[a] > strictness[b];
-
-export const strictest = (a: Mode, b: Mode | null): Mode => (b !== null && isStricter(b, a) ? b : a);
 
 /** Services, and their port, that `strict` lets pods reach in clear; who can make one of this name owns the cluster. */
 const clusterServicePorts: ReadonlyMap<string, number> = new Map([

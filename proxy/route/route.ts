@@ -12,8 +12,9 @@ import type { PeerClass } from "../observe/events.ts";
 import { claimantsOf, classify, peerClass, workloadAt } from "./classify.ts";
 import type { AddressKind } from "./classify.ts";
 import type { DryRun, LookUpAnswer, View } from "./policy.ts";
-import { namesAddress } from "./rules.ts";
-import type { Mode, Service, Workload } from "./snapshot.ts";
+import { namesAddress } from "../../lib/project/rules.ts";
+import type { Service, Workload } from "./snapshot.ts";
+import type { Mode } from "../../lib/project/mode.ts";
 
 /** A protected pod to dial: the tunnel ends at `ip:tunnelPort`, `ip:port` is the `:authority`. */
 export type Candidate = {

@@ -2,9 +2,9 @@
  * The directory snapshot as the proxy uses it (contract): who holds which address. Immutable once built. Pure.
  */
 import type { Cidr } from "../../lib/net/cidr.ts";
+import type { Mode } from "../../lib/project/mode.ts";
+import type { AddressRule, CallerRule } from "../../lib/project/rules.ts";
 import type { Endpoint, Ip } from "../../lib/net/address.ts";
-
-export type Mode = "permissive" | "project" | "strict";
 
 export type Workload = {
   readonly project: string;
@@ -19,12 +19,6 @@ export type Workload = {
   /** Rules that are tried but not enforced: what they would refuse is reported. */
   readonly allowFromDryRun: readonly CallerRule[];
 };
-
-/** `<project>/<service account>[:port]`. */
-export type CallerRule = { readonly project: string; readonly serviceAccount: string; readonly port: number | null };
-
-/** `CIDR[:port]`, `[CIDR6]:port`. */
-export type AddressRule = { readonly cidr: Cidr; readonly port: number | null };
 
 export type Project = {
   readonly name: string;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { accept } from "../../../../proxy/route/accept.ts";
 import type { Self } from "../../../../proxy/route/policy.ts";
-import type { Mode } from "../../../../proxy/route/snapshot.ts";
+import type { Mode } from "../../../../lib/project/mode.ts";
 import { baseDocument, ip, modes, self, snapshotOf, viewWith } from "./world.ts";
 import type { Json } from "./world.ts";
 

@@ -5,7 +5,8 @@ import type { Endpoint, Ip } from "../../../../lib/net/address.ts";
 import { parseDocument } from "../../../../proxy/route/document.ts";
 import { buildView } from "../../../../proxy/route/policy.ts";
 import type { Self, View } from "../../../../proxy/route/policy.ts";
-import type { Mode, Snapshot } from "../../../../proxy/route/snapshot.ts";
+import type { Snapshot } from "../../../../proxy/route/snapshot.ts";
+import type { Mode } from "../../../../lib/project/mode.ts";
 
 export type Json = Record<string, unknown>;
 

@@ -1,11 +1,17 @@
 /**
  * The entries of `allow-from`, `allow-egress` and `allow-ingress`: one spelling each, exact matching, no patterns. Pure.
  */
-import { parseCidr, contains } from "../../lib/net/cidr.ts";
-import { ipBytes, parseIp, parsePort } from "../../lib/net/address.ts";
-import type { Ip } from "../../lib/net/address.ts";
-import { isName } from "../../lib/identity/spiffe-id.ts";
-import type { AddressRule, CallerRule } from "./snapshot.ts";
+import { contains, parseCidr } from "../net/cidr.ts";
+import type { Cidr } from "../net/cidr.ts";
+import { ipBytes, parseIp, parsePort } from "../net/address.ts";
+import type { Ip } from "../net/address.ts";
+import { isName } from "../identity/spiffe-id.ts";
+
+/** `<project>/<service account>[:port]`. */
+export type CallerRule = { readonly project: string; readonly serviceAccount: string; readonly port: number | null };
+
+/** `CIDR[:port]`, `[CIDR6]:port`. */
+export type AddressRule = { readonly cidr: Cidr; readonly port: number | null };
 
 /** Who calls, by the name that its certificate proves or the directory gives its address. */
 export type Caller = { readonly project: string; readonly serviceAccount: string };

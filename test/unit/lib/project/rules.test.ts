@@ -1,8 +1,8 @@
 /** The spelling of rules: what is a rule, and what is refused rather than guessed at. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { namesAddress, namesCaller, parseAddressRule, parseCallerRule } from "../../../../proxy/route/rules.ts";
-import { ip } from "./world.ts";
+import { namesAddress, namesCaller, parseAddressRule, parseCallerRule } from "../../../../lib/project/rules.ts";
+import { ip } from "../../proxy/route/world.ts";
 
 test("an address rule is a CIDR with or without a port", () => {
   const forms: Readonly<Record<string, readonly [string, number | null]>> = {
