@@ -1,0 +1,75 @@
+/**
+ * What the chart makes is accepted by a real API server, without an unknown field and without a warning of the Pod
+ * Security Standard `restricted`; and what the hook wrote into a webhook configuration survives every kind of upgrade.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { whyNoApiServer } from "../cluster/api-server.ts";
+import { cases } from "./cases.ts";
+import { chart, helm, releaseNamespace } from "./helm.ts";
+import { InstalledChart } from "./installed.ts";
+
+const why = whyNoApiServer();
+const golden = join(import.meta.dirname, "../golden/chart");
+
+describe("the chart's objects", why === null ? {} : { skip: why }, () => {
+  let installed: InstalledChart;
+
+  before(async () => {
+    installed = await InstalledChart.start();
+    // Of a hook; a pod is admitted only where its account is.
+    await installed.api.objects.serviceAccount(releaseNamespace, "tencrypt-test");
+    // That of the ca has it from the chart.
+    const restricted = { "pod-security.kubernetes.io/warn": "restricted" };
+    await installed.api.admin.patch(`/api/v1/namespaces/${releaseNamespace}`, { metadata: { labels: restricted } });
+  });
+
+  after(() => installed.stop());
+
+  // Only OpenShift knows the kinds of the case that is left out.
+  for (const name of Object.keys(cases).filter((each) => each !== "openshift")) {
+    test(`of case ${name} are accepted`, async () => {
+      const how = [
+        "--server-side",
+        "--force-conflicts",
+        "--validate=strict",
+        "--warnings-as-errors",
+        "--dry-run=server",
+      ];
+      const shown = await installed.api.kubectl("apply", ...how, "-f", join(golden, `${name}.yaml`));
+      assert.match(shown, /deployment\.apps\/tencrypt-controller serverside-applied \(server dry run\)/);
+    });
+  }
+
+  test("keep the caBundle that the hook wrote, however they are upgraded", async () => {
+    const caBundle = Buffer.from("-----BEGIN CERTIFICATE-----\n").toString("base64");
+    const path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/tencrypt";
+    type Webhooks = readonly {
+      readonly timeoutSeconds: number;
+      readonly clientConfig: { readonly caBundle?: string };
+    }[];
+    const read = async (): Promise<Webhooks> => (await installed.api.admin.get(path))["webhooks"] as Webhooks;
+    const patch = { webhooks: [{ name: "inject.tencrypt.io", clientConfig: { caBundle } }] };
+    const target = ["patch", "mutatingwebhookconfiguration", "tencrypt", "--type=strategic"];
+    await installed.api.kubectl(...target, "--field-manager=tencrypt-trust", "-p", JSON.stringify(patch));
+    const ways = [[], ["--force-conflicts"], ["--server-side=false"], []];
+    for (const [index, way] of ways.entries()) {
+      const set = ["--set", `webhook.timeoutSeconds=${6 + index}`];
+      const upgrade = ["upgrade", "tencrypt", chart, "-n", releaseNamespace, "--no-hooks", ...set, ...way];
+      const { code, stderr } = await helm(upgrade, installed.api.kubeconfig);
+      assert.equal(code, 0, stderr);
+      const [inject] = await read();
+      assert.equal(inject?.timeoutSeconds, 6 + index, "the upgrade had an effect");
+      assert.equal(inject.clientConfig.caBundle, caBundle);
+    }
+    const { code, stderr } = await helm(
+      ["rollback", "tencrypt", "1", "-n", releaseNamespace, "--no-hooks"],
+      installed.api.kubeconfig,
+    );
+    assert.equal(code, 0, stderr);
+    const [inject] = await read();
+    assert.equal(inject?.timeoutSeconds, 5);
+    assert.equal(inject.clientConfig.caBundle, caBundle);
+  });
+});
