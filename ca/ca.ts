@@ -4,7 +4,9 @@
  * asked for. Who the caller is comes from the token alone.
  */
 import type { Clock } from "../lib/clock/clock.ts";
-import { formatSpiffeId } from "../lib/identity/spiffe-id.ts";
+import type { KeyObject } from "node:crypto";
+import { controlPlane, formatSpiffeId } from "../lib/identity/spiffe-id.ts";
+import { control } from "../lib/kube/names.ts";
 import type { IstioCertificateRequest, IstioCertificateResponse } from "../lib/proto/gen/istio/v1/auth/ca.ts";
 import type { Audit, Operation } from "./audit.ts";
 import type { Authenticator, Caller } from "./authn/caller.ts";
@@ -13,12 +15,14 @@ import { isDenied } from "./bundle/view.ts";
 import { denial } from "./denial.ts";
 import type { Denial } from "./denial.ts";
 import { readCsr } from "./issue/csr.ts";
-import { issueForPod } from "./issue/issue.ts";
+import { issueForControlPlane, issueForPod } from "./issue/issue.ts";
 import type { Leaf } from "./issue/issue.ts";
 import { leafTtl } from "./issue/validity.ts";
 import { RateLimiter } from "./rate-limit.ts";
 import type { RateLimit } from "./rate-limit.ts";
+import type { SigningAuthority } from "./store/authority.ts";
 import type { ProjectIssuer, Store } from "./store/store.ts";
+import type { GeneralName } from "./x509/extensions.ts";
 import { writePem } from "./x509/pem.ts";
 
 /** A call as it arrives: where from, and the values of its `authorization` metadata. */
@@ -40,6 +44,12 @@ export type CaParts = {
 };
 
 export type Answer = { readonly kind: "answer"; readonly response: IstioCertificateResponse };
+
+const controllerHost = `${control.controller.service}.${control.controller.namespace}.svc`;
+const controllerNames: readonly GeneralName[] = [controllerHost, `${controllerHost}.cluster.local`].map((text) => ({
+  kind: "dns",
+  text,
+}));
 
 const bearer = /^Bearer +([^ ]+)$/i;
 
@@ -109,7 +119,7 @@ export class Ca {
     if (token === undefined)
       return denial("token_missing", `${call.authorization.length} authorization values, not one Bearer token`);
     const inspected = this.#parts.authenticator.inspect(token);
-    return inspected.kind === "denial" ? inspected : inspected.prove();
+    return inspected.kind === "denial" ? inspected : inspected.prove(call.source);
   }
 
   #permitted({ pod }: Caller): Denial | null {
@@ -126,7 +136,8 @@ export class Ca {
     if (lifetime.kind === "denial") return lifetime;
     const csr = readCsr(request.csr, this.#uriOf(caller));
     if (csr.kind === "denial") return csr;
-    const issuer = await store.issuerOf(caller.pod.namespace);
+    if (caller.role === "controller") return this.#answerController(call, caller, { ...csr, ttl: lifetime.ttl });
+    const issuer = await store.issuerOf(caller.pod.namespace, caller.namespaceUid);
     if (issuer.kind === "denial") return issuer;
     const surroundings = {
       trustDomain: settings.trustDomain,
@@ -147,19 +158,47 @@ export class Ca {
     caller: Caller,
     { leaf, issuer }: { leaf: Leaf; issuer: ProjectIssuer },
   ): Promise<Answer | Denial> {
-    const { publisher, store, audit } = this.#parts;
+    const { publisher } = this.#parts;
     if (!this.#isListed(caller, issuer)) await publisher.refresh();
     if (!this.#isListed(caller, issuer)) return denial("store_unavailable", "the project's CA is not in the bundle");
-    const { version } = publisher.current;
-    const chain = [leaf.der, issuer.authority.certificate.der, store.root.certificate.der];
+    return this.#issued(call, caller, {
+      leaf,
+      issuer: issuer.authority,
+      bundleVersion: publisher.current.version,
+    });
+  }
+
+  #issued(
+    call: Call,
+    caller: Caller,
+    { leaf, issuer, bundleVersion }: { leaf: Leaf; issuer: SigningAuthority; bundleVersion: bigint },
+  ): Answer {
+    const { audit, store } = this.#parts;
+    const chain = [leaf.der, issuer.certificate.der, store.root.certificate.der];
     audit.issued(
-      { serial: leaf.serial, notAfter: leaf.notAfter, bundleVersion: version },
+      { serial: leaf.serial, notAfter: leaf.notAfter, bundleVersion },
       { source: call.source, caller, spiffeId: this.#uriOf(caller) },
     );
     return {
       kind: "answer",
-      response: { certChain: chain.map((der) => writePem("CERTIFICATE", der)), bundleVersion: version },
+      response: { certChain: chain.map((der) => writePem("CERTIFICATE", der)), bundleVersion },
     };
+  }
+
+  /** The names are those of its Service: the API server knows it by name, proxies by its SPIFFE ID. */
+  #answerController(
+    call: Call,
+    caller: Caller,
+    { publicKey, ttl }: { readonly publicKey: KeyObject; readonly ttl: number },
+  ): Answer | Denial {
+    const { settings, store, clock, publisher } = this.#parts;
+    const { project, serviceAccount } = controlPlane.controller;
+    const leaf = issueForControlPlane(
+      { project, serviceAccount, servingNames: controllerNames, publicKey, ttl },
+      { trustDomain: settings.trustDomain, root: store.root, issuer: store.controlPlane, now: clock.now() },
+    );
+    if (leaf.kind === "denial") return leaf;
+    return this.#issued(call, caller, { leaf, issuer: store.controlPlane, bundleVersion: publisher.current.version });
   }
 
   #isListed({ pod }: Caller, { authority }: ProjectIssuer): boolean {

@@ -1,21 +1,29 @@
 /** The settings of the ca, from environment variables; every problem is reported at once. Pure. */
 import { isName } from "../lib/identity/spiffe-id.ts";
 import { ipBytes, parseIp, parsePort } from "../lib/net/address.ts";
+import { caAudience, control } from "../lib/kube/names.ts";
 import { parseDuration, Settings } from "../lib/config/settings.ts";
 import type { Environment } from "../lib/config/settings.ts";
 import type { Level } from "../lib/log/log.ts";
 import { shortestTtl } from "./issue/validity.ts";
 import type { GeneralName } from "./x509/extensions.ts";
 
+export type AuthenticatorConfig =
+  | { readonly kind: "jwks"; readonly file: string; readonly issuer: string }
+  | { readonly kind: "kubernetes"; readonly proxyImages: readonly string[]; readonly sourceCheck: "enforce" | "warn" };
+
+export type StoreConfig =
+  | { readonly kind: "directory"; readonly path: string }
+  | { readonly kind: "kubernetes"; readonly namespace: string };
+
 export type CaConfig = {
   readonly listen: { readonly host: string; readonly port: number };
   /** Metrics and health; null: not served. */
   readonly metricsPort: number | null;
   readonly trustDomain: string;
-  readonly jwksFile: string;
-  readonly tokenIssuer: string;
   readonly tokenAudience: string;
-  readonly store: string;
+  readonly authenticator: AuthenticatorConfig;
+  readonly store: StoreConfig;
   readonly servingNames: readonly GeneralName[];
   readonly leafTtl: number;
   readonly rateLimit: { readonly perSecond: number; readonly burst: number };
@@ -54,26 +62,34 @@ const leafTtl = (settings: Settings): number =>
     return ttl !== null && ttl >= shortestTtl && ttl <= longestTtl ? ttl : null;
   });
 
-type TokenSettings = Pick<CaConfig, "jwksFile" | "tokenIssuer" | "tokenAudience">;
+const imageText = /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}$/;
 
-function tokenSettings(settings: Settings): TokenSettings {
-  const tokenAudience = settings.text("TENCRYPT_TOKEN_AUDIENCE", "tencrypt-ca");
-  if (settings.choice("TENCRYPT_AUTHENTICATOR", ["kubernetes", "jwks"]) === "kubernetes") {
-    settings.problem('TENCRYPT_AUTHENTICATOR is "kubernetes": this version cannot do that yet, only jwks');
-    return { jwksFile: "", tokenIssuer: "", tokenAudience };
-  }
+function images(text: string): readonly string[] | null {
+  const list = text.split(",").map((part) => part.trim());
+  return list.every((image) => imageText.test(image)) ? list : null;
+}
+
+function authenticator(settings: Settings): AuthenticatorConfig {
+  if (settings.choice("TENCRYPT_AUTHENTICATOR", ["kubernetes", "jwks"]) === "kubernetes")
+    return {
+      kind: "kubernetes",
+      proxyImages: settings.read("TENCRYPT_PROXY_IMAGES", undefined, "comma-separated image names", images),
+      sourceCheck: settings.choice("TENCRYPT_CA_SOURCE_CHECK", ["enforce", "warn"], "enforce"),
+    };
   return {
-    jwksFile: settings.text("TENCRYPT_JWKS_FILE", undefined, "the path of a JSON Web Key Set"),
-    tokenIssuer: settings.text("TENCRYPT_TOKEN_ISSUER", undefined, "the iss of tokens"),
-    tokenAudience,
+    kind: "jwks",
+    file: settings.text("TENCRYPT_JWKS_FILE", undefined, "the path of a JSON Web Key Set"),
+    issuer: settings.text("TENCRYPT_TOKEN_ISSUER", undefined, "the iss of tokens"),
   };
 }
 
-function storePath(settings: Settings): string {
-  const path = settings.text("TENCRYPT_CA_STORE", undefined, "the path of a directory");
-  if (path === "kubernetes")
-    settings.problem('TENCRYPT_CA_STORE is "kubernetes": this version cannot do that yet, only a directory');
-  return path;
+function store(settings: Settings): StoreConfig {
+  const path = settings.text("TENCRYPT_CA_STORE", undefined, "kubernetes, or the path of a directory");
+  if (path !== "kubernetes") return { kind: "directory", path };
+  const namespace = settings.read("TENCRYPT_CA_NAMESPACE", control.ca.namespace, "a namespace", (text) =>
+    isName(text) ? text : null,
+  );
+  return { kind: "kubernetes", namespace };
 }
 
 export function readConfig(env: Environment): CaConfig {
@@ -92,8 +108,9 @@ export function readConfig(env: Environment): CaConfig {
       "a name of lower-case letters, digits, - and .",
       (text) => (isName(text) ? text : null),
     ),
-    ...tokenSettings(settings),
-    store: storePath(settings),
+    tokenAudience: settings.text("TENCRYPT_TOKEN_AUDIENCE", caAudience),
+    authenticator: authenticator(settings),
+    store: store(settings),
     servingNames: settings.read<readonly GeneralName[]>(
       "TENCRYPT_CA_SERVING_NAMES",
       [],
@@ -107,5 +124,11 @@ export function readConfig(env: Environment): CaConfig {
     },
     logLevel: settings.choice<Level>("TENCRYPT_LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),
   };
+  // A namespace's uid comes from the API; a directory would make one up, and Secrets need one.
+  if (
+    config.authenticator.kind !== config.store.kind &&
+    [config.authenticator.kind, config.store.kind].includes("kubernetes")
+  )
+    settings.problem("TENCRYPT_AUTHENTICATOR and TENCRYPT_CA_STORE are both kubernetes, or neither is");
   return { ...config, unknown: settings.finish() };
 }

@@ -1,8 +1,12 @@
 /** Puts the ca together and brings it up; `stop` drains it. Settings and the clock are arguments, so that tests start the real thing in-process. */
 import type { Clock } from "../lib/clock/clock.ts";
 import type { Log } from "../lib/log/log.ts";
+import { AccessError, loadAccess } from "../lib/kube/access.ts";
+import { KubeClient } from "../lib/kube/client.ts";
 import { createAudit } from "./audit.ts";
+import type { Authenticator } from "./authn/caller.ts";
 import { KeyFile } from "./authn/key-file.ts";
+import { kubernetesAuthenticator } from "./authn/kubernetes.ts";
 import { staticAuthenticator } from "./authn/static.ts";
 import { Publisher } from "./bundle/publisher.ts";
 import { Ca } from "./ca.ts";
@@ -16,6 +20,7 @@ import type { AuthorityEnd, CaMetrics } from "./metrics.ts";
 import { startServing } from "./serving.ts";
 import type { Serving } from "./serving.ts";
 import { openDirectory } from "./store/directory.ts";
+import { openKubernetes } from "./store/kubernetes.ts";
 import type { Store } from "./store/store.ts";
 
 const mostConcurrent = 64;
@@ -27,16 +32,15 @@ export type RunningCa = { readonly address: string; readonly port: number; stop(
 export class StartError extends Error {}
 
 export async function start(config: CaConfig, clock: Clock, log: Log): Promise<RunningCa> {
-  const keyFile = new KeyFile(config.jwksFile, log);
-  const keys = await keyFile.keys();
-  if (keys.kind === "unusable") throw new StartError(`${config.jwksFile} ${keys.detail}`);
-  const store = await openDirectory({ path: config.store, trustDomain: config.trustDomain }, clock, log);
+  const client = kubeClient(config, clock);
+  const authenticator = await openAuthenticator(config, client, { clock, log });
+  const store = await openStore(config, client, { clock, log });
   const publisher = await Publisher.start(store, log);
   const metrics = createMetrics();
   metrics.follow(() => ({ version: publisher.current.version, ends: endsOf(store, publisher) }));
   const ca = new Ca({
     settings: { trustDomain: config.trustDomain, leafTtl: config.leafTtl, rateLimit: config.rateLimit, mostConcurrent },
-    authenticator: staticAuthenticator({ issuer: config.tokenIssuer, audience: config.tokenAudience }, keyFile, clock),
+    authenticator,
     store,
     publisher,
     audit: createAudit(log, metrics, clock),
@@ -54,7 +58,47 @@ export async function start(config: CaConfig, clock: Clock, log: Log): Promise<R
   });
   log("info", "listening", { name: "ca", address: server.address, port: server.port });
   const closeHealth = await openHealth(config, metrics, log);
-  return { address: server.address, port: server.port, stop: () => stop(server, { serving, publisher, closeHealth }) };
+  const stopAll = async (): Promise<void> => {
+    await stop(server, { serving, publisher, closeHealth });
+    client?.close();
+  };
+  return { address: server.address, port: server.port, stop: stopAll };
+}
+
+type Surroundings = { readonly clock: Clock; readonly log: Log };
+
+/** Null where nothing is asked of Kubernetes. */
+function kubeClient({ authenticator, store }: CaConfig, clock: Clock): KubeClient | null {
+  if (authenticator.kind !== "kubernetes" && store.kind !== "kubernetes") return null;
+  try {
+    return new KubeClient(loadAccess({}), clock);
+  } catch (error) {
+    if (error instanceof AccessError) throw new StartError(error.message);
+    throw error;
+  }
+}
+
+async function openAuthenticator(
+  { authenticator: settings, tokenAudience: audience }: CaConfig,
+  client: KubeClient | null,
+  { clock, log }: Surroundings,
+): Promise<Authenticator> {
+  if (settings.kind === "kubernetes")
+    return kubernetesAuthenticator({ ...settings, audience }, { client: client!, clock, log });
+  const keyFile = new KeyFile(settings.file, log);
+  const keys = await keyFile.keys();
+  if (keys.kind === "unusable") throw new StartError(`${settings.file} ${keys.detail}`);
+  return staticAuthenticator({ issuer: settings.issuer, audience }, keyFile, clock);
+}
+
+function openStore(
+  { store, trustDomain }: CaConfig,
+  client: KubeClient | null,
+  { clock, log }: Surroundings,
+): Promise<Store> {
+  return store.kind === "kubernetes"
+    ? openKubernetes({ namespace: store.namespace, trustDomain }, { client: client!, clock, log })
+    : openDirectory({ path: store.path, trustDomain }, clock, log);
 }
 
 function serve(

@@ -23,7 +23,7 @@ export function audienceProblem(claims: JsonObject, audience: string): Denial | 
 }
 
 /** NumericDate (RFC 7519): seconds, to milliseconds. */
-function numericDate(value: unknown): number | null {
+export function numericDate(value: unknown): number | null {
   return typeof value === "number" && Number.isFinite(value) && value >= 0 && value < 1e11 ? value * second : null;
 }
 
@@ -71,6 +71,8 @@ export function callerOf(claims: JsonObject): Caller | Denial {
     return denial("token_not_of_a_pod", "sub is not the service account of kubernetes.io");
   return {
     kind: "caller",
+    role: "pod",
+    namespaceUid: null,
     pod: {
       namespace,
       serviceAccount: account.name,

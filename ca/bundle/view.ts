@@ -10,8 +10,9 @@ function visibleTo(project: string, knowledge: Knowledge): readonly KnownProject
   return [own, ...peers.filter((peer) => peer.name !== project && peer.peers.has(project))];
 }
 
-export function bundleFor(project: string, { version, knowledge }: Published): Bundle {
-  const visible = visibleTo(project, knowledge);
+/** `project` null: for the controller, which has to know every project's callers. */
+export function bundleFor(project: string | null, { version, knowledge }: Published): Bundle {
+  const visible = project === null ? [...knowledge.projects.values()] : visibleTo(project, knowledge);
   return {
     version,
     roots: knowledge.roots.map((der) => Buffer.from(der)),

@@ -30,7 +30,7 @@ export class BundleStreams {
     this.#parts = parts;
   }
 
-  open(call: WatchCall, { pod, provenUntil }: Caller): void {
+  open(call: WatchCall, { pod, provenUntil, role }: Caller): void {
     if (call.cancelled) return;
     const count = this.#ofPod.get(pod.podUid) ?? 0;
     if (count >= mostOfOnePod) {
@@ -40,7 +40,7 @@ export class BundleStreams {
     this.#ofPod.set(pod.podUid, count + 1);
     this.#open.add(call);
     this.#parts.watching(1);
-    const stop = this.#feed(call, pod.namespace);
+    const stop = this.#feed(call, role === "controller" ? null : pod.namespace);
     const end = this.#parts.clock.after(provenUntil - this.#parts.clock.now(), () => call.end());
     const close = (): void => {
       if (!this.#open.delete(call)) return;
@@ -56,7 +56,7 @@ export class BundleStreams {
     for (const call of this.#open) call.end();
   }
 
-  #feed(call: WatchCall, project: string): () => void {
+  #feed(call: WatchCall, project: string | null): () => void {
     const { publisher } = this.#parts;
     let sent: bigint | null = null;
     let blocked = false;

@@ -4,8 +4,7 @@
  * Absent authorities are made on first use. The root is made only where nothing that an earlier root issued is left.
  * What is damaged is reported with the file's name and never replaced. Several processes may share the directory.
  */
-import { createHash, generateKeyPairSync, randomUUID } from "node:crypto";
-import type { KeyObject } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../lib/clock/clock.ts";
@@ -13,11 +12,8 @@ import { isName } from "../../lib/identity/spiffe-id.ts";
 import type { Log } from "../../lib/log/log.ts";
 import { denial } from "../denial.ts";
 import type { Denial } from "../denial.ts";
-import { authorityTemplate, rootTemplate } from "../issue/profile.ts";
 import type { AuthorityPurpose } from "../issue/profile.ts";
-import { randomSerial } from "../issue/serial.ts";
-import { signCertificate } from "../x509/certificate.ts";
-import { writePem } from "../x509/pem.ts";
+import { newAuthority, newRoot } from "../issue/authority.ts";
 import { checkCertificate, checkPair, hasEnded } from "./authority.ts";
 import type { SigningAuthority } from "./authority.ts";
 import {
@@ -31,6 +27,7 @@ import {
   tolerate,
 } from "./files.ts";
 import type { PairNames } from "./files.ts";
+import { digestOf } from "./store.ts";
 import type { Knowledge, KnownProject, ProjectIssuer, Published, Store } from "./store.ts";
 import { numberState } from "./versions.ts";
 import { watchFolder } from "./watch.ts";
@@ -42,9 +39,6 @@ const uidText = /^[A-Za-z0-9-]{1,64}$/;
 
 export type DirectorySettings = { readonly path: string; readonly trustDomain: string };
 
-const newKey = (): { publicKey: KeyObject; privateKey: KeyObject } =>
-  generateKeyPairSync("ec", { namedCurve: "prime256v1" });
-const pkcs8 = (key: KeyObject): string => key.export({ type: "pkcs8", format: "pem" });
 const linesOf = (text: string | null): string[] =>
   (text ?? "")
     .split("\n")
@@ -88,13 +82,12 @@ async function makeRoot(path: string, clock: Clock): Promise<void> {
       );
     }
   }
-  const { publicKey, privateKey } = newKey();
-  const der = signCertificate(rootTemplate(publicKey, { now: clock.now(), serial: randomSerial() }), privateKey);
+  const { key, certificate } = newRoot(clock.now());
   await installTogether(
     path,
     new Map([
-      [rootNames.key, pkcs8(privateKey)],
-      [rootNames.certificate, writePem("CERTIFICATE", der)],
+      [rootNames.key, key],
+      [rootNames.certificate, certificate],
     ]),
   );
 }
@@ -105,11 +98,9 @@ async function makeAuthority(
   root: SigningAuthority,
   clock: Clock,
 ): Promise<void> {
-  const { publicKey, privateKey } = newKey();
-  const template = authorityTemplate(purpose, publicKey, root.signer, { now: clock.now(), serial: randomSerial() });
-  const certificate = writePem("CERTIFICATE", signCertificate(template, root.key));
+  const { key, certificate } = newAuthority(purpose, root, clock.now());
   const files = new Map([
-    [tlsNames.key, pkcs8(privateKey)],
+    [tlsNames.key, key],
     [tlsNames.certificate, certificate],
   ]);
   // A uid that is there already stays.
@@ -253,18 +244,4 @@ async function readUid(folder: string): Promise<string | null> {
   const text = await readOptional(join(folder, uidFile));
   if (text !== null && !uidText.test(text.trim())) throw new StoreError(`${join(folder, uidFile)} is not a uid`);
   return text?.trim() ?? null;
-}
-
-function digestOf(knowledge: Knowledge): string {
-  const hex = (der: Uint8Array): string => Buffer.from(der).toString("hex");
-  const projects = [...knowledge.projects.values()].map(({ name, uid, authorities, peers, denied }) => [
-    name,
-    uid,
-    authorities.map(hex),
-    [...peers].toSorted(),
-    denied,
-  ]);
-  return createHash("sha256")
-    .update(JSON.stringify([knowledge.roots.map(hex), projects]))
-    .digest("hex");
 }

@@ -1,4 +1,5 @@
 /** What the ca needs of the place where its keys and its knowledge of projects lie. */
+import { createHash } from "node:crypto";
 import type { Denial } from "../denial.ts";
 import type { SigningAuthority } from "./authority.ts";
 
@@ -27,10 +28,25 @@ export type Published = { readonly version: bigint; readonly knowledge: Knowledg
 export type Store = {
   readonly root: SigningAuthority;
   readonly controlPlane: SigningAuthority;
-  /** The project's CA, made on first use. */
-  issuerOf(project: string): Promise<ProjectIssuer | Denial>;
+  /** The project's CA, made on first use; `namespaceUid` null: the store itself knows it. */
+  issuerOf(project: string, namespaceUid: string | null): Promise<ProjectIssuer | Denial>;
   /** What the store holds now; a change gets the next number, which is above `atLeast`. */
   publish(atLeast: bigint): Promise<Published>;
   /** Calls back after a possible change, soon; returns how to stop. */
   watch(changed: () => void): () => void;
 };
+
+/** Equal exactly for equal knowledge. */
+export function digestOf(knowledge: Knowledge): string {
+  const hex = (der: Uint8Array): string => Buffer.from(der).toString("hex");
+  const projects = [...knowledge.projects.values()].map(({ name, uid, authorities, peers, denied }) => [
+    name,
+    uid,
+    authorities.map(hex),
+    [...peers].toSorted(),
+    denied,
+  ]);
+  return createHash("sha256")
+    .update(JSON.stringify([knowledge.roots.map(hex), projects]))
+    .digest("hex");
+}

@@ -405,6 +405,41 @@ export const reasons = {
     what: "the key set that tokens are checked with cannot be read",
     hint: "restore TENCRYPT_JWKS_FILE",
   },
+  token_review_unavailable: {
+    initiator: "local",
+    what: "the API server could not be asked who the token's owner is",
+    hint: "check that the API server answers and that the ca may create TokenReviews and read pods and namespaces",
+  },
+  token_refused: {
+    initiator: "peer",
+    what: "the API server does not confirm the token for the ca's audience",
+    hint: "the token is of another cluster or audience, or its pod or account is gone: the audit line has its answer",
+  },
+  project_not_enabled: {
+    initiator: "peer",
+    what: "the caller's namespace is no project",
+    hint: "set the label tencrypt.io/project=enabled on the namespace, and restart its pods",
+  },
+  pod_gone: {
+    initiator: "peer",
+    what: "the pod that the token is bound to does not exist any more, or is another one of the same name",
+    hint: "nothing to do if the pod was deleted; a token that goes on being used was stolen",
+  },
+  pod_not_protected: {
+    initiator: "peer",
+    what: "the caller's pod does not have the proxy that the webhook injects, or is on the host's network, or has ended",
+    hint: "restart the pod in an enabled namespace so that the webhook injects it; the audit line says what is missing",
+  },
+  pod_address_pending: {
+    initiator: "local",
+    what: "the API does not show the pod's address yet",
+    hint: "nothing: the proxy asks again within 200 ms",
+  },
+  source_mismatch: {
+    initiator: "peer",
+    what: "the connection does not come from the pod that the token belongs to",
+    hint: "a stolen token, or addresses are translated on the way to the ca: then set ca.sourceCheck to warn",
+  },
   csr_malformed: {
     initiator: "peer",
     what: "the certificate request is not one PKCS#10 of at most 4 KiB in PEM and strict DER",
@@ -433,12 +468,12 @@ export const reasons = {
   issuer_unusable: {
     initiator: "local",
     what: "the project's CA is damaged, has ended, or was not issued by the root",
-    hint: "repair or remove its folder in the store",
+    hint: "repair or remove its folder or Secret in the store",
   },
   store_unavailable: {
     initiator: "local",
     what: "the store of the ca could not be read or written",
-    hint: "check the folder TENCRYPT_CA_STORE and its permissions",
+    hint: "check the folder TENCRYPT_CA_STORE and its permissions, or that the API server answers",
   },
   certificate_unfit: {
     initiator: "local",

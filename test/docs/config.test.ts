@@ -30,37 +30,49 @@ function rowsOf(heading: string): readonly (readonly string[])[] {
 
 const unquote = (cell: string): string => /^`(.*)`$/.exec(cell)?.[1] ?? assert.fail(`${cell} is not in backquotes`);
 
-type Program = { readonly read: (env: Environment) => unknown; readonly complete: Record<string, string> };
+type Complete = Record<string, string>;
+type Program = { readonly read: (env: Environment) => unknown; readonly complete: readonly Complete[] };
 
-/** Each program with settings that are complete: what is required and nothing else. */
+/** Each program with settings that are complete: what is required and nothing else, once for each way to run it. */
 const programs: Readonly<Record<string, Program>> = {
   proxy: {
     read: readProxy,
-    complete: {
-      TENCRYPT_TRUST_DOMAIN: "mesh.local",
-      TENCRYPT_NAMESPACE: "shop",
-      TENCRYPT_SERVICE_ACCOUNT: "cart",
-      TENCRYPT_POD_NAME: "cart-1",
-      TENCRYPT_POD_UID: "9f3e",
-      TENCRYPT_POD_IPS: "10.0.0.2,fd00::2",
-      TENCRYPT_CA_ADDRESS: "ca.local:15012",
-      TENCRYPT_CA_ROOT_FILE: "/run/root.pem",
-      TENCRYPT_TOKEN_FILE: "/run/token",
-      TENCRYPT_DIRECTORY_FILE: "/run/directory.json",
-    },
+    complete: [
+      {
+        TENCRYPT_TRUST_DOMAIN: "mesh.local",
+        TENCRYPT_NAMESPACE: "shop",
+        TENCRYPT_SERVICE_ACCOUNT: "cart",
+        TENCRYPT_POD_NAME: "cart-1",
+        TENCRYPT_POD_UID: "9f3e",
+        TENCRYPT_POD_IPS: "10.0.0.2,fd00::2",
+        TENCRYPT_CA_ADDRESS: "ca.local:15012",
+        TENCRYPT_CA_ROOT_FILE: "/run/root.pem",
+        TENCRYPT_TOKEN_FILE: "/run/token",
+        TENCRYPT_DIRECTORY_FILE: "/run/directory.json",
+      },
+    ],
   },
   ca: {
     read: readCa,
-    complete: {
-      TENCRYPT_CA_LISTEN: "[::]:15012",
-      TENCRYPT_TRUST_DOMAIN: "mesh.local",
-      TENCRYPT_AUTHENTICATOR: "jwks",
-      TENCRYPT_JWKS_FILE: "/run/jwks.json",
-      TENCRYPT_TOKEN_ISSUER: "https://issuer.local",
-      TENCRYPT_CA_STORE: "/run/store",
-    },
+    complete: [
+      {
+        TENCRYPT_CA_LISTEN: "[::]:15012",
+        TENCRYPT_TRUST_DOMAIN: "mesh.local",
+        TENCRYPT_AUTHENTICATOR: "jwks",
+        TENCRYPT_JWKS_FILE: "/run/jwks.json",
+        TENCRYPT_TOKEN_ISSUER: "https://issuer.local",
+        TENCRYPT_CA_STORE: "/run/store",
+      },
+      {
+        TENCRYPT_CA_LISTEN: "[::]:15012",
+        TENCRYPT_TRUST_DOMAIN: "mesh.local",
+        TENCRYPT_AUTHENTICATOR: "kubernetes",
+        TENCRYPT_PROXY_IMAGES: "local/proxy:1",
+        TENCRYPT_CA_STORE: "kubernetes",
+      },
+    ],
   },
-  init: { read: readInit, complete: { TENCRYPT_PROXY_UID: "1337" } },
+  init: { read: readInit, complete: [{ TENCRYPT_PROXY_UID: "1337" }] },
 };
 
 /** The names that a reader asks for; it may refuse what it finds. */
@@ -89,13 +101,14 @@ for (const [name, { read, complete }] of Object.entries(programs)) {
     const documented = rows.map((row) => row.setting);
 
     test("names each setting once, and exactly those that are read", () => {
-      const actual = new Set([...namesRead(read, {}), ...namesRead(read, complete)]);
+      const actual = new Set([{}, ...complete].flatMap((env) => namesRead(read, env)));
       assert.deepEqual(documented.toSorted(), [...actual].toSorted());
     });
 
     for (const { setting, fallback } of rows) {
       test(`${setting}: ${fallback}`, () => {
-        const without: Record<string, string> = { ...tracing, ...complete };
+        const way = complete.find((env) => namesRead(read, env).includes(setting)) ?? assert.fail("nothing reads it");
+        const without: Record<string, string> = { ...tracing, ...way };
         if (fallback === "required") {
           delete without[setting];
           const isMissing = (error: unknown): boolean =>
@@ -105,7 +118,7 @@ for (const [name, { read, complete }] of Object.entries(programs)) {
           assert.throws(() => read(without), isMissing);
           return;
         }
-        assert.ok(!(setting in complete));
+        assert.ok(!(setting in way));
         if (fallback === "none") return void read(without);
         const comparable = (env: Environment): unknown => JSON.parse(JSON.stringify(read(env)));
         assert.deepEqual(comparable({ ...without, [setting]: unquote(fallback) }), comparable(without));
@@ -120,7 +133,8 @@ for (const [name, { read, complete }] of Object.entries(programs)) {
 
 /** A value that is not the default: another valid one where the reader refuses nothing, else one that it refuses. */
 function other(setting: string): string {
-  return setting === "TENCRYPT_MODE" ? "project" : setting === "TENCRYPT_TOKEN_AUDIENCE" ? "another" : "not a value";
+  const valid: Readonly<Record<string, string>> = { TENCRYPT_MODE: "project", TENCRYPT_TOKEN_AUDIENCE: "another" };
+  return valid[setting] ?? "not a value";
 }
 
 describe("docs/config.md", () => {

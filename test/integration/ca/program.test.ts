@@ -98,13 +98,15 @@ void test("it tells where it listens, serves, and ends with 0 on SIGTERM, its st
 });
 
 void test("every bad setting is named at once, exit code 64", async (t) => {
-  const program = run(t, { TENCRYPT_AUTHENTICATOR: "kubernetes", TENCRYPT_CA_LISTEN: "nowhere" });
+  const program = run(t, { TENCRYPT_AUTHENTICATOR: "trust", TENCRYPT_CA_LISTEN: "nowhere" });
   assert.equal(await program.exited, 64);
   const problems = (await program.line("bad_configuration"))["problems"] as string[];
   assert.deepEqual(problems.map((problem) => problem.split(" ")[0]!).toSorted(), [
     "TENCRYPT_AUTHENTICATOR",
     "TENCRYPT_CA_LISTEN",
     "TENCRYPT_CA_STORE",
+    "TENCRYPT_JWKS_FILE",
+    "TENCRYPT_TOKEN_ISSUER",
     "TENCRYPT_TRUST_DOMAIN",
   ]);
 });

@@ -43,7 +43,7 @@ class FakeAuthenticator implements Authenticator {
       node: "",
       nodeUid: "",
     };
-    return { kind: "caller", pod, provenUntil: 0 };
+    return { kind: "caller", role: "pod", namespaceUid: null, pod, provenUntil: 0 };
   }
 }
 

@@ -29,10 +29,9 @@ void test("what is not set has the documented default", () => {
     listen: { host: "127.0.0.1", port: 0 },
     metricsPort: null,
     trustDomain: "cluster.local",
-    jwksFile: "/keys.json",
-    tokenIssuer: "https://issuer.test",
     tokenAudience: "tencrypt-ca",
-    store: "/store",
+    authenticator: { kind: "jwks", file: "/keys.json", issuer: "https://issuer.test" },
+    store: { kind: "directory", path: "/store" },
     servingNames: [],
     leafTtl: 86_400_000,
     rateLimit: { perSecond: 20, burst: 40 },
@@ -80,19 +79,34 @@ void test("every missing setting is named at once", () => {
   assert.deepEqual(missing.toSorted(), Object.keys(good).toSorted());
 });
 
-void test("Kubernetes as authenticator or store is refused, not replaced by something else", () => {
-  assert.deepEqual(
-    problemsOf({
-      ...good,
-      TENCRYPT_AUTHENTICATOR: "kubernetes",
-      TENCRYPT_JWKS_FILE: undefined,
-      TENCRYPT_CA_STORE: "kubernetes",
-    }),
-    [
-      'TENCRYPT_AUTHENTICATOR is "kubernetes": this version cannot do that yet, only jwks',
-      'TENCRYPT_CA_STORE is "kubernetes": this version cannot do that yet, only a directory',
-    ],
-  );
+const onKubernetes = {
+  ...good,
+  TENCRYPT_AUTHENTICATOR: "kubernetes",
+  TENCRYPT_JWKS_FILE: undefined,
+  TENCRYPT_TOKEN_ISSUER: undefined,
+  TENCRYPT_CA_STORE: "kubernetes",
+};
+
+void test("on Kubernetes the images of proxies are asked for, and the source is checked", () => {
+  const { authenticator, store } = readConfig({
+    ...onKubernetes,
+    TENCRYPT_PROXY_IMAGES: "a/proxy:1, b/proxy@sha256:00",
+  });
+  assert.deepEqual(authenticator, {
+    kind: "kubernetes",
+    proxyImages: ["a/proxy:1", "b/proxy@sha256:00"],
+    sourceCheck: "enforce",
+  });
+  assert.deepEqual(store, { kind: "kubernetes", namespace: "tencrypt-ca" });
+  assert.deepEqual(problemsOf(onKubernetes), [
+    "TENCRYPT_PROXY_IMAGES is missing: expected comma-separated image names",
+  ]);
+});
+
+void test("Kubernetes for one of authenticator and store alone is refused", () => {
+  const problem = "TENCRYPT_AUTHENTICATOR and TENCRYPT_CA_STORE are both kubernetes, or neither is";
+  assert.deepEqual(problemsOf({ ...good, TENCRYPT_CA_STORE: "kubernetes" }), [problem]);
+  assert.deepEqual(problemsOf({ ...onKubernetes, TENCRYPT_PROXY_IMAGES: "a", TENCRYPT_CA_STORE: "/store" }), [problem]);
 });
 
 for (const ttl of ["9s", "31d", "1", "-1h"]) {

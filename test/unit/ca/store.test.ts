@@ -37,7 +37,7 @@ const open = (path: string, log: Log = silent): Promise<Store> =>
   openDirectory({ path, trustDomain }, systemClock, log);
 
 async function issuerOf(store: Store, project: string): Promise<ProjectIssuer> {
-  const issuer = await store.issuerOf(project);
+  const issuer = await store.issuerOf(project, null);
   assert.ok(issuer.kind === "issuer", JSON.stringify(issuer));
   return issuer;
 }
@@ -298,7 +298,7 @@ void test("a project that is damaged later leaves the bundle, is reported once, 
   assert.deepEqual(lines, [
     `project_unusable: ${join(path, "projects/shop/tls.crt")} is not exactly one certificate in PEM`,
   ]);
-  const refused = await store.issuerOf("shop");
+  const refused = await store.issuerOf("shop", null);
   assert.equal(refused.kind === "denial" ? refused.reason : refused.kind, "issuer_unusable");
 });
 
@@ -339,7 +339,7 @@ void test("a store that was taken away is not made again", async (t) => {
   const path = newFolder(t);
   const store = await open(path);
   rmSync(path, { recursive: true });
-  const outcome = await store.issuerOf("shop");
+  const outcome = await store.issuerOf("shop", null);
   assert.equal(outcome.kind === "denial" ? outcome.reason : outcome.kind, "issuer_unusable");
   await assert.rejects(store.publish(0n), StoreError);
   assert.equal(existsSync(path), false);

@@ -40,7 +40,7 @@ function authenticatorFor(
 
 async function authenticate(authenticator: Authenticator, token: string): Promise<Caller | Denial> {
   const inspected = authenticator.inspect(token);
-  return inspected.kind === "denial" ? inspected : inspected.prove();
+  return inspected.kind === "denial" ? inspected : inspected.prove("127.0.0.1");
 }
 
 const reasonOf = (outcome: Caller | Denial): Reason | "caller" =>
@@ -52,6 +52,8 @@ void test("a token of Kubernetes' form names the pod", async (t) => {
   const outcome = await authenticate(authenticator, sign(key, { ...claims, "kubernetes.io": { ...bound, node } }));
   assert.deepEqual(outcome, {
     kind: "caller",
+    role: "pod",
+    namespaceUid: null,
     pod: {
       namespace: "shop",
       serviceAccount: "cart",

@@ -1,0 +1,86 @@
+/**
+ * Authenticates by the API server: TokenReview with exactly our audience, then the pod and its namespace as they are now.
+ * Nothing that it confirmed is remembered: a token is worth what the next question says.
+ */
+import type { Clock } from "../../lib/clock/clock.ts";
+import { isStatus, KubeError } from "../../lib/kube/client.ts";
+import type { KubeClient } from "../../lib/kube/client.ts";
+import type { Namespace, Pod } from "../../lib/kube/objects.ts";
+import type { Log } from "../../lib/log/log.ts";
+import { denial } from "../denial.ts";
+import type { Denial } from "../denial.ts";
+import type { Authenticator, Caller } from "./caller.ts";
+import { audienceProblem, numericDate, timeProblem } from "./claims.ts";
+import { readJws } from "./jws.ts";
+import type { Jws } from "./jws.ts";
+import { judge, readReview, sourceProblem } from "./review.ts";
+import type { TokenReview } from "./review.ts";
+
+export type KubernetesSettings = {
+  readonly audience: string;
+  readonly proxyImages: readonly string[];
+  /** `warn`: a call from elsewhere than the pod's address is let in and told. */
+  readonly sourceCheck: "enforce" | "warn";
+};
+
+export type KubernetesParts = { readonly client: KubeClient; readonly clock: Clock; readonly log: Log };
+
+const reviews = "/apis/authentication.k8s.io/v1/tokenreviews";
+
+export function kubernetesAuthenticator(settings: KubernetesSettings, parts: KubernetesParts): Authenticator {
+  return {
+    inspect: (token) => {
+      const jws = readJws(token);
+      if (jws.kind === "denial") return jws;
+      const problem = audienceProblem(jws.claims, settings.audience) ?? timeProblem(jws.claims, parts.clock.now());
+      return problem ?? { kind: "inspected", prove: (source) => prove({ token, jws, source }, settings, parts) };
+    },
+  };
+}
+
+type Shown = { readonly token: string; readonly jws: Jws; readonly source: string };
+
+async function prove(shown: Shown, settings: KubernetesSettings, parts: KubernetesParts): Promise<Caller | Denial> {
+  try {
+    return await ask(shown, settings, parts);
+  } catch (error) {
+    if (error instanceof KubeError) return denial("token_review_unavailable", error.message);
+    throw error;
+  }
+}
+
+async function ask(
+  { token, jws, source }: Shown,
+  settings: KubernetesSettings,
+  parts: KubernetesParts,
+): Promise<Caller | Denial> {
+  const { client, log } = parts;
+  const body = {
+    apiVersion: "authentication.k8s.io/v1",
+    kind: "TokenReview",
+    spec: { token, audiences: [settings.audience] },
+  };
+  const named = readReview(await client.create<TokenReview>(reviews, body), settings.audience);
+  if (named.kind === "denial") return named;
+  const [pod, namespace] = await Promise.all([
+    orNull(client.get<Pod>(`/api/v1/namespaces/${named.namespace}/pods/${named.pod}`)),
+    orNull(client.get<Namespace>(`/api/v1/namespaces/${named.namespace}`)),
+  ]);
+  const provenUntil = numericDate(jws.claims["exp"]) ?? 0;
+  const caller = judge({ named, pod, namespace, provenUntil }, settings);
+  if (caller.kind === "denial" || pod === null) return caller;
+  const elsewhere = sourceProblem(pod, source);
+  if (elsewhere === null) return caller;
+  if (settings.sourceCheck === "enforce" || elsewhere.reason === "pod_address_pending") return elsewhere;
+  log("warn", "source_mismatch", { detail: elsewhere.detail, pod: named.pod, project: named.namespace });
+  return caller;
+}
+
+async function orNull<T>(answer: Promise<T>): Promise<T | null> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (isStatus(error, 404)) return null;
+    throw error;
+  }
+}

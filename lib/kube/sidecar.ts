@@ -1,0 +1,64 @@
+/**
+ * Whether a pod is protected, by what cannot change in its life: its containers. init first, proxy second and a native
+ * sidecar, both with the token volume to themselves, not on the host's network. Whether the images are ours is for the
+ * caller to compare. Pure.
+ */
+import { modes } from "../project/mode.ts";
+import type { Mode } from "../project/mode.ts";
+import { containers, volumes } from "./names.ts";
+import type { Container, Pod } from "./objects.ts";
+
+export type Sidecar = {
+  readonly kind: "sidecar";
+  readonly initImage: string;
+  readonly proxyImage: string;
+  /** The floor; what is not known is `strict`. */
+  readonly mode: Mode;
+  readonly tunnelPort: number;
+};
+
+export type SidecarReading = Sidecar | { readonly kind: "none"; readonly why: string };
+
+const defaultTunnelPort = 15008;
+const none = (why: string): SidecarReading => ({ kind: "none", why });
+
+const setting = ({ env }: Container, name: string): string | undefined =>
+  env?.find((variable) => variable.name === name)?.value;
+
+const mountsToken = ({ volumeMounts }: Container): boolean =>
+  volumeMounts?.some(({ name }) => name === volumes.token.name) ?? false;
+
+export function readSidecar({ spec }: Pod): SidecarReading {
+  if (spec.hostNetwork === true) return none("the pod is on the host's network");
+  const [init, proxy, ...others] = spec.initContainers ?? [];
+  if (init?.name !== containers.init) return none(`its first init container is not ${containers.init}`);
+  if (proxy?.name !== containers.proxy) return none(`its second init container is not ${containers.proxy}`);
+  if (proxy.restartPolicy !== "Always") return none(`${containers.proxy} is no sidecar: restartPolicy is not Always`);
+  if (!mountsToken(proxy)) return none(`${containers.proxy} does not mount ${volumes.token.name}`);
+  const thief = [init, ...others, ...spec.containers, ...(spec.ephemeralContainers ?? [])].find(mountsToken);
+  if (thief !== undefined) return none(`container ${thief.name} mounts ${volumes.token.name}`);
+  return sidecarOf(init, proxy);
+}
+
+function sidecarOf(init: Container, proxy: Container): Sidecar {
+  const port = Number(setting(proxy, "TENCRYPT_TUNNEL_PORT") ?? defaultTunnelPort);
+  const mode = setting(proxy, "TENCRYPT_MODE");
+  return {
+    kind: "sidecar",
+    initImage: init.image ?? "",
+    proxyImage: proxy.image ?? "",
+    mode: modes.find((known) => known === mode) ?? "strict",
+    tunnelPort: Number.isInteger(port) && port > 0 && port < 65_536 ? port : defaultTunnelPort,
+  };
+}
+
+/** The pod runs to no end any more: it holds no address. */
+export const isTerminal = ({ status }: Pod): boolean => status?.phase === "Succeeded" || status?.phase === "Failed";
+
+/** The pod's own addresses, as the API shows them; none on the host's network or once it has ended. */
+export function addressesOf(pod: Pod): readonly string[] {
+  if (pod.spec.hostNetwork === true || isTerminal(pod)) return [];
+  const listed = (pod.status?.podIPs ?? []).map(({ ip }) => ip).filter((ip) => ip !== undefined && ip !== "");
+  if (listed.length > 0) return listed as readonly string[];
+  return pod.status?.podIP === undefined || pod.status.podIP === "" ? [] : [pod.status.podIP];
+}
