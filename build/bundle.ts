@@ -11,7 +11,7 @@ import type { Metafile } from "esbuild";
 
 const root = resolve(import.meta.dirname, "..");
 
-const candidates = ["proxy", "ca", "init", "controller", "cli", "agent"] as const;
+const candidates = ["proxy", "ca", "init", "controller", "hook", "cli", "agent"] as const;
 type Program = (typeof candidates)[number];
 
 /** CommonJS packages inside of an ES module ask for `require`. */

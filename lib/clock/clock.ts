@@ -33,3 +33,9 @@ export const systemClock: Clock = {
   monotonic: () => performance.now(),
   after,
 };
+
+/** Keeps a process alive that does nothing but wait, until it is cancelled. */
+export function keepAlive(): Timer {
+  const handle = setInterval(() => {}, longestDelay);
+  return { cancel: () => clearInterval(handle) };
+}

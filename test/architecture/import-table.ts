@@ -25,6 +25,7 @@ export const zones: readonly Zone[] = [
 
   { path: "init/", values: ["lib/"] },
   { path: "ca/", values: ["lib/"] },
+  { path: "hook/", values: ["lib/"] },
 
   // The files directly in proxy/ compose the stages; a stage knows no other stage but by its types.
   { path: "proxy/", values: ["lib/", "proxy/"] },
@@ -94,6 +95,8 @@ export const pure: readonly string[] = [
   "ca/issue/validity.ts",
   "ca/rate-limit.ts",
   "ca/x509/",
+  "hook/ca-bundle.ts",
+  "hook/config.ts",
   "init/config.ts",
   "init/plan.ts",
   "ca/authn/claims.ts",

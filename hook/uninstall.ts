@@ -1,0 +1,50 @@
+/** `uninstall`: says before everything else goes whose certificates end with it. It refuses nothing. */
+import type { KubeClient } from "../lib/kube/client.ts";
+import { containers } from "../lib/kube/names.ts";
+import type { Pod } from "../lib/kube/objects.ts";
+
+const pageSize = 500;
+/** Of projects in the text; a cluster may have thousands. */
+const mostNamed = 20;
+
+type PodPage = { readonly metadata: { readonly continue?: string }; readonly items: readonly Pod[] };
+
+const hasProxy = ({ spec, status }: Pod): boolean =>
+  status?.phase !== "Succeeded" &&
+  status?.phase !== "Failed" &&
+  (spec.initContainers ?? []).some(({ name }) => name === containers.proxy);
+
+/** Pods with a proxy, by namespace. */
+export async function countProtected(client: KubeClient): Promise<ReadonlyMap<string, number>> {
+  const counts = new Map<string, number>();
+  let next = "";
+  do {
+    const page: PodPage = await client.get(`/api/v1/pods?limit=${pageSize}&continue=${encodeURIComponent(next)}`);
+    for (const pod of page.items.filter(hasProxy)) {
+      const namespace = pod.metadata.namespace ?? "";
+      counts.set(namespace, (counts.get(namespace) ?? 0) + 1);
+    }
+    next = page.metadata.continue ?? "";
+  } while (next !== "");
+  return counts;
+}
+
+const plural = (amount: number, noun: string): string => `${amount} ${noun}${amount === 1 ? "" : "s"}`;
+
+/** What Helm prints. */
+export function farewell(counts: ReadonlyMap<string, number>): string {
+  if (counts.size === 0) return "No pod has a proxy of Tencrypt: nothing loses its connections.\n";
+  const projects = [...counts].toSorted(([one], [other]) => one.localeCompare(other));
+  const total = projects.reduce((sum, [, count]) => sum + count, 0);
+  const named = projects.slice(0, mostNamed).map(([name, count]) => `  ${name}: ${plural(count, "pod")}`);
+  const rest = projects.length > mostNamed ? [`  and ${projects.length - mostNamed} more`] : [];
+  const example = projects[0]![0];
+  return `${[
+    `WARNING: ${plural(total, "running pod")} in ${plural(projects.length, "project")} still had a proxy of Tencrypt:`,
+    ...named,
+    ...rest,
+    "Their certificates are not renewed any more. When they end, these pods refuse all connections. To take a proxy out:",
+    `  kubectl label namespace ${example} tencrypt.io/project-`,
+    `  kubectl -n ${example} rollout restart deployment,statefulset,daemonset`,
+  ].join("\n")}\n`;
+}

@@ -1,0 +1,35 @@
+/** The last words before an uninstallation. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { farewell } from "../../../hook/uninstall.ts";
+
+describe("the warning before an uninstallation", () => {
+  test("names the projects and what to do", () => {
+    const text = farewell(
+      new Map([
+        ["shop", 7],
+        ["billing", 1],
+      ]),
+    );
+    assert.equal(
+      text,
+      `WARNING: 8 running pods in 2 projects still had a proxy of Tencrypt:
+  billing: 1 pod
+  shop: 7 pods
+Their certificates are not renewed any more. When they end, these pods refuse all connections. To take a proxy out:
+  kubectl label namespace billing tencrypt.io/project-
+  kubectl -n billing rollout restart deployment,statefulset,daemonset
+`,
+    );
+  });
+
+  test("is bounded", () => {
+    const text = farewell(new Map(Array.from({ length: 1000 }, (_, index) => [`p${index}`, 1])));
+    assert.ok(text.split("\n").length < 30);
+    assert.match(text, /\n {2}and 980 more\n/);
+  });
+
+  test("is none where no pod is concerned", () => {
+    assert.equal(farewell(new Map()), "No pod has a proxy of Tencrypt: nothing loses its connections.\n");
+  });
+});
