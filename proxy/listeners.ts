@@ -8,7 +8,7 @@ import type { Log } from "../lib/log/log.ts";
 import type { ProxyConfig } from "./config.ts";
 import { newRecord, refused, sourceOf } from "./connection.ts";
 import type { Dataplane } from "./dataplane.ts";
-import type { Credentials } from "./identity/identity.ts";
+import type { Credentials } from "../lib/enrolment/identity.ts";
 import { handleCaptured, handleSession } from "./inbound.ts";
 import { captureServer, listen } from "./listen/listener.ts";
 import type { Direction } from "./observe/events.ts";

@@ -1,5 +1,5 @@
 /** What the proxy knows and does right now, for `GET /status` on the admin port. Holds no secret. */
-import type { Credentials } from "../identity/identity.ts";
+import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { Dataplane } from "../dataplane.ts";
 import type { Listeners } from "../listeners.ts";
 import type { View } from "../route/policy.ts";

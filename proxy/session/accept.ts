@@ -13,7 +13,7 @@ import type { Reason } from "../../lib/errors/reasons.ts";
 import { formatEndpoint, ipFromSocket } from "../../lib/net/address.ts";
 import { keepAlive } from "../../lib/net/keep-alive.ts";
 import type { Expected, Peer } from "../../lib/x509/verify.ts";
-import type { Credentials, Identity } from "../identity/identity.ts";
+import type { Credentials, Identity } from "../../lib/enrolment/identity.ts";
 import { events } from "../observe/events.ts";
 import { verifyPeer } from "./dial.ts";
 import { openWindow, serverOptions } from "./flow.ts";

@@ -14,7 +14,7 @@ import type { Endpoint } from "../../lib/net/address.ts";
 import { keepAlive } from "../../lib/net/keep-alive.ts";
 import { verify } from "../../lib/x509/verify.ts";
 import type { Expected, Peer, Refusal } from "../../lib/x509/verify.ts";
-import type { Credentials } from "../identity/identity.ts";
+import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { TlsFacts } from "../observe/events.ts";
 import { clientOptions, openWindow } from "./flow.ts";
 import { opensslVerdict, peerChain } from "./peer-chain.ts";

@@ -10,7 +10,7 @@
 import type { Clock } from "../../lib/clock/clock.ts";
 import { formatEndpoint } from "../../lib/net/address.ts";
 import type { Endpoint } from "../../lib/net/address.ts";
-import type { Credentials } from "../identity/identity.ts";
+import type { Credentials } from "../../lib/enrolment/identity.ts";
 import { dial } from "./dial.ts";
 import type { DialFailure, Dialled } from "./dial.ts";
 import { streamBudget } from "./flow.ts";

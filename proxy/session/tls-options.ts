@@ -5,7 +5,7 @@
 import { constants } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import type { SecureContext, SecureContextOptions } from "node:tls";
-import type { Identity } from "../identity/identity.ts";
+import type { Identity } from "../../lib/enrolment/identity.ts";
 
 export const alpn: readonly string[] = ["h2"];
 

@@ -8,7 +8,7 @@ import type { TestContext } from "node:test";
 import type { Clock } from "../../../../lib/clock/clock.ts";
 import { parseIp } from "../../../../lib/net/address.ts";
 import { loadBundle } from "../../../../lib/trust/bundle.ts";
-import type { Credentials } from "../../../../proxy/identity/identity.ts";
+import type { Credentials } from "../../../../lib/enrolment/identity.ts";
 import type { StreamRequest } from "../../../../proxy/session/open-stream.ts";
 import { SessionPool } from "../../../../proxy/session/pool.ts";
 import { createPki, hour } from "../../../pki/pki.ts";

@@ -7,11 +7,11 @@ import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import type { DetailedPeerCertificate } from "node:tls";
 import type { ChannelCredentials, ClientReadableStream, Metadata, ServiceError } from "@grpc/grpc-js";
-import type { Clock } from "../../lib/clock/clock.ts";
-import { controlPlane } from "../../lib/identity/spiffe-id.ts";
-import type { Bundle } from "../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts";
-import { verify } from "../../lib/x509/verify.ts";
-import type { TrustBundle } from "../../lib/x509/verify.ts";
+import type { Clock } from "../clock/clock.ts";
+import { controlPlane } from "../identity/spiffe-id.ts";
+import type { Bundle } from "../proto/gen/tencrypt/ca/v1/trust_bundle.ts";
+import { verify } from "../x509/verify.ts";
+import type { TrustBundle } from "../x509/verify.ts";
 
 export type CaClientOptions = {
   /** `host:port`. */
@@ -48,8 +48,8 @@ export async function createCaClient(options: CaClientOptions, trust: BootstrapT
   // `default`: of a CommonJS package loaded this way, a bundle exports nothing else.
   const [{ default: grpc }, istio, tencrypt] = await Promise.all([
     import("@grpc/grpc-js"),
-    import("../../lib/proto/gen/istio/v1/auth/ca.ts"),
-    import("../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts"),
+    import("../proto/gen/istio/v1/auth/ca.ts"),
+    import("../proto/gen/tencrypt/ca/v1/trust_bundle.ts"),
   ]);
   const credentials = channelCredentials(grpc, options, trust);
   const channelOptions = {

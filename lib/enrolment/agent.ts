@@ -10,11 +10,11 @@
  */
 import { generateKeyPair } from "node:crypto";
 import { promisify } from "node:util";
-import type { Clock, Timer } from "../../lib/clock/clock.ts";
-import type { Log } from "../../lib/log/log.ts";
-import type { Bundle } from "../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts";
-import { createCsr } from "../../lib/x509/csr.ts";
-import type { TrustBundle } from "../../lib/x509/verify.ts";
+import type { Clock, Timer } from "../clock/clock.ts";
+import type { Log } from "../log/log.ts";
+import type { Bundle } from "../proto/gen/tencrypt/ca/v1/trust_bundle.ts";
+import { createCsr } from "../x509/csr.ts";
+import type { TrustBundle } from "../x509/verify.ts";
 import type { BootstrapTrust, CaClient, Issued } from "./ca-client.ts";
 import { judgeIssued, readBundle } from "./judge.ts";
 import type { Credentials, CredentialsListener, Identity, OwnName } from "./identity.ts";
@@ -142,7 +142,7 @@ export class IdentityAgent {
     const held = this.#credentials;
     if (held === null) return;
     this.#publish({ ...this.#bundle, identity: held.identity });
-    if (!listsIssuer(read.bundle, held.identity, this.#options.own.project)) this.#renewNow();
+    if (!listsIssuer(read.bundle, held.identity, this.#options.own)) this.#renewNow();
   }
 
   /** The CA that issued our certificate was replaced: peers refuse it from now on. */
@@ -227,7 +227,9 @@ export class IdentityAgent {
 
 const sentence = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-const listsIssuer = (bundle: TrustBundle, identity: Identity, project: string): boolean =>
+/** The control-plane CA stands in no list: it is what the root issued for that purpose. */
+const listsIssuer = (bundle: TrustBundle, identity: Identity, { project, podUid }: OwnName): boolean =>
+  podUid === null ||
   (bundle.projects.get(project)?.authorities ?? []).some(
     (authority) => Buffer.compare(authority.der, identity.issuer) === 0,
   );

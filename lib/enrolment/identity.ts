@@ -1,13 +1,13 @@
-/** What the proxy is: one certificate with its key, and the trust bundle it judges others by. The key lives in memory only. */
+/** What a program is: one certificate with its key, and the trust bundle it judges others by. The key lives in memory only. */
 import type { KeyObject } from "node:crypto";
-import type { TrustBundle } from "../../lib/x509/verify.ts";
+import type { TrustBundle } from "../x509/verify.ts";
 
-/** Whom the certificate has to name. */
+/** Whom the certificate has to name. `podUid` null: a program of the control plane, under the control-plane CA. */
 export type OwnName = {
   readonly trustDomain: string;
   readonly project: string;
   readonly serviceAccount: string;
-  readonly podUid: string;
+  readonly podUid: string | null;
 };
 
 /** One certificate of ours. Each renewal makes a new one, with a new key and the next generation. */

@@ -1,11 +1,11 @@
 /** What the CA sent, judged before it is used. The same verifier as for peers: a CA that errs is noticed here, not by our peers. */
 import { X509Certificate, createPublicKey } from "node:crypto";
 import type { KeyObject } from "node:crypto";
-import { formatSpiffeId } from "../../lib/identity/spiffe-id.ts";
-import type { Bundle } from "../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts";
-import { loadBundle } from "../../lib/trust/bundle.ts";
-import { verify } from "../../lib/x509/verify.ts";
-import type { TrustBundle } from "../../lib/x509/verify.ts";
+import { formatSpiffeId } from "../identity/spiffe-id.ts";
+import type { Bundle } from "../proto/gen/tencrypt/ca/v1/trust_bundle.ts";
+import { loadBundle } from "../trust/bundle.ts";
+import { verify } from "../x509/verify.ts";
+import type { TrustBundle } from "../x509/verify.ts";
 import type { Identity, OwnName } from "./identity.ts";
 
 export type ReadBundle =
@@ -55,7 +55,10 @@ export function judgeIssued(
   const verdict = verify({
     chain: chain.map((certificate) => certificate.raw),
     now,
-    expected: { kind: "pod", project, serviceAccount, podUid },
+    expected:
+      podUid === null
+        ? { kind: "control-plane", project, serviceAccount }
+        : { kind: "pod", project, serviceAccount, podUid },
     bundle,
     openssl: { kind: "not-asked" },
     maxLeafLifetimeMs: options.maxLeafLifetimeMs,
