@@ -14,7 +14,12 @@ export type AuthenticatorConfig =
 
 export type StoreConfig =
   | { readonly kind: "directory"; readonly path: string }
-  | { readonly kind: "kubernetes"; readonly namespace: string };
+  | {
+      readonly kind: "kubernetes";
+      readonly namespace: string;
+      /** Name of the Secret with a root that somebody else makes; null: the usual one, made where it is absent. */
+      readonly broughtRoot: string | null;
+    };
 
 export type CaConfig = {
   readonly listen: { readonly host: string; readonly port: number };
@@ -89,7 +94,10 @@ function store(settings: Settings): StoreConfig {
   const namespace = settings.read("TENCRYPT_CA_NAMESPACE", control.ca.namespace, "a namespace", (text) =>
     isName(text) ? text : null,
   );
-  return { kind: "kubernetes", namespace };
+  const broughtRoot = settings.read<string | null>("TENCRYPT_CA_ROOT_SECRET", null, "the name of a Secret", (text) =>
+    isName(text) ? text : null,
+  );
+  return { kind: "kubernetes", namespace, broughtRoot };
 }
 
 export function readConfig(env: Environment): CaConfig {

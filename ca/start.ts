@@ -97,7 +97,7 @@ function openStore(
   { clock, log }: Surroundings,
 ): Promise<Store> {
   return store.kind === "kubernetes"
-    ? openKubernetes({ namespace: store.namespace, trustDomain }, { client: client!, clock, log })
+    ? openKubernetes({ ...store, trustDomain }, { client: client!, clock, log })
     : openDirectory({ path: store.path, trustDomain }, clock, log);
 }
 

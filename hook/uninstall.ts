@@ -1,7 +1,7 @@
 /** `uninstall`: says before everything else goes whose certificates end with it. It refuses nothing. */
 import type { KubeClient } from "../lib/kube/client.ts";
-import { containers } from "../lib/kube/names.ts";
 import type { Pod } from "../lib/kube/objects.ts";
+import { isTerminal, readSidecar } from "../lib/kube/sidecar.ts";
 
 const pageSize = 500;
 /** Of projects in the text; a cluster may have thousands. */
@@ -9,10 +9,7 @@ const mostNamed = 20;
 
 type PodPage = { readonly metadata: { readonly continue?: string }; readonly items: readonly Pod[] };
 
-const hasProxy = ({ spec, status }: Pod): boolean =>
-  status?.phase !== "Succeeded" &&
-  status?.phase !== "Failed" &&
-  (spec.initContainers ?? []).some(({ name }) => name === containers.proxy);
+const hasProxy = (pod: Pod): boolean => !isTerminal(pod) && readSidecar(pod).kind === "sidecar";
 
 /** Pods with a proxy, by namespace. */
 export async function countProtected(client: KubeClient): Promise<ReadonlyMap<string, number>> {

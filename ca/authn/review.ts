@@ -82,7 +82,7 @@ export type Surroundings = {
 };
 
 export type Rules = {
-  /** Images of proxies that may have a certificate. */
+  /** Images of proxies that may have a certificate; one without tag and digest stands for all of its versions. */
   readonly proxyImages: readonly string[];
 };
 
@@ -120,10 +120,14 @@ function notProtected(pod: Pod, { proxyImages }: Rules): Denial | null {
   if (isTerminal(pod)) return denial("pod_not_protected", `the pod has ended: ${pod.status?.phase}`);
   const sidecar = readSidecar(pod);
   if (sidecar.kind === "none") return denial("pod_not_protected", sidecar.why);
-  return proxyImages.includes(sidecar.proxyImage)
+  const { proxyImage } = sidecar;
+  return proxyImages.includes(proxyImage) || proxyImages.includes(repositoryOf(proxyImage))
     ? null
-    : denial("pod_not_protected", `its proxy's image is ${sidecar.proxyImage}`);
+    : denial("pod_not_protected", `its proxy's image is ${proxyImage}`);
 }
+
+/** Without tag and digest: a colon before the last slash belongs to the registry's port. */
+const repositoryOf = (image: string): string => image.replace(/@.*$/, "").replace(/:[^/]*$/, "");
 
 /** Why the connection is not known to come from the pod; null if it is. */
 export function sourceProblem(pod: Pod, source: string): Denial | null {

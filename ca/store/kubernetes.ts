@@ -28,7 +28,12 @@ import { knowledgeOf } from "./kubernetes-knowledge.ts";
 import { numberKnowledge, publishRoot } from "./kubernetes-versions.ts";
 import type { ProjectIssuer, Published, Store } from "./store.ts";
 
-export type KubernetesStoreSettings = { readonly namespace: string; readonly trustDomain: string };
+export type KubernetesStoreSettings = {
+  readonly namespace: string;
+  readonly trustDomain: string;
+  /** Name of the root's Secret where somebody else makes it; null: ours. */
+  readonly broughtRoot: string | null;
+};
 export type KubernetesStoreParts = { readonly client: KubeClient; readonly clock: Clock; readonly log: Log };
 
 export const projectSecret = (project: string): string => `tencrypt-project.${project}`;
@@ -79,7 +84,12 @@ class Secrets {
 
   /** A new root would make everything worthless that an earlier one issued: that is the operator's decision. */
   async root(): Promise<SigningAuthority> {
-    if ((await this.read(rootSecret)) === null && (await this.read(controlPlaneSecret)) !== null)
+    const { broughtRoot } = this.#settings;
+    const present = await this.read(broughtRoot ?? rootSecret);
+    if (present !== null) return this.#checked(present, null, null);
+    if (broughtRoot !== null)
+      throw new StoreError(`Secret ${broughtRoot} is missing: it was named as the root that somebody else brings`);
+    if ((await this.read(controlPlaneSecret)) !== null)
       throw new StoreError(
         `Secret ${rootSecret} is missing but ${controlPlaneSecret} is there: restore the root, or delete what it issued`,
       );

@@ -4,36 +4,23 @@
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { whyNoApiServer } from "../cluster/api-server.ts";
-import { issuer } from "../cluster/control-plane.ts";
 import { eventually } from "../cluster/eventually.ts";
+import { protectedSpec } from "../cluster/protected-pod.ts";
 import { InstalledChart } from "./installed.ts";
-import { rendered } from "./rendered.ts";
+import { kubeconfigOfAccount } from "./rights.ts";
 
 const why = whyNoApiServer();
 const program = join(import.meta.dirname, "../../hook/main.ts");
 const rootPath = "/api/v1/namespaces/tencrypt-ca/configmaps";
 const certificate = (body: string): string => `-----BEGIN CERTIFICATE-----\n${body}\n-----END CERTIFICATE-----\n`;
-const hookKinds = ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
 
 type Run = { readonly code: number | null; readonly lines: readonly string[] };
 
 describe("a hook of the chart", why === null ? {} : { skip: why }, () => {
   let chart: InstalledChart;
-
-  /** A kubeconfig of the account of this name, with what the chart lets it do. */
-  const accountOf = async (name: string, namespace: string): Promise<string> => {
-    const objects = rendered("default").filter(
-      ({ kind, metadata }) => metadata.name === name && hookKinds.includes(kind),
-    );
-    const file = join(dirname(chart.api.kubeconfig), `${name}.json`);
-    writeFileSync(file, JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }));
-    await chart.api.kubectl("apply", "-f", file);
-    return chart.api.kubeconfigOf(await chart.api.objects.token({ namespace, serviceAccount: name, audience: issuer }));
-  };
 
   const start = (
     argument: string,
@@ -61,7 +48,7 @@ describe("a hook of the chart", why === null ? {} : { skip: why }, () => {
   after(() => chart.stop());
 
   test("trust waits for the root, sets it everywhere, sees that it is there, and follows a new one", async () => {
-    const kubeconfig = await accountOf("tencrypt-trust", "tencrypt-ca");
+    const kubeconfig = await kubeconfigOfAccount(chart.api, "tencrypt-trust", "tencrypt-ca");
     const first = start("trust", kubeconfig);
     await eventually(async () =>
       assert.match(first.lines.join("\n"), /"waiting","why":".*configmaps \\"tencrypt-root\\" not found/),
@@ -108,16 +95,11 @@ describe("a hook of the chart", why === null ? {} : { skip: why }, () => {
   });
 
   test("uninstall names the projects whose pods have a proxy", async () => {
-    const kubeconfig = await accountOf("tencrypt-uninstall", "tencrypt-system");
+    const kubeconfig = await kubeconfigOfAccount(chart.api, "tencrypt-uninstall", "tencrypt-system");
     const none = await start("uninstall", kubeconfig).ended;
     assert.deepEqual(none, { code: 0, lines: ["No pod has a proxy of Tencrypt: nothing loses its connections."] });
-    const image = "localhost/app:1";
-    const initContainers = [
-      { name: "tencrypt-init", image },
-      { name: "tencrypt-proxy", image, restartPolicy: "Always" },
-    ];
-    await chart.api.objects.pod({ namespace: "people", name: "web-1", spec: { initContainers } });
-    await chart.api.objects.pod({ namespace: "people", name: "web-2", spec: { initContainers } });
+    await chart.api.objects.pod({ namespace: "people", name: "web-1", spec: protectedSpec() });
+    await chart.api.objects.pod({ namespace: "people", name: "web-2", spec: protectedSpec() });
     await chart.api.objects.podStatus("people", "web-2", { phase: "Succeeded" });
     await chart.api.objects.pod({ namespace: "people", name: "plain" });
     const { code, lines } = await start("uninstall", kubeconfig).ended;

@@ -1,4 +1,7 @@
-/** The ca on a real API server: who gets a certificate, who does not and why, and replicas that share one store. */
+/**
+ * The ca on a real API server, with the rights that the chart gives it: who gets a certificate, who does not and why, and
+ * replicas that share one store.
+ */
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { after, before, describe, test } from "node:test";
@@ -12,6 +15,7 @@ import { startApiServer, whyNoApiServer } from "../../cluster/api-server.ts";
 import type { ApiServer } from "../../cluster/api-server.ts";
 import { eventually } from "../../cluster/eventually.ts";
 import type { Metadata, PodOptions } from "../../cluster/objects.ts";
+import { kubeconfigOfAccount } from "../../chart/rights.ts";
 import { protectedSpec, proxyImage } from "../../cluster/protected-pod.ts";
 import { cleanUp, clientsOf, issued } from "./running-ca.ts";
 import type { Clients, LogLine, Outcome } from "./running-ca.ts";
@@ -28,8 +32,8 @@ const secretsPath = "/api/v1/namespaces/tencrypt-ca/secrets";
 before(async () => {
   if (why !== null) return;
   api = await startApiServer();
-  process.env["KUBECONFIG"] = api.kubeconfig;
   for (const name of ["tencrypt-ca", "tencrypt-system"]) await api.objects.namespace(name);
+  process.env["KUBECONFIG"] = await kubeconfigOfAccount(api, "tencrypt-ca", "tencrypt-ca");
   await api.objects.namespace("shop", { "tencrypt.io/project": "enabled" });
   await api.objects.serviceAccount("shop", "cart");
   await api.objects.node("n1", "10.0.0.1");
@@ -146,6 +150,24 @@ describe("who gets a certificate", why === null ? {} : { skip: why }, () => {
     await api.objects.serviceAccount("plain", "cart");
     const token = await tokenOf(await podOf("web-1", { namespace: "plain" }));
     await refused(replica, token, { code: codes.permissionDenied, reason: "project_not_enabled" });
+  });
+
+  test("an image without a version stands for all of its versions, and for no other repository", async (t) => {
+    const replica = await startReplica(t, { TENCRYPT_PROXY_IMAGES: "localhost:5000/tencrypt/proxy" });
+    const imaged = async (name: string, image: string): Promise<string> =>
+      tokenOf(await podOf(name, { spec: protectedSpec({ image }) }));
+    const digest = `sha256:${"ab".repeat(32)}`;
+    for (const [index, version] of [":1.2", `:1.2@${digest}`, `@${digest}`, ""].entries())
+      issued(await replica.create({}, await imaged(`versioned-${index}`, `localhost:5000/tencrypt/proxy${version}`)));
+    for (const [index, image] of [
+      "localhost:5000/tencrypt/proxy/evil:1",
+      "localhost:5000/tencrypt",
+      "localhost",
+    ].entries())
+      await refused(replica, await imaged(`other-${index}`, image), {
+        code: codes.permissionDenied,
+        reason: "pod_not_protected",
+      });
   });
 
   test("the token of a deleted pod gets nothing, at once", async (t) => {
@@ -265,6 +287,17 @@ describe("one store", why === null ? {} : { skip: why }, () => {
     await refused(replica, token, { code: codes.unavailable, reason: "token_review_unavailable" });
     await api.resume();
     await eventually(async () => void issued(await replica.create({}, token)));
+  });
+
+  test("a root that was named as brought is taken, and waited for instead of made", async (t) => {
+    const env = { TENCRYPT_CA_ROOT_SECRET: "corporate" };
+    await assert.rejects(
+      startReplica(t, env),
+      /Secret corporate is missing: it was named as the root that somebody else/,
+    );
+    const { data } = await secret("tencrypt-root");
+    await api.admin.create(secretsPath, { metadata: { name: "corporate" }, type: "kubernetes.io/tls", data });
+    issued(await (await startReplica(t, env)).create({}, await tokenOf(await podOf("under-brought"))));
   });
 
   test("a damaged Secret is told by name and not replaced", async (t) => {

@@ -97,7 +97,7 @@ void test("on Kubernetes the images of proxies are asked for, and the source is 
     proxyImages: ["a/proxy:1", "b/proxy@sha256:00"],
     sourceCheck: "enforce",
   });
-  assert.deepEqual(store, { kind: "kubernetes", namespace: "tencrypt-ca" });
+  assert.deepEqual(store, { kind: "kubernetes", namespace: "tencrypt-ca", broughtRoot: null });
   assert.deepEqual(problemsOf(onKubernetes), [
     "TENCRYPT_PROXY_IMAGES is missing: expected comma-separated image names",
   ]);

@@ -1,0 +1,51 @@
+/** The settings that the chart gives to each program are such as the program reads, and all of them are usable. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { readConfig as readCa } from "../../ca/config.ts";
+import type { Environment } from "../../lib/config/settings.ts";
+import { cases } from "./cases.ts";
+import { rendered } from "./rendered.ts";
+
+type Variable = { readonly name: string; readonly value?: string; readonly valueFrom?: unknown };
+type Deployment = {
+  readonly template: { readonly spec: { readonly containers: readonly { readonly env: readonly Variable[] }[] } };
+};
+
+function environmentOf(caseName: string, deployment: string): Environment {
+  const found = rendered(caseName).find(({ kind, metadata }) => kind === "Deployment" && metadata.name === deployment);
+  assert.ok(found !== undefined);
+  const { template } = found["spec"] as Deployment;
+  const variables = template.spec.containers.flatMap(({ env }) => env);
+  // What the kubelet fills in is a name or a uid.
+  return Object.fromEntries(variables.map(({ name, value }) => [name, value ?? "filled-in-1"]));
+}
+
+const readers: Readonly<Record<string, (env: Environment) => { readonly unknown: readonly string[] }>> = {
+  "tencrypt-ca": readCa,
+};
+
+describe("the settings in the chart", () => {
+  for (const [deployment, read] of Object.entries(readers)) {
+    for (const name of Object.keys(cases)) {
+      test(`of ${deployment} in case ${name} are known and usable`, () => {
+        assert.deepEqual(read(environmentOf(name, deployment)).unknown, []);
+      });
+    }
+  }
+
+  test("carry values to where they belong", () => {
+    const ca = readCa(environmentOf("short-lived", "tencrypt-ca"));
+    assert.equal(ca.leafTtl, 40_000);
+    assert.deepEqual(ca.rateLimit, { perSecond: 1000, burst: 2000 });
+    const tuned = readCa(environmentOf("tuned", "tencrypt-ca"));
+    assert.deepEqual(tuned.rateLimit, { perSecond: 100, burst: 150 });
+    assert.ok(tuned.authenticator.kind === "kubernetes");
+    assert.equal(tuned.authenticator.sourceCheck, "warn");
+    const { store } = readCa(environmentOf("brought-root", "tencrypt-ca"));
+    assert.ok(store.kind === "kubernetes");
+    assert.equal(store.broughtRoot, "corporate-root");
+    const digests = readCa(environmentOf("digests", "tencrypt-ca"));
+    assert.ok(digests.authenticator.kind === "kubernetes");
+    assert.deepEqual(digests.authenticator.proxyImages, ["ghcr.io/tencrypt/proxy", "old.example.org/proxy:0.0.9"]);
+  });
+});
