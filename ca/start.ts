@@ -14,7 +14,7 @@ import type { CaConfig } from "./config.ts";
 import { ServingCredentials } from "./grpc/credentials.ts";
 import { listen } from "./grpc/server.ts";
 import type { GrpcServer } from "./grpc/server.ts";
-import { listenHealth } from "./health.ts";
+import { listenHealth } from "../lib/http/health.ts";
 import { createMetrics } from "./metrics.ts";
 import type { AuthorityEnd, CaMetrics } from "./metrics.ts";
 import { startServing } from "./serving.ts";

@@ -14,8 +14,8 @@ import { denial } from "../denial.ts";
 import type { Denial } from "../denial.ts";
 import { BundleStreams } from "./bundle-streams.ts";
 import type { StreamParts } from "./bundle-streams.ts";
-import { Connections } from "./connections.ts";
-import type { Where } from "./connections.ts";
+import { Connections } from "../../lib/grpc/connections.ts";
+import type { Where } from "../../lib/grpc/connections.ts";
 import type { ServingCredentials } from "./credentials.ts";
 import { statusOf } from "./status.ts";
 

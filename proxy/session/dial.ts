@@ -17,7 +17,7 @@ import type { Expected, Peer, Refusal } from "../../lib/x509/verify.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { TlsFacts } from "../observe/events.ts";
 import { clientOptions, openWindow } from "./flow.ts";
-import { opensslVerdict, peerChain } from "./peer-chain.ts";
+import { opensslVerdict, peerChain } from "../../lib/tls/peer-chain.ts";
 import { readRefusal } from "./refusal-frame.ts";
 import { Session } from "./session.ts";
 import type { ClientSession } from "./session.ts";

@@ -25,6 +25,7 @@ export const zones: readonly Zone[] = [
 
   { path: "init/", values: ["lib/"] },
   { path: "ca/", values: ["lib/"] },
+  { path: "controller/", values: ["lib/"] },
   { path: "hook/", values: ["lib/"] },
 
   // The files directly in proxy/ compose the stages; a stage knows no other stage but by its types.
@@ -66,7 +67,7 @@ export type PackageRule = {
 export const packages: readonly PackageRule[] = [
   {
     name: "@grpc/grpc-js",
-    from: ["lib/proto/", "lib/enrolment/", "ca/"],
+    from: ["lib/proto/", "lib/enrolment/", "ca/", "controller/directory/"],
     why: "gRPC to and in the control plane; loaded lazily in the proxy",
   },
   { name: "@bufbuild/protobuf", from: ["lib/proto/gen/"], why: "what the generated code encodes with" },

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { readConfig as readCa } from "../../ca/config.ts";
 import { readConfig as readHook } from "../../hook/config.ts";
+import { readConfig as readController } from "../../controller/config.ts";
 import { readConfig as readInit } from "../../init/config.ts";
 import { SettingsError } from "../../lib/config/settings.ts";
 import type { Environment } from "../../lib/config/settings.ts";
@@ -74,6 +75,23 @@ const programs: Readonly<Record<string, Program>> = {
     ],
   },
   hook: { read: readHook, complete: [{}] },
+  controller: {
+    read: readController,
+    complete: [
+      {
+        TENCRYPT_TRUST_DOMAIN: "mesh.local",
+        TENCRYPT_NAMESPACE: "tencrypt-system",
+        TENCRYPT_POD_NAME: "controller-1",
+        TENCRYPT_POD_UID: "77aa",
+        TENCRYPT_CA_ADDRESS: "ca.local:15012",
+        TENCRYPT_TOKEN_FILE: "/run/token",
+        TENCRYPT_WEBHOOK_LISTEN: "[::]:15017",
+        TENCRYPT_DIRECTORY_LISTEN: "[::]:15013",
+        TENCRYPT_INIT_IMAGE: "local/init:1",
+        TENCRYPT_PROXY_IMAGE: "local/proxy:1",
+      },
+    ],
+  },
   init: { read: readInit, complete: [{ TENCRYPT_PROXY_UID: "1337" }] },
 };
 
@@ -135,7 +153,7 @@ for (const [name, { read, complete }] of Object.entries(programs)) {
 
 /** A value that is not the default: another valid one where the reader refuses nothing, else one that it refuses. */
 function other(setting: string): string {
-  const valid: Readonly<Record<string, string>> = { TENCRYPT_MODE: "project", TENCRYPT_TOKEN_AUDIENCE: "another" };
+  const valid: Readonly<Record<string, string>> = { TENCRYPT_MODE: "permissive", TENCRYPT_TOKEN_AUDIENCE: "another" };
   return valid[setting] ?? "not a value";
 }
 

@@ -1,6 +1,6 @@
 /** The peer's certificates exactly as sent, and OpenSSL's opinion of them. */
 import type { TLSSocket } from "node:tls";
-import type { OpensslVerdict } from "../../lib/x509/verify.ts";
+import type { OpensslVerdict } from "../x509/verify.ts";
 
 /** One more than the verifier accepts, so that a longer chain is seen as too long instead of being cut to fit. */
 const longestWalk = 4;

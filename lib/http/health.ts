@@ -1,7 +1,7 @@
-/** `/metrics`, `/live` and `/ready` of the CA. */
-import { notFound, pageServer, plainPage } from "../lib/http/page-server.ts";
-import { formats, negotiate } from "../lib/metrics/exposition.ts";
-import type { Registry } from "../lib/metrics/registry.ts";
+/** `/metrics`, `/live` and `/ready` of a program of the control plane. */
+import { notFound, pageServer, plainPage } from "./page-server.ts";
+import { formats, negotiate } from "../metrics/exposition.ts";
+import type { Registry } from "../metrics/registry.ts";
 
 export type Health = { readonly address: string; readonly port: number; close(): void };
 

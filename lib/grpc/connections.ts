@@ -1,5 +1,5 @@
 /**
- * The ca's listening socket: hands connections to gRPC, within a bound in all and for each source, and can end every one
+ * A control-plane program's listening socket: hands connections to gRPC, within a bound in all and for each source, and can end every one
  * of them. gRPC's own listener has no such bounds, and cannot end connections that never spoke HTTP/2.
  */
 import { createServer } from "node:net";

@@ -1,0 +1,41 @@
+/** What all proxies have to know of the cluster: its ranges, and the addresses of its nodes. Pure. */
+import type { Node, ServiceCidr } from "../../lib/kube/objects.ts";
+import { contains, parseCidr } from "../../lib/net/cidr.ts";
+import type { Cidr } from "../../lib/net/cidr.ts";
+import { ipBytes, parseIp } from "../../lib/net/address.ts";
+import type { Ip } from "../../lib/net/address.ts";
+
+export type ClusterAddresses = {
+  readonly requires: readonly string[];
+  readonly clusterRanges: readonly string[];
+  readonly nodeAddresses: readonly string[];
+};
+
+/** `configured` takes the place of what nodes and Service ranges say. */
+export function clusterAddresses(
+  nodes: readonly Node[],
+  serviceCidrs: readonly ServiceCidr[],
+  configured: readonly string[],
+): ClusterAddresses {
+  const addresses = nodes
+    .flatMap(({ status }) => status?.addresses ?? [])
+    .map(({ type, address }) => (type === "InternalIP" || type === "ExternalIP" ? parseIp(address) : null))
+    .filter((ip) => ip !== null);
+  const told = [
+    ...nodes.flatMap(({ spec }) => [...(spec?.podCIDRs ?? []), spec?.podCIDR ?? ""]),
+    ...serviceCidrs.flatMap(({ spec }) => spec?.cidrs ?? []),
+  ];
+  const ranges = configured.length > 0 ? configured : told.flatMap((text) => parseCidr(text)?.text ?? []);
+  return {
+    requires: [],
+    clusterRanges: [...new Set(ranges)].toSorted(),
+    nodeAddresses: [...new Set(addresses)].toSorted(),
+  };
+}
+
+/** Whether a Service may claim the address for its project: nothing of the cluster's own. */
+export function isClaimable(ip: string, { clusterRanges, nodeAddresses }: ClusterAddresses): boolean {
+  const bytes = ipBytes(ip as Ip);
+  const ranges = clusterRanges.map((text) => parseCidr(text)).filter((cidr): cidr is Cidr => cidr !== null);
+  return !nodeAddresses.includes(ip) && !ranges.some((cidr) => contains(cidr, bytes));
+}

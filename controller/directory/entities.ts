@@ -1,0 +1,143 @@
+/**
+ * From Kubernetes objects to entries of the directory document, one object at a time. The rules of addresses are here:
+ *
+ * - a pod on the host's network, or one that has ended, holds no address; one that is being deleted still does;
+ * - whether a pod is protected is read from its spec, which cannot change;
+ * - a Service's own addresses are its cluster IPs; external and load-balancer addresses are for its own project only, and
+ *   only where they belong to nobody else;
+ * - an endpoint has the address and ports that its slice says, whatever its Service says.
+ *
+ * Pure.
+ */
+import type {
+  DocumentEndpoint,
+  DocumentProject,
+  DocumentService,
+  DocumentWorkload,
+} from "../../lib/directory/document.ts";
+import type { EndpointSlice, Namespace, Pod, Service } from "../../lib/kube/objects.ts";
+import { addressesOf, readSidecar } from "../../lib/kube/sidecar.ts";
+import { parseIp } from "../../lib/net/address.ts";
+import type { Mode } from "../../lib/project/mode.ts";
+import { readPodSettings, readProjectSettings } from "../../lib/project/settings.ts";
+
+export function projectOf({ metadata }: Namespace, defaultMode: Mode): DocumentProject {
+  const { settings } = readProjectSettings(metadata, defaultMode);
+  return {
+    name: metadata.name,
+    uid: metadata.uid,
+    mode: settings.mode,
+    dryRun: settings.dryRun,
+    // An entry without a uid means nobody yet.
+    peers: settings.peers.flatMap(({ name, uid }) => (uid === null ? [] : [{ name, uid }])),
+    nodeSources: settings.nodeSources,
+    udp: settings.udp,
+    allowEgress: settings.allowEgress,
+    allowIngress: settings.allowIngress,
+    allowFrom: settings.allowFrom,
+    allowFromDryRun: settings.allowFromDryRun,
+  };
+}
+
+const canonical = (addresses: readonly string[]): readonly string[] => [
+  ...new Set(addresses.map((address) => parseIp(address)).filter((ip) => ip !== null)),
+];
+
+/** Null for a pod that holds no address. */
+export function workloadOf(pod: Pod): DocumentWorkload | null {
+  const ips = canonical(addressesOf(pod));
+  if (ips.length === 0) return null;
+  const sidecar = readSidecar(pod);
+  const { settings } = readPodSettings(pod.metadata);
+  return {
+    project: pod.metadata.namespace ?? "",
+    serviceAccount: pod.spec.serviceAccountName ?? "default",
+    pod: pod.metadata.name,
+    uid: pod.metadata.uid,
+    ips,
+    tunnelPort: sidecar.kind === "sidecar" ? sidecar.tunnelPort : null,
+    mode: settings.mode,
+    allowFrom: settings.allowFrom,
+    allowFromDryRun: settings.allowFromDryRun,
+    node: pod.spec.nodeName ?? null,
+  };
+}
+
+const isTcp = (protocol: string | null | undefined): boolean => (protocol ?? "TCP") === "TCP";
+
+export const clusterIpsOf = ({ spec }: Service): readonly string[] =>
+  spec.type === "ExternalName" ? [] : canonical([...(spec.clusterIPs ?? []), spec.clusterIP ?? ""]);
+
+/** As claimed: whoever may make a Service writes what it likes here. */
+export const claimedIpsOf = ({ spec, status }: Service): readonly string[] =>
+  canonical([...(spec.externalIPs ?? []), ...(status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip ?? "")]);
+
+/** `vips` are the addresses that count for whom this is made. Null for a Service that has none. */
+export function serviceOf(
+  service: Service,
+  slices: readonly EndpointSlice[],
+  vips: readonly string[],
+): DocumentService | null {
+  const ports = (service.spec.ports ?? []).filter(({ protocol }) => isTcp(protocol));
+  if (ports.length === 0 || vips.length === 0) return null;
+  return {
+    project: service.metadata.namespace ?? "",
+    name: service.metadata.name,
+    vips,
+    sessionAffinity: service.spec.sessionAffinity === "ClientIP" ? "ClientIP" : "None",
+    internalTrafficPolicy: service.spec.internalTrafficPolicy === "Local" ? "Local" : "Cluster",
+    ports: ports.map(({ port, nodePort, appProtocol }) => ({
+      port,
+      nodePort: nodePort ?? null,
+      appProtocol: appProtocol ?? null,
+    })),
+    endpoints: endpointsOf(service, slices),
+  };
+}
+
+/** One entry an address: slices divide a Service by family, by size and by the ports that pods give the same name. */
+function endpointsOf(service: Service, slices: readonly EndpointSlice[]): readonly DocumentEndpoint[] {
+  const byIp = new Map<string, DocumentEndpoint>();
+  for (const slice of slices.toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))) {
+    if (slice.addressType !== "IPv4" && slice.addressType !== "IPv6") continue;
+    const ports = portsOf(service, slice);
+    for (const endpoint of slice.endpoints ?? []) {
+      const ip = parseIp(endpoint.addresses[0] ?? "");
+      if (ip !== null) byIp.set(ip, endpointOf(ip, endpoint, { ...byIp.get(ip)?.ports, ...ports }));
+    }
+  }
+  return [...byIp.values()];
+}
+
+type SliceEndpoint = NonNullable<EndpointSlice["endpoints"]>[number];
+
+function endpointOf(
+  ip: string,
+  { conditions = {}, zone, nodeName }: SliceEndpoint,
+  ports: DocumentEndpoint["ports"],
+): DocumentEndpoint {
+  // Absent means ready; a Service that publishes pods which are not ready says ready for each of them.
+  const ready = conditions.ready ?? true;
+  return {
+    ip,
+    ports,
+    ready,
+    serving: conditions.serving ?? ready,
+    terminating: conditions.terminating ?? false,
+    zone: zone ?? null,
+    node: nodeName ?? null,
+  };
+}
+
+/** Port of the Service to port of the slice, by the name that both have. */
+function portsOf({ spec }: Service, slice: EndpointSlice): Readonly<Record<string, number>> {
+  const numbers = new Map<string, number>();
+  for (const { name, port, protocol } of slice.ports ?? [])
+    if (isTcp(protocol) && port !== null && port !== undefined) numbers.set(name ?? "", port);
+  const ports: Record<string, number> = {};
+  for (const { name, port, protocol } of spec.ports ?? []) {
+    const number = numbers.get(name ?? "");
+    if (isTcp(protocol) && number !== undefined) ports[String(port)] = number;
+  }
+  return ports;
+}

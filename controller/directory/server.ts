@@ -1,0 +1,112 @@
+/** The directory's gRPC service behind the gate: who calls comes from the connection's certificate, never from a request. */
+import { Server, status } from "@grpc/grpc-js";
+import { ServerCredentials } from "@grpc/grpc-js";
+import type { sendUnaryData, ServerUnaryCall } from "@grpc/grpc-js";
+import type { Clock } from "../../lib/clock/clock.ts";
+import { Connections } from "../../lib/grpc/connections.ts";
+import type { Where } from "../../lib/grpc/connections.ts";
+import type { Log } from "../../lib/log/log.ts";
+import { DirectoryService } from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
+import type {
+  LookupRequest,
+  LookupResponse,
+  Revision,
+  WatchRequest,
+} from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
+import { Gate } from "./gate.ts";
+import type { GateOptions } from "./gate.ts";
+import type { Lookup } from "./lookup.ts";
+import type { Streams, WatchCall } from "./streams.ts";
+
+export type DirectoryParts = Omit<GateOptions, "take"> & {
+  readonly streams: Streams;
+  readonly lookup: Lookup;
+  readonly revisions: () => readonly Revision[];
+  /** Why this replica cannot say what holds now; null if it can. */
+  readonly staleness: () => string | null;
+  readonly clock: Clock;
+  readonly log: Log;
+};
+
+export type DirectoryServer = {
+  readonly address: string;
+  readonly port: number;
+  readonly gate: Gate;
+  drain(deadlineMs: number): Promise<void>;
+};
+
+const options = {
+  "grpc.max_receive_message_length": 16_384,
+  "grpc.max_concurrent_streams": 64,
+  "grpc.keepalive_time_ms": 30_000,
+  "grpc.keepalive_timeout_ms": 10_000,
+  "grpc-node.max_session_memory": 64,
+  "grpc.enable_channelz": 0,
+};
+const bounds = { all: 16_384, ofOneSource: 256 };
+
+const refusals = {
+  unauthenticated: { code: status.UNAUTHENTICATED, details: "the caller is not known" },
+  stale: { code: status.UNAVAILABLE, details: "not possible now, try again" },
+  tooMany: { code: status.RESOURCE_EXHAUSTED, details: "too many streams" },
+} as const;
+
+type LookupCall = ServerUnaryCall<LookupRequest, LookupResponse>;
+
+export async function listenDirectory(where: Where, parts: DirectoryParts): Promise<DirectoryServer> {
+  const server = new Server(options);
+  const gate = new Gate({ ...parts, take: (socket) => injector.injectConnection(socket) });
+  server.addService(DirectoryService, {
+    watch: (call: WatchCall) => watch(call, gate, parts),
+    lookup: (call: LookupCall, respond: sendUnaryData<LookupResponse>) => void lookUp(call, respond, { gate, parts }),
+  });
+  // TLS is the gate's; what reaches gRPC is verified.
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const connections = new Connections(bounds, (socket) => gate.connect(socket));
+  const bound = await connections.listen(where);
+  const drain = async (deadlineMs: number): Promise<void> => {
+    connections.close();
+    parts.streams.endAll();
+    const deadline = parts.clock.after(deadlineMs, () => connections.endAll());
+    await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+    connections.endAll();
+    deadline.cancel();
+  };
+  return { ...bound, gate, drain };
+}
+
+function watch(call: WatchCall, gate: Gate, parts: DirectoryParts): void {
+  const caller = gate.callerAt(call.getPeer());
+  if (caller === null) return void call.emit("error", refusals.unauthenticated);
+  const stale = parts.staleness() ?? behind(call.request, parts.revisions());
+  if (stale !== null) {
+    parts.log("warn", "directory_watch_refused", { detail: stale, caller: caller.spiffeId, podUid: caller.podUid });
+    return void call.emit("error", refusals.stale);
+  }
+  if (!parts.streams.open(call, caller)) call.emit("error", refusals.tooMany);
+}
+
+/** A caller that has seen more than we have would go back in time with us. */
+function behind({ revisions }: WatchRequest, own: readonly Revision[]): string | null {
+  for (const { kind, resourceVersion } of revisions) {
+    const seen = own.find((revision) => revision.kind === kind)?.resourceVersion;
+    if (seen !== undefined && seen < resourceVersion) return `${kind}: seen ${seen}, the caller has ${resourceVersion}`;
+  }
+  return null;
+}
+
+type Sides = { readonly gate: Gate; readonly parts: DirectoryParts };
+
+async function lookUp(call: LookupCall, respond: sendUnaryData<LookupResponse>, { gate, parts }: Sides): Promise<void> {
+  const caller = gate.callerAt(call.getPeer());
+  if (caller === null) return respond(refusals.unauthenticated);
+  try {
+    const outcome = await parts.lookup.find(call.request.address);
+    if (outcome.kind === "no-answer") return respond(refusals.stale);
+    parts.streams.lookedUp(caller, call.request.address);
+    respond(null, { ...outcome.holder, revisions: [...parts.revisions()] });
+  } catch (error) {
+    parts.log("error", "defect", { detail: error instanceof Error ? error.stack : String(error) });
+    respond(refusals.stale);
+  }
+}

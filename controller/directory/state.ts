@@ -1,0 +1,273 @@
+/**
+ * The cluster as the directory sees it, changed one object at a time: entries of each project with the number of the
+ * change that made them what they are, so that a stream asks only for what is newer than what it has sent. An event costs
+ * what it touches: its own entry, its project's Services, and who claims the same address.
+ */
+import type { DocumentProject, DocumentService, DocumentWorkload } from "../../lib/directory/document.ts";
+import type { EndpointSlice, Namespace, Node, Pod, Service, ServiceCidr } from "../../lib/kube/objects.ts";
+import { keyOf } from "../../lib/kube/informer.ts";
+import type { Change } from "../../lib/kube/informer.ts";
+import type { Mode } from "../../lib/project/mode.ts";
+import { isProject } from "../../lib/project/settings.ts";
+import { clusterAddresses, isClaimable } from "./addresses.ts";
+import type { ClusterAddresses } from "./addresses.ts";
+import { claimedIpsOf, clusterIpsOf, projectOf, serviceOf, workloadOf } from "./entities.ts";
+
+export type StateSettings = { readonly defaultMode: Mode; readonly clusterRanges: readonly string[] };
+
+/** Null: gone. */
+export type Entry<T> = { readonly value: T | null; readonly text: string; readonly change: number };
+
+export type ServicePair = {
+  /** With the addresses that count for the Service's own project. */
+  readonly own: DocumentService;
+  /** With its cluster addresses only; null where it has none. */
+  readonly foreign: DocumentService | null;
+};
+
+/** What one project holds. */
+export type ProjectEntries = {
+  project: Entry<DocumentProject>;
+  readonly workloads: Map<string, Entry<DocumentWorkload>>;
+  readonly services: Map<string, Entry<ServicePair>>;
+};
+
+/** How many entries that are gone are remembered, so that streams can tell it; older streams get everything anew. */
+const mostTombstones = 20_000;
+
+const sliceService = ({ metadata }: EndpointSlice): string =>
+  `${metadata.namespace ?? ""}/${metadata.labels?.["kubernetes.io/service-name"] ?? ""}`;
+
+export class ClusterState {
+  readonly #settings: StateSettings;
+  readonly #projects = new Map<string, ProjectEntries>();
+  readonly #services = new Map<string, Service>();
+  readonly #slices = new Map<string, Map<string, EndpointSlice>>();
+  readonly #nodes = new Map<string, Node>();
+  readonly #cidrs = new Map<string, ServiceCidr>();
+  /** Uids of the pods that hold an address. */
+  readonly #holders = new Map<string, Set<string>>();
+  readonly #workloads = new Map<string, DocumentWorkload>();
+  readonly #vips = new Map<string, Set<string>>();
+  readonly #tombstones: { readonly change: number; readonly forget: () => void }[] = [];
+  #cluster: Entry<ClusterAddresses> = { value: null, text: "", change: 0 };
+  #change = 0;
+  #oldest = 0;
+  readonly #touched = new Set<string>();
+
+  constructor(settings: StateSettings) {
+    this.#settings = settings;
+    this.#renewCluster();
+  }
+
+  /** The number of the newest change. */
+  get change(): number {
+    return this.#change;
+  }
+
+  /** Changes up to this one are not told apart any more. */
+  get oldest(): number {
+    return this.#oldest;
+  }
+
+  get cluster(): Entry<ClusterAddresses> {
+    return this.#cluster;
+  }
+
+  entriesOf(project: string): ProjectEntries | undefined {
+    return this.#projects.get(project);
+  }
+
+  /** Addresses whose holder changed since the last call. */
+  takeTouched(): readonly string[] {
+    const touched = [...this.#touched];
+    this.#touched.clear();
+    return touched;
+  }
+
+  podsAt(ip: string): readonly DocumentWorkload[] {
+    return [...(this.#holders.get(ip) ?? [])].map((uid) => this.#workloads.get(uid)!);
+  }
+
+  serviceAt(ip: string): Service | undefined {
+    const [name] = this.#vips.get(ip) ?? [];
+    return name === undefined ? undefined : this.#services.get(name);
+  }
+
+  nodeAt(ip: string): string | undefined {
+    for (const node of this.#nodes.values())
+      if (node.status?.addresses?.some(({ address }) => address === ip)) return node.metadata.name;
+    return undefined;
+  }
+
+  namespace(change: Change<Namespace>): void {
+    const { metadata } = change.object;
+    const enabled = change.kind !== "removed" && isProject(metadata);
+    const entries = this.#entries(metadata.name);
+    const value = enabled ? projectOf(change.object, this.#settings.defaultMode) : null;
+    entries.project = this.#next(entries.project, value);
+  }
+
+  pod(change: Change<Pod>): void {
+    const { uid, namespace = "" } = change.object.metadata;
+    const next = change.kind === "removed" ? null : workloadOf(change.object);
+    const previous = this.#workloads.get(uid);
+    const [old, fresh] = [new Set(previous?.ips), new Set(next?.ips)];
+    const addresses = old.union(fresh);
+    this.#hold(uid, previous, next);
+    for (const ip of old.symmetricDifference(fresh)) this.#touched.add(ip);
+    // Who claims one of these addresses too is seen by more projects now, or by fewer.
+    const concerned = [...addresses].flatMap((ip) => this.podsAt(ip));
+    const uids = new Set([uid, ...concerned.map((workload) => workload.uid)]);
+    const projects = new Set([namespace, ...concerned.map(({ project }) => project)]);
+    for (const project of projects) for (const each of uids) this.#renewWorkload(project, each);
+  }
+
+  service(change: Change<Service>): void {
+    const key = keyOf(change.object);
+    const previous = this.#services.get(key);
+    for (const ip of previous === undefined ? [] : clusterIpsOf(previous)) this.#point(ip, key, false);
+    if (change.kind === "removed") this.#services.delete(key);
+    else {
+      this.#services.set(key, change.object);
+      for (const ip of clusterIpsOf(change.object)) this.#point(ip, key, true);
+    }
+    this.#renewServices(change.object.metadata.namespace ?? "");
+  }
+
+  slice(change: Change<EndpointSlice>): void {
+    const service = sliceService(change.object);
+    const slices = this.#slices.get(service) ?? new Map<string, EndpointSlice>();
+    if (change.kind === "removed") slices.delete(keyOf(change.object));
+    else slices.set(keyOf(change.object), change.object);
+    if (slices.size === 0) this.#slices.delete(service);
+    else this.#slices.set(service, slices);
+    const [project = ""] = service.split("/");
+    if (this.#services.has(service)) this.#renewServices(project, service);
+  }
+
+  node(change: Change<Node>): void {
+    if (change.kind === "removed") this.#nodes.delete(change.object.metadata.name);
+    else this.#nodes.set(change.object.metadata.name, change.object);
+    this.#renewCluster();
+  }
+
+  serviceCidr(change: Change<ServiceCidr>): void {
+    if (change.kind === "removed") this.#cidrs.delete(change.object.metadata.name);
+    else this.#cidrs.set(change.object.metadata.name, change.object);
+    this.#renewCluster();
+  }
+
+  #entries(project: string): ProjectEntries {
+    const known = this.#projects.get(project);
+    if (known !== undefined) return known;
+    const made: ProjectEntries = {
+      project: { value: null, text: "null", change: 0 },
+      workloads: new Map(),
+      services: new Map(),
+    };
+    this.#projects.set(project, made);
+    return made;
+  }
+
+  /** The same entry where nothing that is told has changed. */
+  #next<T>(entry: Entry<T> | undefined, value: T | null): Entry<T> {
+    const text = JSON.stringify(value);
+    if (entry !== undefined && entry.text === text) return entry;
+    return { value, text, change: ++this.#change };
+  }
+
+  #put<T>(map: Map<string, Entry<T>>, key: string, value: T | null): void {
+    const before = map.get(key);
+    if (before === undefined && value === null) return;
+    const entry = this.#next(before, value);
+    if (entry === before) return;
+    map.set(key, entry);
+    if (value !== null) return;
+    this.#tombstones.push({
+      change: entry.change,
+      forget: () => {
+        if (map.get(key) === entry) map.delete(key);
+      },
+    });
+    while (this.#tombstones.length > mostTombstones) {
+      const oldest = this.#tombstones.shift()!;
+      oldest.forget();
+      this.#oldest = oldest.change;
+    }
+  }
+
+  #hold(uid: string, previous: DocumentWorkload | undefined, next: DocumentWorkload | null): void {
+    for (const ip of previous?.ips ?? []) {
+      const holders = this.#holders.get(ip);
+      holders?.delete(uid);
+      if (holders?.size === 0) this.#holders.delete(ip);
+    }
+    if (next === null) {
+      this.#workloads.delete(uid);
+      return;
+    }
+    this.#workloads.set(uid, next);
+    for (const ip of next.ips) {
+      const holders = this.#holders.get(ip) ?? new Set<string>();
+      this.#holders.set(ip, holders.add(uid));
+    }
+  }
+
+  /** A project knows its own pods, and those that claim an address of one of them: it has to see the conflict. */
+  #renewWorkload(project: string, uid: string): void {
+    const workload = this.#workloads.get(uid);
+    const concerns =
+      workload !== undefined &&
+      (workload.project === project ||
+        workload.ips.some((ip) => this.podsAt(ip).some((other) => other.project === project)));
+    this.#put(this.#entries(project).workloads, uid, concerns ? workload : null);
+  }
+
+  #point(ip: string, service: string, points: boolean): void {
+    const services = this.#vips.get(ip) ?? new Set<string>();
+    if (points) services.add(service);
+    else services.delete(service);
+    if (services.size === 0) this.#vips.delete(ip);
+    else this.#vips.set(ip, services);
+    this.#touched.add(ip);
+  }
+
+  /** All of a project, since two of its Services may claim one address: the first by name has it. */
+  #renewServices(project: string, only?: string): void {
+    const { services } = this.#entries(project);
+    const taken = new Set<string>();
+    const present = [...this.#services.entries()]
+      .filter(([, service]) => service.metadata.namespace === project)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1));
+    for (const [key, service] of present) {
+      const own = clusterIpsOf(service);
+      const claimed = claimedIpsOf(service).filter((ip) => this.#mayClaim(ip) && !taken.has(ip));
+      for (const ip of claimed) taken.add(ip);
+      if (only === undefined || only === key) this.#put(services, key, this.#pairOf(service, own, claimed));
+    }
+    if (only === undefined)
+      for (const key of services.keys()) if (!this.#services.has(key)) this.#put(services, key, null);
+  }
+
+  #pairOf(service: Service, own: readonly string[], claimed: readonly string[]): ServicePair | null {
+    const slices = [...(this.#slices.get(keyOf(service))?.values() ?? [])];
+    const all = serviceOf(service, slices, [...own, ...claimed]);
+    return all === null ? null : { own: all, foreign: serviceOf(service, slices, own) };
+  }
+
+  #mayClaim(ip: string): boolean {
+    return isClaimable(ip, this.#cluster.value!) && !this.#holders.has(ip) && !this.#vips.has(ip);
+  }
+
+  #renewCluster(): void {
+    const value = clusterAddresses([...this.#nodes.values()], [...this.#cidrs.values()], this.#settings.clusterRanges);
+    const before = this.#cluster;
+    this.#cluster = this.#next(before.value === null ? undefined : before, value);
+    if (this.#cluster === before) return;
+    const claiming = new Set<string>();
+    for (const service of this.#services.values())
+      if (claimedIpsOf(service).length > 0) claiming.add(service.metadata.namespace ?? "");
+    for (const project of claiming) this.#renewServices(project);
+  }
+}

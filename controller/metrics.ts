@@ -1,0 +1,66 @@
+/** The metrics of the controller: every name, its labels and their bounds. */
+import { Registry } from "../lib/metrics/registry.ts";
+
+export type ControllerMetrics = {
+  readonly registry: Registry;
+  /** A stream of the directory was opened (1) or closed (-1). */
+  watching(change: 1 | -1): void;
+  lookedUp(outcome: string): void;
+  injection(outcome: string, reason: string): void;
+  /** Read at each rendering. */
+  follow(
+    read: () => { readonly certificateEnd: number | null; readonly unprotected: ReadonlyMap<string, number> },
+  ): void;
+};
+
+const second = 1000;
+
+export function createMetrics(): ControllerMetrics {
+  const registry = new Registry();
+  const watching = registry
+    .gauge({
+      type: "gauge",
+      name: "tencrypt_controller_directory_streams",
+      help: "Open streams of the directory.",
+      labels: {},
+    })
+    .labels({});
+  const lookups = registry.counter({
+    type: "counter",
+    name: "tencrypt_controller_lookups_total",
+    help: "Look-ups of addresses, by what was found.",
+    labels: { outcome: 8 },
+  });
+  const injections = registry.counter({
+    type: "counter",
+    name: "tencrypt_injection_total",
+    help: "Pods that the webhook has seen, by outcome and, where it was not injected, the reason.",
+    labels: { outcome: 4, reason: 32 },
+  });
+  const end = registry
+    .gauge({
+      type: "gauge",
+      name: "tencrypt_controller_certificate_end_timestamp_seconds",
+      help: "When the controller's own certificate ends, in seconds since the epoch.",
+      labels: {},
+    })
+    .labels({});
+  const unprotected = registry.gauge({
+    type: "gauge",
+    name: "tencrypt_unprotected_pods",
+    help: "Pods of a project that should be protected and are not.",
+    labels: { project: 500 },
+  });
+  return {
+    registry,
+    watching: (change) => watching.add(change),
+    lookedUp: (outcome) => lookups.labels({ outcome }).add(),
+    injection: (outcome, reason) => injections.labels({ outcome, reason }).add(),
+    follow: (read) =>
+      registry.onRender(() => {
+        const now = read();
+        if (now.certificateEnd !== null) end.set(now.certificateEnd / second);
+        for (const [project, count] of now.unprotected) unprotected.labels({ project }).set(count);
+      }),
+  };
+}

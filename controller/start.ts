@@ -1,0 +1,133 @@
+/** Puts the controller together and brings it up; `stop` drains it. Settings and the clock are arguments, so that tests start the real thing in-process. */
+import { randomBytes } from "node:crypto";
+import type { Clock } from "../lib/clock/clock.ts";
+import { IdentityAgent } from "../lib/enrolment/agent.ts";
+import { createCaClient } from "../lib/enrolment/ca-client.ts";
+import { trustOf } from "../lib/enrolment/root-file.ts";
+import { listenHealth } from "../lib/http/health.ts";
+import { controlPlane } from "../lib/identity/spiffe-id.ts";
+import { loadAccess } from "../lib/kube/access.ts";
+import { KubeClient } from "../lib/kube/client.ts";
+import { control, rootConfigMap } from "../lib/kube/names.ts";
+import type { ConfigMap } from "../lib/kube/objects.ts";
+import type { Log } from "../lib/log/log.ts";
+import type { ControllerConfig } from "./config.ts";
+import { Lookup } from "./directory/lookup.ts";
+import { listenDirectory } from "./directory/server.ts";
+import type { DirectoryServer } from "./directory/server.ts";
+import { ClusterState } from "./directory/state.ts";
+import { Streams } from "./directory/streams.ts";
+import { startInformers } from "./informers.ts";
+import type { Informers } from "./informers.ts";
+import { createMetrics } from "./metrics.ts";
+import type { ControllerMetrics } from "./metrics.ts";
+
+const drainMs = 5_000;
+
+export type RunningController = {
+  readonly directory: { readonly port: number };
+  readonly metrics: { readonly port: number };
+  /** Resolves when everything that others ask for can be answered. */
+  ready(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+type Base = {
+  readonly config: ControllerConfig;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly client: KubeClient;
+  readonly agent: IdentityAgent;
+  readonly metrics: ControllerMetrics;
+};
+
+export async function start(config: ControllerConfig, clock: Clock, log: Log): Promise<RunningController> {
+  const client = new KubeClient(loadAccess({}), clock);
+  const metrics = createMetrics();
+  const agent = createAgent(config, client, { clock, log });
+  const base: Base = { config, clock, log, client, agent, metrics };
+  const { informers, directory, streams } = await startDirectory(base);
+  const state = { draining: false };
+  const isReady = (): boolean => !state.draining && agent.current() !== null && informers.staleness() === null;
+  const health = await listenHealth(
+    { host: config.directoryListen.host, port: config.metricsPort },
+    metrics.registry,
+    isReady,
+  );
+  log("info", "listening", { name: "metrics", address: health.address, port: health.port });
+  const certified = new Promise<void>((resolve) => agent.onChange(() => resolve()));
+  agent.onChange((credentials) => directory.gate.renew(credentials));
+  agent.start();
+  metrics.follow(() => ({
+    certificateEnd: agent.current()?.identity.notAfter ?? null,
+    unprotected: new Map(),
+  }));
+  return {
+    directory,
+    metrics: { port: health.port },
+    ready: async () => {
+      await Promise.all([informers.listed(), certified]);
+    },
+    stop: async () => {
+      state.draining = true;
+      streams.endAll();
+      await directory.drain(drainMs);
+      informers.close();
+      agent.stop();
+      client.close();
+      health.close();
+    },
+  };
+}
+
+type Directory = { readonly informers: Informers; readonly directory: DirectoryServer; readonly streams: Streams };
+
+async function startDirectory({ config, clock, log, client, agent, metrics }: Base): Promise<Directory> {
+  const state = new ClusterState({ defaultMode: config.mode, clusterRanges: config.clusterRanges });
+  const informers = startInformers({ client, clock, log, state, onBatch: () => streams.changed() });
+  const revisions = (): ReturnType<Informers["revisions"]> => informers.revisions();
+  const streams = new Streams({
+    state,
+    clock,
+    revisions,
+    instance: randomBytes(8).toString("hex"),
+    watching: (change) => metrics.watching(change),
+  });
+  const directory = await listenDirectory(config.directoryListen, {
+    streams,
+    lookup: new Lookup(state, client, clock),
+    revisions,
+    staleness: () => informers.staleness(),
+    credentials: () => agent.current(),
+    maxLeafLifetimeMs: config.maxLeafLifetimeMs,
+    clock,
+    log,
+  });
+  log("info", "listening", { name: "directory", address: directory.address, port: directory.port });
+  return { informers, directory, streams };
+}
+
+/** The root comes from the API server, which knows who may write there. */
+function createAgent(
+  { trustDomain, caAddress, tokenFile, maxLeafLifetimeMs }: ControllerConfig,
+  client: KubeClient,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+): IdentityAgent {
+  const path = `/api/v1/namespaces/${control.ca.namespace}/configmaps/${rootConfigMap.name}`;
+  return new IdentityAgent({
+    own: { trustDomain, ...controlPlane.controller, podUid: null },
+    maxLeafLifetimeMs,
+    readTrust: async () => {
+      const { data } = await client.get<ConfigMap>(path);
+      return trustOf(data?.[rootConfigMap.key] ?? "", {
+        where: `ConfigMap ${rootConfigMap.name}`,
+        pins: [],
+        trustDomain,
+      });
+    },
+    connect: (trust) => createCaClient({ address: caAddress, tokenFile, maxLeafLifetimeMs, clock }, trust),
+    random: () => randomBytes(4).readUInt32BE() / 2 ** 32,
+    clock,
+    log,
+  });
+}
