@@ -28,20 +28,18 @@ export async function countProtected(client: KubeClient): Promise<ReadonlyMap<st
 
 const plural = (amount: number, noun: string): string => `${amount} ${noun}${amount === 1 ? "" : "s"}`;
 
-/** What Helm prints. */
+/** One line: Helm logs what the pod wrote as one text, with its line ends escaped. */
 export function farewell(counts: ReadonlyMap<string, number>): string {
   if (counts.size === 0) return "No pod has a proxy of Tencrypt: nothing loses its connections.\n";
   const projects = [...counts].toSorted(([one], [other]) => one.localeCompare(other));
   const total = projects.reduce((sum, [, count]) => sum + count, 0);
-  const named = projects.slice(0, mostNamed).map(([name, count]) => `  ${name}: ${plural(count, "pod")}`);
-  const rest = projects.length > mostNamed ? [`  and ${projects.length - mostNamed} more`] : [];
+  const named = projects.slice(0, mostNamed).map(([name, count]) => `${name} ${count}`);
+  const rest = projects.length > mostNamed ? [`${projects.length - mostNamed} more`] : [];
   const example = projects[0]![0];
-  return `${[
-    `WARNING: ${plural(total, "running pod")} in ${plural(projects.length, "project")} still had a proxy of Tencrypt:`,
-    ...named,
-    ...rest,
-    "Their certificates are not renewed any more. When they end, these pods refuse all connections. To take a proxy out:",
-    `  kubectl label namespace ${example} tencrypt.io/project-`,
-    `  kubectl -n ${example} rollout restart deployment,statefulset,daemonset`,
-  ].join("\n")}\n`;
+  return (
+    `WARNING: ${plural(total, "running pod")} in ${plural(projects.length, "project")} still had a proxy of Tencrypt ` +
+    `(${[...named, ...rest].join(", ")}). Their certificates are not renewed any more; when they end, these pods refuse ` +
+    `all connections. To take a proxy out: kubectl label namespace ${example} tencrypt.io/project- && ` +
+    `kubectl -n ${example} rollout restart deployment,statefulset,daemonset\n`
+  );
 }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { readConfig as readCa } from "../../ca/config.ts";
+import { readConfig as readController } from "../../controller/config.ts";
 import type { Environment } from "../../lib/config/settings.ts";
 import { cases } from "./cases.ts";
 import { rendered } from "./rendered.ts";
@@ -20,15 +21,17 @@ function environmentOf(caseName: string, deployment: string): Environment {
   return Object.fromEntries(variables.map(({ name, value }) => [name, value ?? "filled-in-1"]));
 }
 
-const readers: Readonly<Record<string, (env: Environment) => { readonly unknown: readonly string[] }>> = {
-  "tencrypt-ca": readCa,
+/** Each gives the settings that it does not know. */
+const readers: Readonly<Record<string, (env: Environment) => readonly string[]>> = {
+  "tencrypt-ca": (env) => readCa(env).unknown,
+  "tencrypt-controller": (env) => readController(env).unread,
 };
 
 describe("the settings in the chart", () => {
   for (const [deployment, read] of Object.entries(readers)) {
     for (const name of Object.keys(cases)) {
       test(`of ${deployment} in case ${name} are known and usable`, () => {
-        assert.deepEqual(read(environmentOf(name, deployment)).unknown, []);
+        assert.deepEqual(read(environmentOf(name, deployment)), []);
       });
     }
   }
@@ -47,5 +50,23 @@ describe("the settings in the chart", () => {
     const digests = readCa(environmentOf("digests", "tencrypt-ca"));
     assert.ok(digests.authenticator.kind === "kubernetes");
     assert.deepEqual(digests.authenticator.proxyImages, ["ghcr.io/tencrypt/proxy", "old.example.org/proxy:0.0.9"]);
+  });
+
+  test("reach the controller, and through it the pods", () => {
+    const tuned = readController(environmentOf("tuned", "tencrypt-controller"));
+    assert.equal(tuned.proxyUid, 4200);
+    assert.deepEqual(tuned.resources, {
+      cpuRequest: "1",
+      memoryRequest: "1Gi",
+      cpuLimit: "500m",
+      memoryLimit: "2Gi",
+    });
+    assert.deepEqual(tuned.clusterRanges, ["10.0.0.0/8", "fd00::/48"]);
+    assert.equal(tuned.otlpEndpoint, "http://collector.observability.svc:4318");
+    const digests = readController(environmentOf("digests", "tencrypt-controller"));
+    assert.match(digests.proxyImage, /^ghcr\.io\/tencrypt\/proxy:[0-9.]+@sha256:[0-9a-f]{64}$/);
+    assert.equal(readController(environmentOf("permissive", "tencrypt-controller")).mode, "permissive");
+    assert.equal(readController(environmentOf("short-lived", "tencrypt-controller")).maxLeafLifetime, "172800s");
+    assert.equal(readController(environmentOf("long-lived", "tencrypt-controller")).maxLeafLifetime, "5184000s");
   });
 });

@@ -44,13 +44,14 @@ export function setUp(need: Need): SetUp {
   const path = `${join(cache, "bin")}:${process.env["PATH"] ?? ""}:/usr/local/sbin:/usr/sbin:/sbin`;
   // The node that runs this is the one that scripts call.
   const env = { ...process.env, TENCRYPT_CACHE: cache, PATH: `${join(process.execPath, "..")}:${path}` };
-  const build = spawnSync("sh", [join(import.meta.dirname, "build.sh"), need], {
-    env,
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  if (build.status === 0) return { kind: "ready", cache, path };
-  const why = build.stdout.trim();
-  if (build.status === impossibleCode) return { kind: "impossible", why };
-  throw new Error(`build.sh ${need} ended with ${build.status ?? build.signal}: ${why}`);
+  for (const script of need === "node" ? ["build.sh", "images.sh"] : ["build.sh"]) {
+    const run = spawnSync("sh", [join(import.meta.dirname, script), need], {
+      env,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    if (run.status === impossibleCode) return { kind: "impossible", why: run.stdout.trim() };
+    if (run.status !== 0) throw new Error(`${script} ended with ${run.status ?? run.signal}: ${run.stdout.trim()}`);
+  }
+  return { kind: "ready", cache, path };
 }

@@ -11,7 +11,7 @@ import { printFile } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 
 /** Files below these use the kernel's network state or measure time, so nothing runs beside them. */
-const alone: readonly string[] = ["test/netns/", "test/integration/", "test/demo/"];
+const alone: readonly string[] = ["test/netns/", "test/integration/", "test/demo/", "test/cluster/"];
 
 /** A file that has not ended by then is ended; what its tests did so far is shown. */
 const fileDeadlineMs = Number(process.env["TEST_FILE_SECONDS"] ?? "240") * 1000;

@@ -13,20 +13,16 @@ describe("the warning before an uninstallation", () => {
     );
     assert.equal(
       text,
-      `WARNING: 8 running pods in 2 projects still had a proxy of Tencrypt:
-  billing: 1 pod
-  shop: 7 pods
-Their certificates are not renewed any more. When they end, these pods refuse all connections. To take a proxy out:
-  kubectl label namespace billing tencrypt.io/project-
-  kubectl -n billing rollout restart deployment,statefulset,daemonset
-`,
+      "WARNING: 8 running pods in 2 projects still had a proxy of Tencrypt (billing 1, shop 7). Their certificates are " +
+        "not renewed any more; when they end, these pods refuse all connections. To take a proxy out: kubectl label " +
+        "namespace billing tencrypt.io/project- && kubectl -n billing rollout restart deployment,statefulset,daemonset\n",
     );
   });
 
   test("is bounded", () => {
     const text = farewell(new Map(Array.from({ length: 1000 }, (_, index) => [`p${index}`, 1])));
-    assert.ok(text.split("\n").length < 30);
-    assert.match(text, /\n {2}and 980 more\n/);
+    assert.ok(text.length < 1000);
+    assert.match(text, /, 980 more\)/);
   });
 
   test("is none where no pod is concerned", () => {

@@ -1,0 +1,71 @@
+# The images of Tencrypt, one target each:
+#
+#   init           writes a pod's rules: iptables, and nothing that the rules do not need
+#   proxy          the data plane: Node, its libraries and one bundle; no shell, no package
+#   control-plane  ca, controller and the chart's hooks: the same with their bundles
+#
+#   docker build --target proxy -t tencrypt/proxy .       (buildah bud works too; amd64 and arm64)
+#
+# NODE is any Debian-like image with Node of at least 26.10, npm and node's headers. What it lacks of a compiler and of
+# iptables is installed.
+ARG NODE=docker.io/library/node:26.13.1-trixie-slim
+
+# JavaScript is the same for every platform: bundled where the build runs.
+FROM --platform=${BUILDPLATFORM} ${NODE} AS bundles
+WORKDIR /src
+COPY package.json package-lock.json .npmrc ./
+# --force: one development package is for another platform than some build machines, and is not used here.
+RUN npm ci --force --loglevel=error
+COPY . .
+RUN node build/main.ts /out && \
+  mkdir /control-plane && cp -r /out/package.json /out/ca /out/controller /out/hook /control-plane/
+
+# The addon is the platform's own.
+FROM ${NODE} AS addon
+RUN command -v cc >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
+WORKDIR /src/proxy/listen
+COPY proxy/listen/socket-options.c proxy/listen/build-addon.sh ./
+RUN NODE_INCLUDE=/usr/local/include/node sh build-addon.sh
+
+# What Node needs to run, and nothing else: no shell, no other program.
+FROM ${NODE} AS runtime-files
+RUN set -eu; mkdir -p /runtime/usr/local/bin /runtime/etc /runtime/tmp /runtime/tencrypt; \
+  cp "$(command -v node)" /runtime/usr/local/bin/node; \
+  cp -L --parents $(ldd /runtime/usr/local/bin/node | grep -o '/[^ ]*') /runtime/; \
+  echo 'tencrypt:x:65532:65532::/tencrypt:/nowhere' >/runtime/etc/passwd; \
+  echo 'tencrypt:x:65532:' >/runtime/etc/group; \
+  echo 'hosts: files dns' >/runtime/etc/nsswitch.conf; \
+  chmod 1777 /runtime/tmp
+
+# iptables in both backends, their extensions and libraries.
+FROM ${NODE} AS iptables-files
+RUN command -v iptables-restore >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends iptables; }
+RUN set -eu; mkdir /iptables; \
+  cp -a --parents /etc/alternatives/ip*tables* /usr/sbin/xtables-*-multi /usr/sbin/ip*tables* /iptables/; \
+  cp -a --parents $(find /usr/lib -type d -name xtables) /iptables/; \
+  cp -L --parents $(ldd /usr/sbin/xtables-*-multi $(find /usr/lib -path '*/xtables/*.so') | grep -o '/[^ :)]*\.so[^ :)]*' | sort -u) /iptables/
+
+FROM scratch AS runtime
+COPY --from=runtime-files /runtime/ /
+ENV PATH=/usr/local/bin:/usr/sbin NODE_ENV=production
+WORKDIR /tencrypt
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/node"]
+
+FROM runtime AS proxy
+COPY --from=bundles /out/package.json dist/
+COPY --from=bundles /out/proxy dist/proxy
+COPY --from=addon /src/proxy/listen/socket-options.node dist/proxy/
+CMD ["dist/proxy/main.js"]
+
+FROM runtime AS control-plane
+COPY --from=bundles /control-plane dist
+CMD ["dist/ca/main.js"]
+
+FROM runtime AS init
+COPY --from=iptables-files /iptables/ /
+COPY --from=bundles /out/package.json dist/
+COPY --from=bundles /out/init dist/init
+# Root for NET_ADMIN; the pod spec takes every other capability away.
+USER 0:0
+CMD ["dist/init/main.js"]

@@ -1,0 +1,154 @@
+/**
+ * A real cluster with nodes on this machine: kubelet, containerd, kube-proxy and CoreDNS, and the images of this tree
+ * loaded under the names that the chart has by default. Root. A cluster whose process is gone is taken down by the next
+ * one that starts.
+ */
+import { execFile, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { KubernetesClient } from "./client.ts";
+import { Objects } from "./objects.ts";
+import { cacheFolder, setUp } from "./set-up.ts";
+
+const scripts = join(import.meta.dirname, "nodes");
+const clusters = (): string => join(cacheFolder(), "clusters");
+const mostClusters = 200;
+
+export type Answer = { readonly code: number; readonly stdout: string; readonly stderr: string };
+
+/** Where one cluster is: its folder, and the third octet of its node network. */
+export type Place = { readonly name: string; readonly index: number; readonly state: string };
+
+export const placeOf = (name: string, index: number): Place => ({ name, index, state: join(clusters(), name) });
+
+const environmentOf = (place: Place): NodeJS.ProcessEnv => ({
+  PATH: `${join(cacheFolder(), "bin")}:${process.env["PATH"] ?? ""}:/usr/local/sbin:/usr/sbin:/sbin`,
+  HOME: place.state,
+  TENCRYPT_CACHE: cacheFolder(),
+  CLUSTER_STATE: place.state,
+  CLUSTER_NAME: place.name,
+  CLUSTER_INDEX: String(place.index),
+});
+
+/** Brings the cluster up; says in which steps and how long each took. */
+export async function up(place: Place, nodes: number): Promise<string> {
+  const env = { ...environmentOf(place), CLUSTER_NODES: String(nodes) };
+  const { stdout } = await promisify(execFile)(join(scripts, "up.sh"), [], { env, maxBuffer: 1 << 24 });
+  return stdout;
+}
+
+/** Takes all of it away, also what a half-made one has left. */
+export function down(place: Place): void {
+  const { status, stderr } = spawnSync(join(scripts, "down.sh"), [], { env: environmentOf(place), encoding: "utf8" });
+  if (status !== 0) throw new Error(`down.sh ended with ${status}: ${stderr}`);
+}
+
+const ownerFile = (state: string): string => `${state}.owner`;
+
+function removeStale(): void {
+  if (!existsSync(clusters())) return;
+  for (const file of readdirSync(clusters()).filter((name) => name.endsWith(".owner"))) {
+    const owner = readFileSync(join(clusters(), file), "utf8");
+    if (existsSync(`/proc/${owner}`)) continue;
+    const name = file.replace(/\.owner$/, "");
+    down(placeOf(name, 0));
+    rmSync(join(clusters(), file), { force: true });
+  }
+}
+
+/** A name and a network that no other process has: the file is made by one only. */
+function reserve(): Place {
+  mkdirSync(clusters(), { recursive: true });
+  for (let index = 1; index <= mostClusters; index++) {
+    const place = placeOf(`t${index}`, index);
+    try {
+      writeFileSync(ownerFile(place.state), String(process.pid), { flag: "wx" });
+      return place;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+  }
+  throw new Error(`${mostClusters} clusters are up already`);
+}
+
+export class Cluster {
+  readonly place: Place;
+  readonly kubeconfig: string;
+  /** The administrator's. */
+  readonly admin: KubernetesClient;
+  readonly objects: Objects;
+  readonly #onExit = (): void => this.#remove();
+
+  constructor(place: Place) {
+    this.place = place;
+    this.kubeconfig = join(place.state, "kubeconfig", "admin");
+    const keys = join(place.state, "pki");
+    this.admin = new KubernetesClient(
+      `https://10.222.${place.index}.11:6443`,
+      readFileSync(join(keys, "ca.crt"), "utf8"),
+      { kind: "certificate", certificateFile: join(keys, "admin.crt"), keyFile: join(keys, "admin.key") },
+    );
+    this.objects = new Objects(this.admin);
+    process.once("exit", this.#onExit);
+  }
+
+  static async start({ nodes = 1 }: { readonly nodes?: number } = {}): Promise<Cluster> {
+    const ready = setUp("node");
+    if (ready.kind === "impossible") throw new Error(ready.why);
+    removeStale();
+    const place = reserve();
+    try {
+      await up(place, nodes);
+      return new Cluster(place);
+    } catch (error) {
+      down(place);
+      rmSync(ownerFile(place.state), { force: true });
+      throw error;
+    }
+  }
+
+  /** Throws what it wrote to standard error where it fails. */
+  async kubectl(...args: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.run("kubectl", args);
+    if (code !== 0) throw new Error(`kubectl ${args.join(" ")}: ${stderr}`);
+    return stdout;
+  }
+
+  helm(...args: readonly string[]): Promise<Answer> {
+    return this.run("helm", args);
+  }
+
+  /** A program on the machine, with the cluster's kubeconfig. */
+  run(program: string, args: readonly string[]): Promise<Answer> {
+    const env = { ...environmentOf(this.place), KUBECONFIG: this.kubeconfig };
+    return new Promise((resolve) => {
+      execFile(program, args, { env, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+        resolve({ code: error === null ? 0 : ((error.code as unknown as number | undefined) ?? -1), stdout, stderr });
+      });
+    });
+  }
+
+  /** Inside a node's namespaces: `n1`, `n2`, ... */
+  inNode(node: string, ...command: readonly string[]): Promise<Answer> {
+    return this.run(join(scripts, "node.sh"), [node, ...command]);
+  }
+
+  stop(): Promise<void> {
+    this.admin.close();
+    process.off("exit", this.#onExit);
+    this.#remove();
+    return Promise.resolve();
+  }
+
+  #remove(): void {
+    down(this.place);
+    rmSync(ownerFile(this.place.state), { force: true });
+  }
+}
+
+/** Null where one can be started, else the reason to skip a test with. */
+export function whyNoCluster(): string | null {
+  const ready = setUp("node");
+  return ready.kind === "ready" ? null : ready.why;
+}

@@ -1,0 +1,109 @@
+/**
+ * The chart with no value set on a real cluster, with real images: it comes up and says so, passes its own test, is
+ * upgraded without losing what a hook wrote, and leaves nothing when it goes.
+ */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { chart, releaseNamespace } from "../chart/helm.ts";
+import { Cluster, whyNoCluster } from "./cluster.ts";
+import { eventually } from "./eventually.ts";
+
+const why = whyNoCluster();
+/** They come and go by themselves. */
+const passing = /^(?:events|leases|componentstatuses)\b/;
+const inRelease = ["-n", releaseNamespace];
+
+describe("the chart on a cluster", why === null ? {} : { skip: why }, () => {
+  let cluster: Cluster;
+  let before_: readonly string[];
+
+  const objects = async (): Promise<readonly string[]> => {
+    const kinds = (await cluster.kubectl("api-resources", "--verbs=list", "-o", "name")).trim().split("\n");
+    const columns = "NAMESPACE:.metadata.namespace,NAME:.metadata.name";
+    const lists = await Promise.all(
+      kinds
+        .filter((kind) => !passing.test(kind))
+        .map(async (kind) => {
+          const text = await cluster.kubectl("get", kind, "-A", "--no-headers", "-o", `custom-columns=${columns}`);
+          const lines = text.split("\n").filter((line) => line.trim() !== "");
+          return lines.map((line) => `${kind} ${line.trim().replaceAll(/\s+/g, " ")}`);
+        }),
+    );
+    return lists.flat().toSorted();
+  };
+
+  const bundles = async (): Promise<readonly string[]> => {
+    const path = "jsonpath={.webhooks[*].clientConfig.caBundle}";
+    const all = ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"];
+    return Promise.all(all.map((kind) => cluster.kubectl("get", kind, "tencrypt", "-o", path)));
+  };
+
+  before(async () => {
+    cluster = await Cluster.start();
+    before_ = await objects();
+  });
+  after(() => cluster.stop());
+
+  test("is installed by one command, and everything gets ready", async () => {
+    const { code, stdout, stderr } = await cluster.helm(
+      "install",
+      "tencrypt",
+      chart,
+      ...inRelease,
+      "--create-namespace",
+      "--wait",
+      "--timeout=120s",
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /kubectl label namespace NAME tencrypt\.io\/project=enabled/);
+    for (const [namespace, name] of [
+      ["tencrypt-ca", "tencrypt-ca"],
+      ["tencrypt-system", "tencrypt-controller"],
+    ] as const)
+      assert.equal(
+        await cluster.kubectl("-n", namespace, "get", "deployment", name, "-o", "jsonpath={.status.readyReplicas}"),
+        "2",
+      );
+  });
+
+  test("has told the API server the root, and kept no right to do so", async () => {
+    const root = await cluster.kubectl(
+      "-n",
+      "tencrypt-ca",
+      "get",
+      "configmap",
+      "tencrypt-root",
+      "-o",
+      "jsonpath={.data.ca\\.crt}",
+    );
+    const wanted = Buffer.from(root).toString("base64");
+    assert.deepEqual(await bundles(), [`${wanted} ${wanted}`, wanted]);
+    assert.doesNotMatch(
+      await cluster.kubectl("get", "clusterroles", "-o", "name"),
+      /tencrypt-(?:trust|uninstall|test)/,
+    );
+  });
+
+  test("is upgraded while the API server believes its webhooks", async () => {
+    const earlier = await bundles();
+    const { code, stderr } = await cluster.helm(
+      "upgrade",
+      "tencrypt",
+      chart,
+      ...inRelease,
+      "--set",
+      "mode=permissive",
+      "--no-hooks",
+    );
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(await bundles(), earlier);
+  });
+
+  test("leaves nothing when it is uninstalled", async () => {
+    const { code, stderr } = await cluster.helm("uninstall", "tencrypt", ...inRelease, "--wait");
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /No pod has a proxy of Tencrypt: nothing loses its connections/);
+    await cluster.kubectl("delete", "namespace", releaseNamespace);
+    await eventually(async () => assert.deepEqual(await objects(), before_));
+  });
+});
