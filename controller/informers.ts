@@ -85,9 +85,13 @@ export function startInformers({ client, clock, log, state, onBatch }: InformerP
   const follow = <T extends KubeObject>(
     kind: string,
     path: string,
-    { onChange, keep = slim }: { onChange: (change: Change<T>) => void; keep?: (object: T) => T },
+    {
+      onChange,
+      keep = slim,
+      optional = false,
+    }: { onChange: (change: Change<T>) => void; keep?: (object: T) => T; optional?: boolean },
   ): Informer<T> => {
-    const informer = new Informer<T>({ client, clock, log, path, keep, onChange, onBatch });
+    const informer = new Informer<T>({ client, clock, log, path, keep, onChange, onBatch, optional });
     kinds.set(kind, informer);
     return informer;
   };
@@ -98,8 +102,9 @@ export function startInformers({ client, clock, log, state, onBatch }: InformerP
   follow<Service>("services", `${core}/services`, { onChange: (it) => state.service(it) });
   const slices = "/apis/discovery.k8s.io/v1/endpointslices";
   follow<EndpointSlice>("endpointslices", slices, { onChange: (it) => state.slice(it) });
+  // Known to API servers from 1.33 on.
   const cidrs = "/apis/networking.k8s.io/v1/servicecidrs";
-  follow<ServiceCidr>("servicecidrs", cidrs, { onChange: (it) => state.serviceCidr(it) });
+  follow<ServiceCidr>("servicecidrs", cidrs, { onChange: (it) => state.serviceCidr(it), optional: true });
   for (const informer of kinds.values()) informer.start();
   return {
     namespaces,

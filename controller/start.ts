@@ -21,12 +21,14 @@ import { startInformers } from "./informers.ts";
 import type { Informers } from "./informers.ts";
 import { createMetrics } from "./metrics.ts";
 import type { ControllerMetrics } from "./metrics.ts";
+import { startWebhooks } from "./webhook/start.ts";
 
 const drainMs = 5_000;
 
 export type RunningController = {
   readonly directory: { readonly port: number };
   readonly metrics: { readonly port: number };
+  readonly webhook: { readonly port: number };
   /** Resolves when everything that others ask for can be answered. */
   ready(): Promise<void>;
   stop(): Promise<void>;
@@ -47,6 +49,12 @@ export async function start(config: ControllerConfig, clock: Clock, log: Log): P
   const agent = createAgent(config, client, { clock, log });
   const base: Base = { config, clock, log, client, agent, metrics };
   const { informers, directory, streams } = await startDirectory(base);
+  const webhooks = await startWebhooks({
+    ...base,
+    namespaces: informers.namespaces,
+    credentials: () => agent.current(),
+  });
+  log("info", "listening", { name: "webhook", address: webhooks.address, port: webhooks.port });
   const state = { draining: false };
   const isReady = (): boolean => !state.draining && agent.current() !== null && informers.staleness() === null;
   const health = await listenHealth(
@@ -56,7 +64,10 @@ export async function start(config: ControllerConfig, clock: Clock, log: Log): P
   );
   log("info", "listening", { name: "metrics", address: health.address, port: health.port });
   const certified = new Promise<void>((resolve) => agent.onChange(() => resolve()));
-  agent.onChange((credentials) => directory.gate.renew(credentials));
+  agent.onChange((credentials) => {
+    directory.gate.renew(credentials);
+    webhooks.renew(credentials);
+  });
   agent.start();
   metrics.follow(() => ({
     certificateEnd: agent.current()?.identity.notAfter ?? null,
@@ -65,12 +76,14 @@ export async function start(config: ControllerConfig, clock: Clock, log: Log): P
   return {
     directory,
     metrics: { port: health.port },
+    webhook: { port: webhooks.port },
     ready: async () => {
       await Promise.all([informers.listed(), certified]);
     },
     stop: async () => {
       state.draining = true;
       streams.endAll();
+      webhooks.close();
       await directory.drain(drainMs);
       informers.close();
       agent.stop();

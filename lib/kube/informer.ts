@@ -22,6 +22,8 @@ export type InformerOptions<T> = {
   readonly path: string;
   /** Such as `labelSelector=tencrypt.io%2Fproject%3Denabled`. */
   readonly query?: string;
+  /** Where the API server does not know the kind, there is none of it; it is asked again from time to time. */
+  readonly optional?: boolean;
   /** Keeps only what is needed of an object. */
   readonly keep?: (object: T) => T;
   readonly onChange?: (change: Change<T>) => void;
@@ -122,7 +124,8 @@ export class Informer<T extends KubeObject> {
     // 410: the version is too old to watch from.
     if (isStatus(error, 410)) this.#resourceVersion = "";
     const known = error instanceof KubeError;
-    this.#options.log(known ? "warn" : "error", "watch_failed", {
+    const absent = this.#options.optional === true && isStatus(error, 404);
+    this.#options.log(absent ? "debug" : known ? "warn" : "error", "watch_failed", {
       path: this.#options.path,
       detail: known ? error.message : String((error as Error).stack),
     });
@@ -145,6 +148,15 @@ export class Informer<T extends KubeObject> {
   }
 
   async #list(): Promise<void> {
+    try {
+      await this.#listAll();
+    } catch (error) {
+      if (this.#options.optional === true && isStatus(error, 404)) this.#complete();
+      throw error;
+    }
+  }
+
+  async #listAll(): Promise<void> {
     const { client } = this.#options;
     const found = new Map<string, T>();
     let token = "";
@@ -158,6 +170,10 @@ export class Informer<T extends KubeObject> {
     } while (token !== "" && !this.#closed);
     this.#replaceAll(found);
     this.#resourceVersion = version;
+    this.#complete();
+  }
+
+  #complete(): void {
     this.#seen();
     this.#listed = true;
     this.#options.onBatch?.();

@@ -122,6 +122,7 @@ export const pure: readonly string[] = [
   "lib/enrolment/renewal.ts",
   "lib/errors/",
   "lib/identity/",
+  "lib/inject/",
   "lib/kube/names.ts",
   "lib/kube/objects.ts",
   "lib/kube/sidecar.ts",

@@ -1,0 +1,125 @@
+/**
+ * The answers to AdmissionReviews: a pod is injected, a pod is admitted or not, a namespace's peers get their uids. What
+ * cannot be read is refused. Pure.
+ */
+import type { InjectConfig } from "../../lib/inject/config.ts";
+import { inject } from "../../lib/inject/inject.ts";
+import type { PodTemplate } from "../../lib/inject/inject.ts";
+import { explain } from "../../lib/inject/reasons.ts";
+import { validateChange, validateNew } from "../../lib/inject/validate.ts";
+import { annotations } from "../../lib/kube/names.ts";
+import type { Namespace } from "../../lib/kube/objects.ts";
+
+/** `admission.k8s.io/v1`, as far as it is read. */
+export type AdmissionRequest = {
+  readonly uid: string;
+  readonly operation: string;
+  readonly namespace?: string;
+  readonly subResource?: string;
+  readonly object?: unknown;
+  readonly oldObject?: unknown;
+};
+
+export type PatchStep =
+  | { readonly op: "add"; readonly path: string; readonly value: unknown }
+  | { readonly op: "remove"; readonly path: string };
+
+export type Answer = {
+  readonly allowed: boolean;
+  readonly patch: readonly PatchStep[];
+  /** For whoever made the request. */
+  readonly message: string | null;
+  readonly warnings: readonly string[];
+  /** For the metric. */
+  readonly outcome: "injected" | "skipped" | "refused" | "admitted";
+  readonly reason: string;
+};
+
+const answer = (changes: Partial<Answer>): Answer => ({
+  allowed: true,
+  patch: [],
+  message: null,
+  warnings: [],
+  outcome: "admitted",
+  reason: "",
+  ...changes,
+});
+
+const refusal = (reason: string, message: string): Answer =>
+  answer({ allowed: false, outcome: "refused", reason, message });
+
+const isTree = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null;
+
+/** The API server checks pods itself; this much is needed to look at one. */
+function podOf(value: unknown): PodTemplate | null {
+  if (!isTree(value) || !isTree(value["spec"]) || !Array.isArray(value["spec"]["containers"])) return null;
+  const { initContainers, ephemeralContainers } = value["spec"];
+  const lists = [value["spec"]["containers"], initContainers ?? [], ephemeralContainers ?? []];
+  const named = lists.every(
+    (list) => Array.isArray(list) && list.every((item) => isTree(item) && typeof item["name"] === "string"),
+  );
+  return named ? (value as unknown as PodTemplate) : null;
+}
+
+const malformed = refusal("malformed", explain("malformed"));
+
+export function injectAnswer(request: AdmissionRequest, namespace: Namespace, config: InjectConfig): Answer {
+  const pod = podOf(request.object);
+  if (pod === null) return malformed;
+  const outcome = inject(pod, namespace, config);
+  if (outcome.kind === "refused") {
+    const { reason, detail } = outcome.report;
+    return refusal(reason, explain(reason, detail));
+  }
+  const patch = patchOf(pod, outcome.pod);
+  if (outcome.kind === "skipped") {
+    const { reason } = outcome.report;
+    return answer({ patch, outcome: "skipped", reason, warnings: [`not protected: ${explain(reason)}`] });
+  }
+  return answer({ patch, outcome: "injected" });
+}
+
+/** The parts that injection touches, as wholes: `add` replaces what is there (RFC 6902, 4.1). */
+function patchOf(before: PodTemplate, after: PodTemplate): readonly PatchStep[] {
+  const parts: readonly (readonly [path: string, before: unknown, after: unknown])[] = [
+    ["/metadata/annotations", before.metadata?.annotations, after.metadata?.annotations],
+    ["/spec/initContainers", before.spec.initContainers, after.spec.initContainers],
+    ["/spec/containers", before.spec.containers, after.spec.containers],
+    ["/spec/volumes", before.spec.volumes, after.spec.volumes],
+  ];
+  return parts
+    .filter(([, old, fresh]) => JSON.stringify(old) !== JSON.stringify(fresh))
+    .map(([path, , value]) => (value === undefined ? { op: "remove", path } : { op: "add", path, value }));
+}
+
+export function validateAnswer(request: AdmissionRequest, namespace: Namespace, config: InjectConfig): Answer {
+  const pod = podOf(request.object);
+  if (pod === null) return malformed;
+  if (request.operation === "CREATE") return verdictAnswer(validateNew(pod, namespace, config));
+  const old = podOf(request.oldObject);
+  return old === null ? malformed : verdictAnswer(validateChange(old, pod));
+}
+
+const verdictAnswer = (verdict: ReturnType<typeof validateChange>): Answer =>
+  verdict.kind === "admitted" ? answer({}) : refusal(verdict.reason, verdict.message);
+
+/** `uidOf` gives the uid of a namespace that exists, null for one that does not. */
+export function peersAnswer(request: AdmissionRequest, uidOf: (name: string) => string | null): Answer {
+  if (!isTree(request.object)) return malformed;
+  const { metadata } = request.object as unknown as Namespace;
+  const text = metadata.annotations?.[annotations.peers];
+  if (text === undefined) return answer({});
+  const warnings: string[] = [];
+  const completed = text.split(",").map((entry) => {
+    const name = entry.trim();
+    if (name === "" || name.includes("/")) return name;
+    const uid = uidOf(name);
+    if (uid !== null) return `${name}/${uid}`;
+    warnings.push(`${annotations.peers}: there is no namespace ${name} yet; set the annotation again when there is`);
+    return name;
+  });
+  const value = completed.filter((entry) => entry !== "").join(",");
+  const path = `/metadata/annotations/${annotations.peers.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+  return answer({ warnings, patch: value === text ? [] : [{ op: "add", path, value }] });
+}

@@ -1,0 +1,260 @@
+/**
+ * The webhooks behind a real API server. It verifies the controller by the name of its Service, as in a cluster; since
+ * there is no Service here, a forwarder stands in between and does the same.
+ */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { Agent, createServer, request as httpsRequest } from "node:https";
+import type { Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import { after, before, describe, test } from "node:test";
+import { X509Certificate } from "node:crypto";
+import { connect } from "node:tls";
+import { whyNoApiServer } from "../../cluster/api-server.ts";
+import { ApiError } from "../../cluster/client.ts";
+import type { Json } from "../../cluster/client.ts";
+import { eventually } from "../../cluster/eventually.ts";
+import { Keys } from "../../cluster/keys.ts";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readSidecar } from "../../../lib/kube/sidecar.ts";
+import type { Pod } from "../../../lib/kube/objects.ts";
+import { Rig } from "./rig.ts";
+import type { Controller } from "./rig.ts";
+
+const why = whyNoApiServer();
+const serviceName = "tencrypt-controller.tencrypt-system.svc";
+
+let rig: Rig;
+let controller: Controller;
+let forwarder: Server;
+let folder: string;
+
+const rootPem = async (): Promise<string> => {
+  const map = await rig.api.admin.get("/api/v1/namespaces/tencrypt-ca/configmaps/tencrypt-root");
+  return (map["data"] as { readonly "ca.crt": string })["ca.crt"];
+};
+
+async function startForwarder(keys: Keys): Promise<Server> {
+  const { certificateFile, keyFile } = keys.issue("forwarder", {
+    user: "x",
+    usages: ["serverAuth"],
+    names: ["localhost"],
+  });
+  const agent = new Agent({ ca: await rootPem(), servername: serviceName, keepAlive: true });
+  const server = createServer(
+    { cert: readFileSync(certificateFile), key: readFileSync(keyFile) },
+    (incoming, outgoing) => {
+      const { method, url, headers } = incoming;
+      const options = { host: "127.0.0.1", port: controller.webhook.port, method, path: url, headers, agent };
+      const forwarded = httpsRequest(options, (answer) => {
+        outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
+        answer.pipe(outgoing);
+      });
+      forwarded.on("error", () => outgoing.destroy());
+      incoming.pipe(forwarded);
+    },
+  );
+  server.on("close", () => agent.destroy());
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return server;
+}
+
+async function register(keys: Keys): Promise<void> {
+  const { port } = forwarder.address() as AddressInfo;
+  const webhook = (name: string, path: string, rules: Json): Json => ({
+    name: `${name}.tencrypt.io`,
+    admissionReviewVersions: ["v1"],
+    sideEffects: "None",
+    failurePolicy: "Fail",
+    timeoutSeconds: 3,
+    reinvocationPolicy: "IfNeeded",
+    clientConfig: {
+      url: `https://localhost:${port}${path}`,
+      caBundle: Buffer.from(keys.authority.pem).toString("base64"),
+    },
+    namespaceSelector: { matchLabels: { "tencrypt.io/project": "enabled" } },
+    rules: [{ apiGroups: [""], apiVersions: ["v1"], ...rules }],
+  });
+  const api = "/apis/admissionregistration.k8s.io/v1";
+  const { reinvocationPolicy: _, ...validate } = webhook("validate", "/validate", {
+    operations: ["CREATE", "UPDATE"],
+    resources: ["pods", "pods/ephemeralcontainers"],
+  });
+  await rig.api.admin.create(`${api}/mutatingwebhookconfigurations`, {
+    metadata: { name: "tencrypt" },
+    webhooks: [
+      webhook("inject", "/inject", { operations: ["CREATE"], resources: ["pods"] }),
+      webhook("peers", "/namespaces", { operations: ["CREATE", "UPDATE"], resources: ["namespaces"] }),
+    ],
+  });
+  await rig.api.admin.create(`${api}/validatingwebhookconfigurations`, {
+    metadata: { name: "tencrypt" },
+    webhooks: [validate],
+  });
+}
+
+before(async () => {
+  if (why !== null) return;
+  rig = await Rig.start();
+  controller = await rig.controller();
+  folder = mkdtempSync(join(tmpdir(), "tencrypt-webhook-"));
+  const keys = new Keys(folder);
+  forwarder = await startForwarder(keys);
+  await register(keys);
+  await rig.project("shop");
+  // The API server learns of webhooks by a watch of its own.
+  await eventually(async () => assert.equal(readSidecar(await create("probe", {})).kind, "sidecar"));
+});
+after(async () => {
+  if (why !== null) return;
+  forwarder.close();
+  forwarder.closeAllConnections();
+  await rig.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+let made = 0;
+async function create(name: string, spec: Json, metadata: Json = {}): Promise<Pod> {
+  const body = {
+    metadata: { name: `${name}-${++made}`, ...metadata },
+    spec: { serviceAccountName: "cart", containers: [{ name: "app", image: "shop/cart:1" }], ...spec },
+  };
+  return (await rig.api.admin.create("/api/v1/namespaces/shop/pods", body)) as unknown as Pod;
+}
+
+const refusedWith =
+  (message: RegExp) =>
+  (error: unknown): boolean =>
+    error instanceof ApiError && error.code === 403 && message.test(error.message);
+
+describe("admission through a real API server", why === null ? {} : { skip: why }, () => {
+  test("a pod is injected, with defaults filled in it is still exactly what injection gives", async () => {
+    const pod = await create("web", {
+      containers: [{ name: "app", image: "x", livenessProbe: { httpGet: { path: "/h", port: 80 } } }],
+    });
+    const [init, proxy] = pod.spec.initContainers!;
+    assert.deepEqual([init?.name, proxy?.name, proxy?.restartPolicy], ["tencrypt-init", "tencrypt-proxy", "Always"]);
+    assert.equal(pod.metadata.annotations?.["tencrypt.io/root"], await rootPem());
+    const pins = proxy?.env?.find(({ name }) => name === "TENCRYPT_CA_ROOT_PINS")?.value;
+    assert.equal(pins, new X509Certificate(await rootPem()).fingerprint256.replaceAll(":", "").toLowerCase());
+    // The API server's own token goes to the application alone.
+    const mounts = ({ volumeMounts = [] }: NonNullable<typeof init>): string =>
+      volumeMounts.map(({ name }) => name).join();
+    assert.doesNotMatch(mounts(init!) + mounts(proxy!), /kube-api-access/);
+  });
+
+  test("a pod that is not injected says why, on itself and in the metric", async () => {
+    const pod = await create("net", { hostNetwork: true });
+    assert.equal(pod.metadata.annotations?.["tencrypt.io/skipped"], "host_network");
+    const metrics = await (await fetch(`http://127.0.0.1:${controller.metrics.port}/metrics`)).text();
+    assert.match(metrics, /tencrypt_injection_total\{outcome="skipped",reason="host_network"\} 1/);
+  });
+
+  test("what no pod of a project may be is refused, with what, why and what next", async () => {
+    await assert.rejects(create("pid", { hostPID: true }), refusedWith(/host_pid: .* Next: remove hostPID/));
+    await assert.rejects(create("shared", { shareProcessNamespace: true }), refusedWith(/shared_processes/));
+  });
+
+  test("a forged pod gets the containers of injection in place of its own", async () => {
+    const initContainers = [
+      { name: "tencrypt-init", image: "evil/init:1" },
+      { name: "tencrypt-proxy", image: "evil/proxy:1", restartPolicy: "Always" },
+    ];
+    const pod = await create("forged", { initContainers });
+    assert.deepEqual(
+      pod.spec.initContainers?.map(({ image }) => image),
+      ["localhost/tencrypt/init:test", "localhost/tencrypt/proxy:test"],
+    );
+  });
+
+  test("an image of ours cannot be changed later, one of the application can", async () => {
+    const pod = await create("image", {});
+    const patch = (list: string, name: string): Promise<string> =>
+      rig.api.kubectl(
+        "-n",
+        "shop",
+        "patch",
+        "pod",
+        pod.metadata.name,
+        "-p",
+        JSON.stringify({ spec: { [list]: [{ name, image: "evil/x:1" }] } }),
+      );
+    await assert.rejects(
+      patch("initContainers", "tencrypt-proxy"),
+      /not_as_injected.*changed at \/initContainers\/1\/image/s,
+    );
+    assert.match(await patch("containers", "app"), /patched/);
+  });
+
+  test("an ephemeral container under the proxy's UID is refused, another one admitted", async () => {
+    const pod = await create("debug", {});
+    const add = (securityContext: Json): Promise<Json> =>
+      rig.api.admin.patch(`/api/v1/namespaces/shop/pods/${pod.metadata.name}/ephemeralcontainers`, {
+        spec: { ephemeralContainers: [{ name: "debug", image: "x", securityContext }] },
+      });
+    await assert.rejects(add({ runAsUser: 1337 }), refusedWith(/ephemeral_container/));
+    await add({ runAsUser: 5 });
+  });
+
+  test("peers get the uid of the namespace that they name", async () => {
+    const billing = await rig.project("billing");
+    const annotate = async (peers: string): Promise<string> => {
+      const { metadata } = await rig.api.admin.patch("/api/v1/namespaces/shop", {
+        metadata: { annotations: { "tencrypt.io/peers": peers } },
+      });
+      return (metadata as Pod["metadata"]).annotations!["tencrypt.io/peers"]!;
+    };
+    assert.equal(await annotate("billing, nobody"), `billing/${billing.uid},nobody`);
+    assert.equal(await annotate("billing/other-uid"), "billing/other-uid");
+  });
+
+  test("with the webhook away pods of projects wait, and others do not", async () => {
+    const { port } = forwarder.address() as AddressInfo;
+    await new Promise<void>((resolve) => {
+      forwarder.close(() => resolve());
+      forwarder.closeAllConnections();
+    });
+    await assert.rejects(create("early", {}), (error: unknown) => error instanceof ApiError && error.code === 500);
+    await rig.api.objects.namespace("free");
+    await rig.api.objects.pod({ namespace: "free", name: "any" });
+    await new Promise<void>((resolve) => forwarder.listen(port, "127.0.0.1", resolve));
+    await eventually(() => create("again", {}));
+  });
+
+  test("an answer that is no review, a body that is too large, another path: none is admitted", async () => {
+    const post = (path: string, body: string): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const options = {
+          host: "127.0.0.1",
+          port: controller.webhook.port,
+          path,
+          method: "POST",
+          rejectUnauthorized: false,
+        };
+        const call = httpsRequest(options, (answer) => {
+          answer.resume();
+          resolve(answer.statusCode ?? 0);
+        });
+        call.on("error", reject);
+        call.end(body);
+      });
+    assert.equal(await post("/inject", "{}"), 400);
+    assert.equal(await post("/inject", "garbage"), 400);
+    assert.equal(await post("/other", "{}"), 404);
+    assert.equal(await post("/inject", " ".repeat(5 * 1024 * 1024)).catch(() => 413), 413);
+  });
+
+  test("is known by the name of its Service", async () => {
+    const ca = await rootPem();
+    const names = await new Promise<string>((resolve, reject) => {
+      const socket = connect({ host: "127.0.0.1", port: controller.webhook.port, ca, servername: serviceName }, () => {
+        resolve(socket.getPeerX509Certificate()?.subjectAltName ?? "");
+        socket.destroy();
+      });
+      socket.on("error", reject);
+    });
+    assert.match(names, /DNS:tencrypt-controller\.tencrypt-system\.svc/);
+  });
+});
