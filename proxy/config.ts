@@ -6,6 +6,8 @@ import type { Level } from "../lib/log/log.ts";
 import type { Ip } from "../lib/net/address.ts";
 import { parsePort } from "../lib/net/address.ts";
 import { readTracingSettings } from "./observe/tracing-settings.ts";
+import { readProbes } from "./probe/declared.ts";
+import type { ProbeActions } from "./probe/declared.ts";
 import type { TracingSettings } from "./observe/tracing-settings.ts";
 import { modes } from "../lib/project/mode.ts";
 import type { Mode } from "../lib/project/mode.ts";
@@ -33,6 +35,8 @@ export type ProxyConfig = {
     readonly metrics: number;
     readonly health: number;
   };
+  /** Of the application, by the path on the health port. */
+  readonly probes: ProbeActions;
   readonly maxConnections: number;
   readonly drainMs: number;
   readonly logLevel: Level;
@@ -76,6 +80,7 @@ export function readConfig(env: Environment): ProxyConfig {
     ),
     maxLeafLifetimeMs: settings.duration("TENCRYPT_MAX_LEAF_LIFETIME", 48 * hour),
     ports: readPorts(settings),
+    probes: settings.read<ProbeActions>("TENCRYPT_PROBES", new Map(), "what injection writes", readProbes),
     maxConnections: settings.integer("TENCRYPT_MAX_CONNECTIONS", { min: 1, max: 1_000_000 }, 10_000),
     drainMs: settings.duration("TENCRYPT_DRAIN", 25_000),
     logLevel: settings.choice<Level>("TENCRYPT_LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),

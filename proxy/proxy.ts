@@ -6,6 +6,7 @@
  * Until the first certificate the kernel refuses what it redirects here; until the first snapshot the proxy does.
  */
 import { randomBytes } from "node:crypto";
+import type { Server } from "node:http";
 import type { Clock } from "../lib/clock/clock.ts";
 import { formatSpiffeId } from "../lib/identity/spiffe-id.ts";
 import type { Log } from "../lib/log/log.ts";
@@ -24,6 +25,7 @@ import { selfTest } from "./listen/socket-options.ts";
 import { Listeners } from "./listeners.ts";
 import { startObserving } from "./observe/observe.ts";
 import type { ObserveOptions, Observing } from "./observe/observe.ts";
+import { perform } from "./probe/perform.ts";
 import type { Self } from "./route/policy.ts";
 import { watchDirectoryFile } from "./route/source.ts";
 import type { DirectorySource } from "./route/source.ts";
@@ -98,7 +100,7 @@ export class Proxy {
     const proxy = new Proxy(config, deps, { agent, directory, plane, listeners, observing });
     snapshotChanged = () => proxy.#changed();
     await listeners.bindServices({
-      health: serveHealth(() => proxy.#ready && !proxy.#draining && agent.current() !== null),
+      health: health(config, deps, () => proxy.#ready && !proxy.#draining && agent.current() !== null),
       metrics: serveMetrics(registry, (source) =>
         mayScrape(source, { self, view: directory.current(), port: config.ports.metrics }),
       ),
@@ -164,6 +166,11 @@ export class Proxy {
       });
     });
   }
+}
+
+/** Probes go to the first of the pod's addresses, which is the one that a kubelet asks. */
+function health({ probes, podIps }: ProxyConfig, { clock }: Deps, isReady: () => boolean): Server {
+  return serveHealth({ isReady, probes, perform: (action) => perform(action, { host: podIps[0]!, clock }) });
 }
 
 function observed(config: ProxyConfig, clock: Clock): Pick<ObserveOptions, "settings" | "facts"> {

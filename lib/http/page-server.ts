@@ -4,7 +4,7 @@
  * the next, so that nobody keeps a probe out by holding connections.
  */
 import { createServer } from "node:http";
-import type { IncomingMessage, Server } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
 export type Page = { readonly status: number; readonly type: string; readonly text: string };
@@ -27,13 +27,19 @@ const bounds = {
 };
 export const mostConnections = 64;
 
-export function pageServer(answer: (request: IncomingMessage) => Page): Server {
+/** A page may take its time; what asks for it waits no longer than it likes itself. */
+export function pageServer(answer: (request: IncomingMessage) => Page | Promise<Page>): Server {
   const server = createServer(bounds, (request, response) => {
-    const { status, type, text } = request.method === "GET" ? answer(request) : plainPage(405, "only GET");
-    response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(text) }).end(text);
+    const page = request.method === "GET" ? answer(request) : plainPage(405, "only GET");
+    if (page instanceof Promise) void page.then((late) => send(response, late));
+    else send(response, page);
   });
   boundConnections(server);
   return server;
+}
+
+function send(response: ServerResponse, { status, type, text }: Page): void {
+  response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(text) }).end(text);
 }
 
 function boundConnections(server: Server): void {

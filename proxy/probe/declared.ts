@@ -1,0 +1,86 @@
+/**
+ * The probes and lifecycle handlers that the application declared, as injection passes them on: a JSON object, by the path
+ * under which the kubelet asks for them. What is not exactly of that form is a problem of the settings. Pure.
+ */
+
+export type Header = { readonly name: string; readonly value: string };
+
+export type ProbeAction =
+  | {
+      readonly kind: "http";
+      readonly scheme: "http" | "https";
+      readonly port: number;
+      readonly path: string;
+      readonly headers: readonly Header[];
+      readonly timeoutMs: number;
+    }
+  | { readonly kind: "tcp"; readonly port: number; readonly timeoutMs: number }
+  | { readonly kind: "grpc"; readonly port: number; readonly service: string; readonly timeoutMs: number };
+
+export type ProbeActions = ReadonlyMap<string, ProbeAction>;
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const pathText = /^\/(?:probe|hook)\/[a-z0-9-]{1,63}\/(?:liveness|readiness|startup|postStart|preStop)$/;
+/** Kubernetes' default for probes; handlers have none, and the pod's grace period bounds them. */
+const probeTimeoutMs = 1_000;
+const hookTimeoutMs = 30_000;
+
+/** The length is one byte in the request. */
+const longestService = 127;
+
+const isFields = (value: unknown): value is Fields =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const isPort = (value: unknown): value is number =>
+  Number.isInteger(value) && Number(value) > 0 && Number(value) < 65_536;
+
+/** Null for a text that is not what injection writes. */
+export function readProbes(text: string): ProbeActions | null {
+  const value = parse(text);
+  if (!isFields(value)) return null;
+  const actions = new Map<string, ProbeAction>();
+  for (const [path, declared] of Object.entries(value)) {
+    const action = pathText.test(path) && isFields(declared) ? readAction(path, declared) : null;
+    if (action === null) return null;
+    actions.set(path, action);
+  }
+  return actions;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function readAction(path: string, { httpGet, tcpSocket, grpc, timeoutSeconds }: Fields): ProbeAction | null {
+  const own = typeof timeoutSeconds === "number" && timeoutSeconds > 0 ? timeoutSeconds * 1000 : null;
+  const timeoutMs = own ?? (path.startsWith("/hook/") ? hookTimeoutMs : probeTimeoutMs);
+  if (isFields(httpGet)) return readHttp(httpGet, timeoutMs);
+  if (isFields(tcpSocket))
+    return isPort(tcpSocket["port"]) ? { kind: "tcp", port: tcpSocket["port"], timeoutMs } : null;
+  if (!isFields(grpc) || !isPort(grpc["port"])) return null;
+  const service = grpc["service"] ?? "";
+  return typeof service === "string" && service.length <= longestService
+    ? { kind: "grpc", port: grpc["port"], service, timeoutMs }
+    : null;
+}
+
+function readHttp({ port, path, scheme, httpHeaders }: Fields, timeoutMs: number): ProbeAction | null {
+  const headers = httpHeaders ?? [];
+  if (!isPort(port) || !Array.isArray(headers) || !headers.every(isHeader)) return null;
+  const target = typeof path === "string" && path !== "" ? path : "/";
+  return {
+    kind: "http",
+    scheme: scheme === "HTTPS" ? "https" : "http",
+    port,
+    path: target.startsWith("/") ? target : `/${target}`,
+    headers,
+    timeoutMs,
+  };
+}
+
+const isHeader = (value: unknown): value is Header =>
+  isFields(value) && typeof value["name"] === "string" && typeof value["value"] === "string";

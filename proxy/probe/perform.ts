@@ -1,0 +1,178 @@
+/**
+ * Performs a declared probe as a kubelet would: against the pod's own address, with its rules for status, redirects,
+ * headers and TLS. The answer is whether it succeeded and one short text; nothing of the application's body is passed on.
+ */
+import { request as httpRequest } from "node:http";
+import type { IncomingMessage, RequestOptions } from "node:http";
+import { connect as connectHttp2, constants } from "node:http2";
+import { request as httpsRequest } from "node:https";
+import { connect } from "node:net";
+import type { Clock } from "../../lib/clock/clock.ts";
+import type { Ip } from "../../lib/net/address.ts";
+import { isIpv6 } from "../../lib/net/address.ts";
+import type { Header, ProbeAction } from "./declared.ts";
+
+export type ProbeOutcome = { readonly ok: boolean; readonly text: string };
+
+const failed = (text: string): ProbeOutcome => ({ ok: false, text });
+const succeeded = (text: string): ProbeOutcome => ({ ok: true, text });
+
+const userAgent = "kube-probe/tencrypt";
+const mostRedirects = 10;
+
+/** `host` is the pod's own address. */
+export type Surroundings = { readonly host: Ip; readonly clock: Clock };
+
+export function perform(action: ProbeAction, at: Surroundings): Promise<ProbeOutcome> {
+  switch (action.kind) {
+    case "http":
+      return performHttp(action, { ...at, path: action.path, port: action.port, scheme: action.scheme }, mostRedirects);
+    case "tcp":
+      return performTcp(action, at);
+    case "grpc":
+      return performGrpc(action, at);
+  }
+}
+
+type HttpAction = Extract<ProbeAction, { kind: "http" }>;
+type Target = {
+  readonly host: string;
+  readonly clock: Clock;
+  readonly port: number;
+  readonly path: string;
+  readonly scheme: "http" | "https";
+};
+
+const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host);
+
+/** `Host` names what is asked for, unless the probe says otherwise; headers given twice are sent twice. */
+function headersOf(headers: readonly Header[], { host, port }: Target): Record<string, string | string[]> {
+  const sent: Record<string, string | string[]> = {
+    host: `${bracketed(host)}:${port}`,
+    "user-agent": userAgent,
+    accept: "*/*",
+    connection: "close",
+  };
+  const own = new Map<string, string[]>();
+  for (const { name, value } of headers) {
+    const key = name.toLowerCase();
+    own.set(key, [...(own.get(key) ?? []), value]);
+  }
+  for (const [name, values] of own) sent[name] = values.length === 1 || name === "host" ? values[0]! : values;
+  return sent;
+}
+
+async function performHttp(action: HttpAction, target: Target, redirects: number): Promise<ProbeOutcome> {
+  const answer = await ask(action, target);
+  if (typeof answer === "string") return failed(answer);
+  const { status, location } = answer;
+  if (location !== null && status >= 300 && status < 400 && redirects > 0) {
+    const next = resolve(location, target);
+    // To another host a kubelet does not follow either: the answer itself is the success.
+    if (next !== null) return performHttp(action, next, redirects - 1);
+  }
+  return status >= 200 && status < 400 ? succeeded(`HTTP ${status}`) : failed(`HTTP ${status}`);
+}
+
+type HttpAnswer = { readonly status: number; readonly location: string | null };
+
+function ask(action: HttpAction, target: Target): Promise<HttpAnswer | string> {
+  const options: RequestOptions & { rejectUnauthorized?: boolean } = {
+    host: target.host,
+    port: target.port,
+    path: target.path,
+    headers: headersOf(action.headers, target),
+    agent: false,
+    // A kubelet does not verify either: a probe asks whether the application lives, not who it is.
+    ...(target.scheme === "https" ? { rejectUnauthorized: false } : {}),
+  };
+  return new Promise((done) => {
+    const finish = (answer: HttpAnswer | string): void => {
+      clear.cancel();
+      done(answer);
+      call.destroy();
+    };
+    const onAnswer = (answer: IncomingMessage): void =>
+      finish({ status: answer.statusCode ?? 0, location: answer.headers.location ?? null });
+    const call = (target.scheme === "https" ? httpsRequest : httpRequest)(options, onAnswer);
+    const clear = target.clock.after(action.timeoutMs, () => finish("timed out"));
+    call.on("error", (error: NodeJS.ErrnoException) => finish(error.code ?? error.message));
+    call.end();
+  });
+}
+
+/** Null for another host. */
+function resolve(location: string, target: Target): Target | null {
+  const base = `${target.scheme}://${bracketed(target.host)}:${target.port}${target.path}`;
+  if (!URL.canParse(location, base)) return null;
+  const url = new URL(location, base);
+  const scheme = url.protocol === "https:" ? "https" : url.protocol === "http:" ? "http" : null;
+  if (scheme === null || url.hostname !== bracketed(target.host)) return null;
+  const port = url.port === "" ? (scheme === "https" ? 443 : 80) : Number(url.port);
+  return { ...target, port, path: `${url.pathname}${url.search}`, scheme };
+}
+
+type TcpAction = Extract<ProbeAction, { kind: "tcp" }>;
+
+function performTcp({ port, timeoutMs }: TcpAction, { host, clock }: Surroundings): Promise<ProbeOutcome> {
+  return new Promise((done) => {
+    const socket = connect({ host, port, family: isIpv6(host) ? 6 : 4 });
+    const finish = (outcome: ProbeOutcome): void => {
+      clear.cancel();
+      done(outcome);
+      socket.destroy();
+    };
+    const clear = clock.after(timeoutMs, () => finish(failed("timed out")));
+    socket.once("connect", () => finish(succeeded("connected")));
+    socket.on("error", (error: NodeJS.ErrnoException) => finish(failed(error.code ?? error.message)));
+  });
+}
+
+/** grpc.health.v1.Health/Check: field 1 of the request is the service's name, of the answer its status; 1 is SERVING. */
+type GrpcAction = Extract<ProbeAction, { kind: "grpc" }>;
+
+function performGrpc(action: GrpcAction, { host, clock }: Surroundings): Promise<ProbeOutcome> {
+  return new Promise((done) => {
+    const session = connectHttp2(`http://${bracketed(host)}:${action.port}`);
+    const finish = (outcome: ProbeOutcome): void => {
+      clear.cancel();
+      done(outcome);
+      session.destroy();
+    };
+    const clear = clock.after(action.timeoutMs, () => finish(failed("timed out")));
+    session.on("error", (error: NodeJS.ErrnoException) => finish(failed(error.code ?? error.message)));
+    const stream = session.request({
+      [constants.HTTP2_HEADER_METHOD]: "POST",
+      [constants.HTTP2_HEADER_PATH]: "/grpc.health.v1.Health/Check",
+      "content-type": "application/grpc",
+      te: "trailers",
+      "user-agent": userAgent,
+    });
+    const chunks: Buffer[] = [];
+    let code = "";
+    const note = (headers: Readonly<Record<string, unknown>>): void => {
+      const found = headers["grpc-status"];
+      if (typeof found === "string") code = found;
+    };
+    stream.on("response", note);
+    stream.on("trailers", note);
+    stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+    stream.on("error", (error: NodeJS.ErrnoException) => finish(failed(error.code ?? error.message)));
+    stream.on("close", () => finish(code === "0" ? statusOf(Buffer.concat(chunks)) : failed(`gRPC status ${code}`)));
+    stream.end(frame(action.service));
+  });
+}
+
+function frame(service: string): Buffer {
+  const name = Buffer.from(service);
+  const message = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, name.length]), name]);
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(message.length, 1);
+  return Buffer.concat([head, message]);
+}
+
+const serving = 1;
+function statusOf(answer: Buffer): ProbeOutcome {
+  const status = answer.length >= 7 && answer[5] === 0x08 ? answer[6]! : 0;
+  return status === serving ? succeeded("SERVING") : failed(`status ${status}`);
+}

@@ -1,0 +1,186 @@
+/** Probes against real servers of each kind, with the rules of a kubelet. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer as createHttp } from "node:http";
+import type { IncomingMessage, RequestListener } from "node:http";
+import { createServer as createHttp2 } from "node:http2";
+import type { ServerHttp2Stream } from "node:http2";
+import { createServer as createHttps } from "node:https";
+import { createServer as createTcp } from "node:net";
+import type { AddressInfo, Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { TestContext } from "node:test";
+import { systemClock } from "../../../../lib/clock/clock.ts";
+import { parseIp } from "../../../../lib/net/address.ts";
+import { serveHealth } from "../../../../proxy/admin/health.ts";
+import { readProbes } from "../../../../proxy/probe/declared.ts";
+import type { ProbeAction } from "../../../../proxy/probe/declared.ts";
+import { perform } from "../../../../proxy/probe/perform.ts";
+
+const host = parseIp("127.0.0.1")!;
+const at = { host, clock: systemClock };
+
+async function listen(t: TestContext, server: Server): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  t.after(() => server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+function action(fields: object, timeoutSeconds = 2): ProbeAction {
+  const actions = readProbes(JSON.stringify({ "/probe/app/liveness": { ...fields, timeoutSeconds } }));
+  return actions!.get("/probe/app/liveness")!;
+}
+
+const http = (port: number, more: object = {}): ProbeAction => action({ httpGet: { port, path: "/h", ...more } });
+
+const answering =
+  (status: number, headers: Record<string, string> = {}): RequestListener =>
+  (_request, response) =>
+    void response.writeHead(status, headers).end("body");
+
+for (const [status, ok] of [
+  [200, true],
+  [204, true],
+  [399, true],
+  [400, false],
+  [404, false],
+  [500, false],
+] as const) {
+  test(`HTTP ${status} is ${ok ? "success" : "failure"}`, async (t) => {
+    const port = await listen(t, createHttp(answering(status)));
+    assert.deepEqual(await perform(http(port), at), { ok, text: `HTTP ${status}` });
+  });
+}
+
+test("headers of the probe are sent, Host among them", async (t) => {
+  let seen: IncomingMessage["headers"] = {};
+  const port = await listen(
+    t,
+    createHttp((request, response) => {
+      seen = request.headers;
+      response.end();
+    }),
+  );
+  const httpHeaders = [
+    { name: "Host", value: "cart.local" },
+    { name: "X-Token", value: "abc" },
+  ];
+  await perform(http(port, { httpHeaders }), at);
+  assert.equal(seen.host, "cart.local");
+  assert.equal(seen["x-token"], "abc");
+  assert.match(seen["user-agent"] ?? "", /^kube-probe\//);
+  await perform(http(port), at);
+  assert.equal(seen.host, `127.0.0.1:${port}`);
+});
+
+test("a redirect to the same host is followed, one to another host is the answer itself", async (t) => {
+  const paths: string[] = [];
+  const port = await listen(
+    t,
+    createHttp((request, response) => {
+      paths.push(request.url ?? "");
+      if (request.url === "/h") response.writeHead(302, { location: "/there" }).end();
+      else response.writeHead(503).end();
+    }),
+  );
+  assert.deepEqual(await perform(http(port), at), { ok: false, text: "HTTP 503" });
+  assert.deepEqual(paths, ["/h", "/there"]);
+  const other = await listen(t, createHttp(answering(302, { location: "http://example.com/" })));
+  assert.deepEqual(await perform(http(other), at), { ok: true, text: "HTTP 302" });
+});
+
+test("redirects in a circle end", async (t) => {
+  const port = await listen(t, createHttp(answering(302, { location: "/h" })));
+  assert.deepEqual(await perform(http(port), at), { ok: true, text: "HTTP 302" });
+});
+
+test("HTTPS is not verified", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "tencrypt-probe-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const [key, cert] = [join(folder, "key"), join(folder, "cert")];
+  execFileSync(
+    "openssl",
+    [
+      "req",
+      "-x509",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:P-256",
+      "-nodes",
+      "-subj",
+      "/CN=x",
+      "-keyout",
+      key,
+      "-out",
+      cert,
+    ],
+    { stdio: "ignore" },
+  );
+  const port = await listen(t, createHttps({ key: readFileSync(key), cert: readFileSync(cert) }, answering(200)));
+  assert.deepEqual(await perform(http(port, { scheme: "HTTPS" }), at), { ok: true, text: "HTTP 200" });
+});
+
+test("nobody who listens, and somebody who never answers, are failures in time", async (t) => {
+  const port = await listen(
+    t,
+    createTcp(() => {}),
+  );
+  const started = performance.now();
+  assert.deepEqual(await perform(action({ httpGet: { port } }, 0.2), at), { ok: false, text: "timed out" });
+  assert.ok(performance.now() - started < 2_000);
+  const closed = createTcp();
+  const free = await listen(t, closed);
+  await new Promise((resolve) => closed.close(resolve));
+  assert.deepEqual(await perform(http(free), at), { ok: false, text: "ECONNREFUSED" });
+  assert.deepEqual(await perform(action({ tcpSocket: { port: free } }), at), { ok: false, text: "ECONNREFUSED" });
+});
+
+test("TCP is a connection", async (t) => {
+  const port = await listen(
+    t,
+    createTcp((socket) => socket.on("error", () => {})),
+  );
+  assert.deepEqual(await perform(action({ tcpSocket: { port } }), at), { ok: true, text: "connected" });
+});
+
+test("gRPC health by service", async (t) => {
+  const statuses: Readonly<Record<string, number>> = { "": 1, "up.v1": 1, "down.v1": 2 };
+  const server = createHttp2();
+  server.on("stream", (stream: ServerHttp2Stream) => {
+    const chunks: Buffer[] = [];
+    stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+    stream.on("end", () => {
+      const status = statuses[Buffer.concat(chunks).subarray(7).toString()];
+      stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": status === undefined ? "5" : "0" }));
+      stream.end(status === undefined ? "" : Buffer.from([0, 0, 0, 0, 2, 8, status]));
+    });
+  });
+  const port = await listen(t, server);
+  const ask = (service?: string): Promise<unknown> =>
+    perform(action({ grpc: { port, ...(service === undefined ? {} : { service }) } }), at);
+  assert.deepEqual(await ask(), { ok: true, text: "SERVING" });
+  assert.deepEqual(await ask("up.v1"), { ok: true, text: "SERVING" });
+  assert.deepEqual(await ask("down.v1"), { ok: false, text: "status 2" });
+  assert.deepEqual(await ask("none.v1"), { ok: false, text: "gRPC status 5" });
+});
+
+test("the health port performs what was declared and nothing else", async (t) => {
+  const port = await listen(t, createHttp(answering(404)));
+  const probes = readProbes(JSON.stringify({ "/probe/app/liveness": { httpGet: { port } } }))!;
+  const health = serveHealth({ isReady: () => false, probes, perform: (each) => perform(each, at) });
+  const base = `http://127.0.0.1:${await listen(t, health)}`;
+  const get = async (path: string): Promise<string> => {
+    const answer = await fetch(`${base}${path}`);
+    return `${answer.status} ${(await answer.text()).trim()}`;
+  };
+  assert.equal(await get("/probe/app/liveness"), "503 HTTP 404");
+  assert.equal(await get("/probe/other/liveness"), "404 not found");
+  assert.equal(await get("/probe/app/liveness?port=22"), "404 not found");
+  assert.equal(await get("/ready"), "503 not ready");
+  health.closeAllConnections();
+});
