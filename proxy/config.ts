@@ -24,7 +24,10 @@ export type ProxyConfig = {
   /** SHA-256 of root certificates, hex; empty: any root in the file. */
   readonly caRootPins: readonly string[];
   readonly tokenFile: string;
-  readonly directoryFile: string;
+  readonly directory:
+    | { readonly kind: "file"; readonly path: string }
+    /** `stateFolder` null: the last state is not kept. */
+    | { readonly kind: "stream"; readonly address: string; readonly stateFolder: string | null };
   readonly mode: Mode;
   readonly maxLeafLifetimeMs: number;
   readonly ports: {
@@ -70,7 +73,7 @@ export function readConfig(env: Environment): ProxyConfig {
       pins,
     ),
     tokenFile: settings.text("TENCRYPT_TOKEN_FILE"),
-    directoryFile: settings.text("TENCRYPT_DIRECTORY_FILE"),
+    directory: readDirectory(settings),
     // An unknown mode must not be looser than any known one.
     mode: settings.read<Mode>(
       "TENCRYPT_MODE",
@@ -88,6 +91,16 @@ export function readConfig(env: Environment): ProxyConfig {
     tracing: readTracingSettings(settings),
   };
   return Object.freeze({ ...values, unread: settings.finish() });
+}
+
+/** From the controller where its address is given, else from a file; a file that would not be read is a mistake. */
+function readDirectory(settings: Settings): ProxyConfig["directory"] {
+  const stateFolder = settings.optional("TENCRYPT_STATE_DIR");
+  const address = settings.read<string | null>("TENCRYPT_DIRECTORY_ADDRESS", null, "host:port", hostPort);
+  if (address === null) return { kind: "file", path: settings.text("TENCRYPT_DIRECTORY_FILE") };
+  if (settings.optional("TENCRYPT_DIRECTORY_FILE") !== null)
+    settings.problem("TENCRYPT_DIRECTORY_FILE and TENCRYPT_DIRECTORY_ADDRESS are both set: only one of them can count");
+  return { kind: "stream", address, stateFolder };
 }
 
 function readPorts(settings: Settings): ProxyConfig["ports"] {

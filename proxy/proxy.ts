@@ -26,9 +26,11 @@ import { Listeners } from "./listeners.ts";
 import { startObserving } from "./observe/observe.ts";
 import type { ObserveOptions, Observing } from "./observe/observe.ts";
 import { perform } from "./probe/perform.ts";
-import type { Self } from "./route/policy.ts";
-import { watchDirectoryFile } from "./route/source.ts";
-import type { DirectorySource } from "./route/source.ts";
+import type { Self, View } from "./route/policy.ts";
+import { connectDirectory } from "./directory/client.ts";
+import { watchDirectoryFile } from "./directory/file.ts";
+import type { DirectorySource } from "./directory/source.ts";
+import { StreamSource } from "./directory/stream.ts";
 import { SessionPool } from "./session/pool.ts";
 import { statusOf } from "./admin/status.ts";
 import { connectForTelemetry } from "./telemetry.ts";
@@ -70,13 +72,8 @@ export class Proxy {
     let snapshotChanged = (): void => {};
     const agent = createAgent(config, deps);
     const self = ownFacts(config, proxyPorts);
-    const directory = watchDirectoryFile({
-      path: config.directoryFile,
-      self,
-      ...deps,
-      // A snapshot that comes before the proxy is put together is seen when capture is bound.
-      onSnapshot: () => snapshotChanged(),
-    });
+    // A snapshot that comes before the proxy is put together is seen when capture is bound.
+    const directory = await openDirectory(config, { ...deps, self, onSnapshot: () => snapshotChanged() });
     const pool = new SessionPool({
       credentials: () => agent.current(),
       maxLeafLifetimeMs: config.maxLeafLifetimeMs,
@@ -115,11 +112,12 @@ export class Proxy {
   }
 
   #credentialsChanged(credentials: Credentials): void {
-    const { observing, listeners, plane } = this.#parts;
+    const { observing, listeners, plane, directory } = this.#parts;
     observing.metrics.certificateNotAfter(credentials.identity.notAfter);
     observing.metrics.bundleVersion(credentials.bundle.version);
     listeners.renew(credentials);
     plane.pool.renew(credentials);
+    directory.renew(credentials);
     if (this.#capture === "unbound") void this.#bindCapture(credentials);
   }
 
@@ -192,6 +190,25 @@ function ownFacts(config: ProxyConfig, proxyPorts: ReadonlySet<number>): Self {
   };
 }
 
+type DirectoryParts = Pick<Deps, "clock" | "log"> & {
+  readonly self: Self;
+  readonly onSnapshot: (view: View) => void;
+};
+
+async function openDirectory(config: ProxyConfig, parts: DirectoryParts): Promise<DirectorySource> {
+  const { directory, maxLeafLifetimeMs } = config;
+  if (directory.kind === "file") return watchDirectoryFile({ path: directory.path, ...parts });
+  const { address, stateFolder } = directory;
+  return StreamSource.start({
+    connect: ({ credentials }) => connectDirectory({ address, credentials, maxLeafLifetimeMs, clock: parts.clock }),
+    stateFolder,
+    random,
+    ...parts,
+  });
+}
+
+const random = (): number => randomBytes(4).readUInt32BE() / 2 ** 32;
+
 function createAgent(config: ProxyConfig, deps: Deps): IdentityAgent {
   const { trustDomain, namespace, serviceAccount, podUid, maxLeafLifetimeMs } = config;
   return new IdentityAgent({
@@ -203,7 +220,7 @@ function createAgent(config: ProxyConfig, deps: Deps): IdentityAgent {
         { address: config.caAddress, tokenFile: config.tokenFile, maxLeafLifetimeMs, clock: deps.clock },
         trust,
       ),
-    random: () => randomBytes(4).readUInt32BE() / 2 ** 32,
+    random,
     ...deps,
   });
 }

@@ -10,8 +10,8 @@ import type { ChannelCredentials, ClientReadableStream, Metadata, ServiceError }
 import type { Clock } from "../clock/clock.ts";
 import { controlPlane } from "../identity/spiffe-id.ts";
 import type { Bundle } from "../proto/gen/tencrypt/ca/v1/trust_bundle.ts";
-import { verify } from "../x509/verify.ts";
 import type { TrustBundle } from "../x509/verify.ts";
+import { judgeServer } from "./judge-server.ts";
 
 export type CaClientOptions = {
   /** `host:port`. */
@@ -53,7 +53,7 @@ export async function createCaClient(options: CaClientOptions, trust: BootstrapT
   ]);
   const credentials = channelCredentials(grpc, options, trust);
   const channelOptions = {
-    // SNI has to be a name and the address may be an IP; whom we believe is decided by judgeCa alone.
+    // SNI has to be a name and the address may be an IP; whom we believe is decided by judgeServer alone.
     "grpc.ssl_target_name_override": controlPlane.ca.serviceAccount,
     "grpc.keepalive_time_ms": 10_000,
     "grpc.keepalive_timeout_ms": 5_000,
@@ -147,30 +147,12 @@ function channelCredentials(
 ): ChannelCredentials {
   const context = createSecureContext({ ca: [...trust.roots], minVersion: "TLSv1.3" });
   return grpc.credentials.createFromSecureContext(context, {
-    checkServerIdentity: (_host, certificate) => judgeCa(certificate as DetailedPeerCertificate, options, trust),
+    checkServerIdentity: (_host, certificate) =>
+      judgeServer(certificate as DetailedPeerCertificate, {
+        name: "the CA",
+        who: controlPlane.ca,
+        bundle: trust.bundle,
+        ...options,
+      }),
   });
-}
-
-/** Node hands over the chain completed from our own store; the verifier tolerates the root as last. */
-function judgeCa(
-  certificate: DetailedPeerCertificate,
-  options: CaClientOptions,
-  trust: BootstrapTrust,
-): Error | undefined {
-  const chain: Uint8Array[] = [];
-  for (let current = certificate; current !== undefined && chain.length < 4; current = current.issuerCertificate) {
-    chain.push(current.raw);
-    if (current.issuerCertificate === current) break;
-  }
-  const verdict = verify({
-    chain,
-    now: options.clock.now(),
-    expected: { kind: "control-plane", ...controlPlane.ca },
-    bundle: trust.bundle,
-    openssl: { kind: "trusted" },
-    maxLeafLifetimeMs: options.maxLeafLifetimeMs,
-  });
-  return verdict.kind === "peer"
-    ? undefined
-    : new Error(`the CA's certificate is refused: ${verdict.reason}: ${verdict.detail}`);
 }

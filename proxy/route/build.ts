@@ -4,11 +4,11 @@
  */
 import type { Cidr } from "../../lib/net/cidr.ts";
 import type { Ip } from "../../lib/net/address.ts";
-import type { Field, Findings } from "./fields.ts";
+import type { Findings } from "./fields.ts";
 import type { Holder, NodePort, Project, Service, Snapshot, Workload } from "./snapshot.ts";
 
 /** A value and where it stood. */
-type Placed<T> = { readonly field: Field; readonly value: T };
+export type Placed<T> = { readonly field: { problem(text: string): void }; readonly value: T };
 
 export type Document = {
   readonly version: number;
@@ -28,6 +28,7 @@ export function buildSnapshot(document: Document, findings: Findings): Snapshot 
     projects: projectsOf(document.projects),
     holders,
     vips: vipsOf(document.services, holders),
+    foreignVips: new Map(),
     nodePorts: nodePortsOf(document.services),
   };
 }

@@ -17,6 +17,7 @@ export function classify(view: View, ip: Ip): AddressKind {
     return view.policy.internalProjects.has(holder.workload.project) ? "internal" : "other-project";
   }
   if (view.snapshot.nodeAddresses.has(ip)) return "node";
+  if (view.snapshot.foreignVips.has(ip)) return "other-project";
   return anyContains(view.snapshot.clusterRanges, ip) ? "unknown" : "external";
 }
 

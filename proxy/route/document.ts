@@ -64,7 +64,7 @@ const documentFields = [
 ] as const;
 type DocumentFields = Readonly<Record<(typeof documentFields)[number], Field>>;
 
-function unknownFeatures(requires: Field): readonly string[] {
+export function unknownFeatures(requires: Field): readonly string[] {
   if (requires.absent) return [];
   const unknown = requires.items(most.features).filter((item) => !knownFeatures.has(item.text()));
   return unknown.map((item) => `${item.path}: ${JSON.stringify(item.text())} is not known here`);
@@ -81,7 +81,7 @@ function readDocument(fields: DocumentFields): Document {
   };
 }
 
-function readRanges(field: Field): Document["clusterRanges"] {
+export function readRanges(field: Field): Document["clusterRanges"] {
   const items = field.items(most.ranges);
   if (items.length === 0)
     field.warning("empty: no address can be unknown, so a pod newer than the document counts as external");
@@ -104,7 +104,7 @@ const projectFields = [
   "allowFromDryRun",
 ] as const;
 
-function readProject(field: Field): Project {
+export function readProject(field: Field): Project {
   const fields = field.object(projectFields);
   return {
     name: fields.name.name(),
@@ -164,9 +164,10 @@ const workloadFields = [
   "mode",
   "allowFrom",
   "allowFromDryRun",
+  "node",
 ] as const;
 
-function readWorkload(field: Field): Workload {
+export function readWorkload(field: Field): Workload {
   const fields = field.object(workloadFields);
   return {
     project: fields.project.name(),
@@ -178,8 +179,11 @@ function readWorkload(field: Field): Workload {
     mode: fields.mode.optional<Mode | null>(null, readMode),
     allowFrom: readCallers(fields.allowFrom),
     allowFromDryRun: readCallers(fields.allowFromDryRun),
+    node: readNode(fields.node),
   };
 }
+
+const readNode = (field: Field): string | null => field.optional<string | null>(null, (node) => node.name());
 
 const serviceFields = [
   "project",
@@ -191,7 +195,7 @@ const serviceFields = [
   "endpoints",
 ] as const;
 
-function readService(field: Field): Service {
+export function readService(field: Field): Service {
   const fields = field.object(serviceFields);
   const project = fields.project.name();
   const name = fields.name.name();
@@ -222,7 +226,7 @@ function readServicePort(field: Field): ServicePort {
 }
 
 function readEndpoint(field: Field, servicePorts: readonly ServicePort[]): ServiceEndpoint {
-  const fields = field.object(["ip", "ports", "ready", "serving", "terminating", "zone"]);
+  const fields = field.object(["ip", "ports", "ready", "serving", "terminating", "zone", "node"]);
   const ready = fields.ready.boolean();
   return {
     ip: fields.ip.ip(),
@@ -231,6 +235,7 @@ function readEndpoint(field: Field, servicePorts: readonly ServicePort[]): Servi
     serving: fields.serving.optional(ready, (value) => value.boolean()),
     terminating: fields.terminating.optional(false, (value) => value.boolean()),
     zone: fields.zone.optional<string | null>(null, (text) => text.text()),
+    node: readNode(fields.node),
   };
 }
 
@@ -248,7 +253,7 @@ function readPortMap(field: Field, servicePorts: readonly ServicePort[]): Readon
 }
 
 /** The ready endpoints that have the port; without any, those that still serve while they terminate. */
-function backendsOf(endpoints: readonly ServiceEndpoint[], port: number): Backends {
+export function backendsOf(endpoints: readonly ServiceEndpoint[], port: number): Backends {
   const having = endpoints.filter((endpoint) => endpoint.ports.has(port));
   const ready = having.filter((endpoint) => endpoint.ready);
   const chosen = ready.length > 0 ? ready : having.filter((endpoint) => endpoint.serving && endpoint.terminating);

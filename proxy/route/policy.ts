@@ -43,6 +43,8 @@ export type View = {
   readonly snapshot: Snapshot;
   readonly self: Self;
   readonly policy: Policy;
+  /** The node that this pod runs on, where that is known. */
+  readonly node: string | null;
   /** Endpoints that stay reachable in clear in `strict` without a rule: cluster DNS and the API server. */
   readonly clusterServices: ReadonlyMap<Ip, ReadonlySet<number>>;
 };
@@ -64,10 +66,12 @@ const clusterServicePorts: ReadonlyMap<string, number> = new Map([
 export function buildView(snapshot: Snapshot, self: Self): View {
   const project = snapshot.projects.get(self.project);
   if (project === undefined) throw new Error("a view needs a snapshot that names the own project");
+  const own = ownWorkload(snapshot, self);
   return {
     snapshot,
     self,
-    policy: policyOf(project, ownWorkload(snapshot, self), { floor: self.floor, snapshot }),
+    policy: policyOf(project, own, { floor: self.floor, snapshot }),
+    node: own?.node ?? null,
     clusterServices: clusterServices(snapshot),
   };
 }

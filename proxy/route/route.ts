@@ -13,7 +13,8 @@ import { claimantsOf, classify, peerClass, workloadAt } from "./classify.ts";
 import type { AddressKind } from "./classify.ts";
 import type { DryRun, LookUpAnswer, View } from "./policy.ts";
 import { namesAddress } from "../../lib/project/rules.ts";
-import type { Service, Workload } from "./snapshot.ts";
+import { backendsOf } from "./document.ts";
+import type { Backends, Service, Workload } from "./snapshot.ts";
 import type { Mode } from "../../lib/project/mode.ts";
 
 /** A protected pod to dial: the tunnel ends at `ip:tunnelPort`, `ip:port` is the `:authority`. */
@@ -107,14 +108,15 @@ function decide(question: Question): Route {
   const isNode = snapshot.nodeAddresses.has(destination.ip);
   const service = snapshot.vips.get(destination.ip);
   if (service !== undefined) {
-    if (service.backends.has(destination.port)) return toService(question, service, destination.port);
+    if (service.backends.has(destination.port))
+      return toService(question, service, backendsFor(question.view, service, destination.port));
     // A load balancer may hand out the nodes' own addresses, which then serve more than the Service.
     if (!isNode) return refuse("unknown_service_port", service.fullName, serviceFacts(question.view, service));
   }
   const nodePort = isNode ? snapshot.nodePorts.get(destination.port) : undefined;
   return nodePort === undefined
     ? toEndpoint(question, destination)
-    : toService(question, nodePort.service, nodePort.port);
+    : toService(question, nodePort.service, nodePort.service.backends.get(nodePort.port));
 }
 
 /** What was found on the way round a Service's endpoints. */
@@ -126,8 +128,7 @@ type Allowed = Exclude<Route, { kind: "look-up" | "refuse" }>;
  * Goes round the endpoints once, from the chosen one on: the first that may be dialled, and alternatives of its kind.
  * Where none may, an endpoint that a look-up could still name comes before a refusal.
  */
-function toService(question: Question, service: Service, port: number): Route {
-  const byFamily = service.backends.get(port);
+function toService(question: Question, service: Service, byFamily: Backends | undefined): Route {
   const backends = byFamily?.[isIpv6(question.input.destination.ip) ? "ipv6" : "ipv4"] ?? [];
   if (backends.length === 0) return refuse("no_ready_endpoint", service.fullName, serviceFacts(question.view, service));
   const start = startOf(question, service, backends);
@@ -137,6 +138,15 @@ function toService(question: Question, service: Service, port: number): Route {
   }
   if (found.allowed.length > 0) return joined(found.allowed, service);
   return found.unknown ?? { ...found.refused!, service };
+}
+
+/** With `internalTrafficPolicy: Local` those on the own node; where that is not known, all: nothing is lost by it. */
+function backendsFor({ node }: View, service: Service, port: number): Backends | undefined {
+  if (service.internalTrafficPolicy === "Cluster" || node === null) return service.backends.get(port);
+  return backendsOf(
+    service.endpoints.filter((endpoint) => endpoint.node === node),
+    port,
+  );
 }
 
 function note(found: Found, next: Route): void {

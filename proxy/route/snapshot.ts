@@ -18,6 +18,8 @@ export type Workload = {
   readonly allowFrom: readonly CallerRule[];
   /** Rules that are tried but not enforced: what they would refuse is reported. */
   readonly allowFromDryRun: readonly CallerRule[];
+  /** Name of the node that it runs on, where that is known. */
+  readonly node: string | null;
 };
 
 export type Project = {
@@ -43,6 +45,7 @@ export type ServiceEndpoint = {
   readonly serving: boolean;
   readonly terminating: boolean;
   readonly zone: string | null;
+  readonly node: string | null;
 };
 
 export type ServicePort = {
@@ -85,6 +88,8 @@ export type Snapshot = {
   readonly projects: ReadonlyMap<string, Project>;
   readonly holders: ReadonlyMap<Ip, Holder>;
   readonly vips: ReadonlyMap<Ip, Service>;
+  /** Addresses of Services of projects that are not told in full: `project/name`. */
+  readonly foreignVips: ReadonlyMap<Ip, string>;
   /** By the port on the nodes. */
   readonly nodePorts: ReadonlyMap<number, NodePort>;
 };

@@ -52,6 +52,18 @@ const programs: Readonly<Record<string, Program>> = {
         TENCRYPT_TOKEN_FILE: "/run/token",
         TENCRYPT_DIRECTORY_FILE: "/run/directory.json",
       },
+      {
+        TENCRYPT_TRUST_DOMAIN: "mesh.local",
+        TENCRYPT_NAMESPACE: "shop",
+        TENCRYPT_SERVICE_ACCOUNT: "cart",
+        TENCRYPT_POD_NAME: "cart-1",
+        TENCRYPT_POD_UID: "9f3e",
+        TENCRYPT_POD_IPS: "10.0.0.2,fd00::2",
+        TENCRYPT_CA_ADDRESS: "ca.local:15012",
+        TENCRYPT_CA_ROOT_FILE: "/run/root.pem",
+        TENCRYPT_TOKEN_FILE: "/run/token",
+        TENCRYPT_DIRECTORY_ADDRESS: "controller.local:15013",
+      },
     ],
   },
   ca: {

@@ -16,23 +16,12 @@ import type { Clock, Timer } from "../../lib/clock/clock.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import type { Log } from "../../lib/log/log.ts";
 import type { Ip } from "../../lib/net/address.ts";
-import { accept } from "./accept.ts";
-import { classify } from "./classify.ts";
-import { parseDocument } from "./document.ts";
-import { buildView } from "./policy.ts";
-import type { LookUpAnswer, Self, View } from "./policy.ts";
-
-export type DirectoryRefusal = { readonly reason: Reason; readonly problems: readonly string[] };
-
-export type DirectorySource = {
-  /** Null before the first acceptable snapshot. */
-  current(): View | null;
-  /** Why the newest document is not in use; null when it is. */
-  refusal(): DirectoryRefusal | null;
-  /** Asks anew who holds an address that the view does not name. Many callers share one question. */
-  lookUp(ip: Ip): Promise<LookUpAnswer>;
-  close(): void;
-};
+import { accept } from "../route/accept.ts";
+import { classify } from "../route/classify.ts";
+import { parseDocument } from "../route/document.ts";
+import { buildView } from "../route/policy.ts";
+import type { LookUpAnswer, Self, View } from "../route/policy.ts";
+import type { DirectoryRefusal, DirectorySource } from "./source.ts";
 
 export type FileSourceOptions = {
   readonly path: string;
@@ -102,6 +91,9 @@ class FileSource implements DirectorySource {
     // A file can say who holds an address, never that nobody does: it may be older than the pod.
     return this.#view !== null && classify(this.#view, ip) !== "unknown" ? "held" : "no-answer";
   }
+
+  /** A file is read whoever we are. */
+  renew(): void {}
 
   close(): void {
     this.#closed = true;

@@ -8,12 +8,12 @@ import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 import type { Fields } from "../../../../lib/log/log.ts";
 import type { View } from "../../../../proxy/route/policy.ts";
-import { largestDocument, watchDirectoryFile } from "../../../../proxy/route/source.ts";
-import type { DirectorySource } from "../../../../proxy/route/source.ts";
+import { largestDocument, watchDirectoryFile } from "../../../../proxy/directory/file.ts";
+import type { DirectorySource } from "../../../../proxy/directory/source.ts";
 import { manualClock } from "../../../clock/manual-clock.ts";
 import type { ManualClock } from "../../../clock/manual-clock.ts";
-import { baseDocument, ip, self } from "./world.ts";
-import type { Json } from "./world.ts";
+import { baseDocument, ip, self } from "../route/world.ts";
+import type { Json } from "../route/world.ts";
 
 const documentText = (version: number, change: Json = {}): string =>
   JSON.stringify({ ...baseDocument(), version, ...change });

@@ -1,0 +1,275 @@
+/**
+ * The directory as a stream from the controller: the newest acceptable state, as a view.
+ *
+ * - What cannot be accepted leaves the view in use; so does a controller that is away, for as long as it takes.
+ * - A stream goes on where the last one was; a state that cannot be read is asked for anew as a whole.
+ * - An address that the state does not name is looked up; who holds it is remembered until the controller says that this
+ *   has changed, or the stream through which it would say so is another one. That nobody holds it is never remembered.
+ * - The last state is kept in a folder, if there is one, and is in use again when the process was started anew.
+ */
+import type { Clock, Timer } from "../../lib/clock/clock.ts";
+import type { Credentials } from "../../lib/enrolment/identity.ts";
+import { fromWorkload } from "../../lib/directory/wire.ts";
+import type { Log } from "../../lib/log/log.ts";
+import { parseIp } from "../../lib/net/address.ts";
+import type { Ip } from "../../lib/net/address.ts";
+import type { LookupResponse, Update } from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
+import { accept } from "../route/accept.ts";
+import { classify } from "../route/classify.ts";
+import { withLearned } from "../route/learned.ts";
+import type { Learned } from "../route/learned.ts";
+import { buildView } from "../route/policy.ts";
+import type { LookUpAnswer, Self, View } from "../route/policy.ts";
+import type { Snapshot } from "../route/snapshot.ts";
+import type { DirectoryClient, DirectoryClientOptions } from "./client.ts";
+import { readKept, writeKept } from "./kept.ts";
+import { applyUpdate, readPods, snapshotOf } from "./knowledge.ts";
+import type { Knowledge, Refused } from "./knowledge.ts";
+import type { DirectoryRefusal, DirectorySource } from "./source.ts";
+
+export type StreamSourceOptions = {
+  readonly connect: (options: Pick<DirectoryClientOptions, "credentials">) => Promise<DirectoryClient>;
+  /** Null: nothing is kept. */
+  readonly stateFolder: string | null;
+  readonly self: Self;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+  /** Called with every view that replaces the one before, the first included. */
+  readonly onSnapshot: (view: View) => void;
+};
+
+const lookUpMs = 2_000;
+const mostLearned = 4_096;
+const firstRetryMs = 200;
+const longestRetryMs = 5_000;
+/** A cluster in motion does not write its state more often. */
+const keepEveryMs = 2_000;
+
+/** One connection's stream. It has brought something, or it has not yet. */
+type Stream = { readonly client: DirectoryClient; cancel: () => void; live: boolean };
+
+export class StreamSource implements DirectorySource {
+  readonly #options: StreamSourceOptions;
+  readonly #learned = new Map<Ip, Learned>();
+  readonly #asking = new Map<Ip, Promise<LookUpAnswer>>();
+  #credentials: Credentials | null = null;
+  #knowledge: Knowledge | null = null;
+  /** The newest accepted snapshot, without what was learned. */
+  #base: Snapshot | null = null;
+  #view: View | null = null;
+  #refusal: DirectoryRefusal | null = null;
+  #stream: Stream | null = null;
+  #connecting = 0;
+  #attempts = 0;
+  #wantsWhole = false;
+  #retry: Timer | null = null;
+  #keeping: Timer | null = null;
+  #closed = false;
+
+  private constructor(options: StreamSourceOptions) {
+    this.#options = options;
+  }
+
+  /** What was kept is in use at once; the stream begins with the first certificate. */
+  static async start(options: StreamSourceOptions): Promise<StreamSource> {
+    const source = new StreamSource(options);
+    await source.#restore();
+    return source;
+  }
+
+  current(): View | null {
+    return this.#view;
+  }
+
+  refusal(): DirectoryRefusal | null {
+    return this.#refusal;
+  }
+
+  /** The controller knows us by the certificate of the connection: a new one needs a new connection. */
+  renew(credentials: Credentials): void {
+    this.#credentials = credentials;
+    void this.#connect();
+  }
+
+  lookUp(ip: Ip): Promise<LookUpAnswer> {
+    const asking = this.#asking.get(ip) ?? this.#ask(ip).finally(() => this.#asking.delete(ip));
+    this.#asking.set(ip, asking);
+    return asking;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#retry?.cancel();
+    this.#keeping?.cancel();
+    this.#drop();
+  }
+
+  async #restore(): Promise<void> {
+    const { stateFolder, log } = this.#options;
+    if (stateFolder === null) return;
+    const kept = await readKept(stateFolder);
+    if (kept.kind === "none") return;
+    if (kept.kind === "refused") return log("warn", "directory_not_restored", { problems: kept.problems });
+    this.#take(kept.knowledge, kept.warnings);
+    log("info", "directory_restored", { version: kept.knowledge.version.toString(), inUse: this.#view !== null });
+  }
+
+  #drop(): void {
+    this.#connecting++;
+    this.#stream?.cancel();
+    this.#stream?.client.close();
+    this.#stream = null;
+  }
+
+  /** The newest call counts: what an earlier one still waits for is thrown away. */
+  async #connect(): Promise<void> {
+    this.#drop();
+    const credentials = this.#credentials;
+    if (this.#closed || credentials === null) return;
+    this.#retry?.cancel();
+    const turn = this.#connecting;
+    try {
+      const client = await this.#options.connect({ credentials });
+      if (turn !== this.#connecting) return client.close();
+      this.#watch(client);
+    } catch (error) {
+      if (turn === this.#connecting) this.#lost((error as Error).message);
+    }
+  }
+
+  #watch(client: DirectoryClient): void {
+    const stream: Stream = { client, cancel: () => {}, live: false };
+    this.#stream = stream;
+    const known = this.#knowledge;
+    const request = {
+      version: known?.version ?? 0n,
+      resume: this.#wantsWhole ? "" : (known?.resume ?? ""),
+      revisions: [...(known?.revisions ?? [])],
+    };
+    stream.cancel = client.watch(request, {
+      onUpdate: (update) => this.#updated(stream, update),
+      onEnd: (why) => this.#lost(why),
+    });
+  }
+
+  #lost(why: string): void {
+    if (this.#closed) return;
+    this.#drop();
+    const delay = Math.min(longestRetryMs, firstRetryMs * 2 ** this.#attempts) * (0.5 + this.#options.random() / 2);
+    // Once for each outage: what fails again and again is one fact.
+    if (this.#attempts++ === 0)
+      this.#options.log("warn", "directory_lost", { why, inUse: this.#view?.snapshot.version ?? null });
+    this.#retry?.cancel();
+    this.#retry = this.#options.clock.after(delay, () => void this.#connect());
+  }
+
+  #updated(stream: Stream, update: Update): void {
+    if (stream !== this.#stream) return;
+    if (!stream.live) this.#begun(stream);
+    for (const address of update.forget) this.#forget(address);
+    const applied = applyUpdate(this.#knowledge, update);
+    if (applied.kind === "refused") return this.#unreadable(applied);
+    this.#wantsWhole = false;
+    this.#attempts = 0;
+    this.#take(applied.knowledge, applied.warnings);
+    this.#keep();
+  }
+
+  /** This stream's server does not know what an earlier one was asked. */
+  #begun(stream: Stream): void {
+    stream.live = true;
+    this.#learned.clear();
+    this.#options.log("info", "directory_connected", {});
+  }
+
+  #forget(address: string): void {
+    const ip = parseIp(address);
+    if (ip !== null) this.#learned.delete(ip);
+  }
+
+  /** What follows would build on what is not there: all of it is asked for again. */
+  #unreadable(refused: Refused): void {
+    this.#refuse(refused);
+    this.#wantsWhole = true;
+    this.#lost(refused.reason);
+  }
+
+  #take(knowledge: Knowledge, warnings: readonly string[]): void {
+    this.#knowledge = knowledge;
+    const built = snapshotOf(knowledge);
+    if (built.kind === "refused") return this.#refuse(built);
+    const acceptance = accept(built.snapshot, this.#base, this.#options.self);
+    if (acceptance.kind === "refused")
+      return this.#refuse({ reason: acceptance.reason, problems: [acceptance.detail] });
+    const isFirst = this.#base === null;
+    this.#base = built.snapshot;
+    this.#refusal = null;
+    this.#show(isFirst, [...warnings, ...built.warnings]);
+  }
+
+  #refuse({ reason, problems }: DirectoryRefusal): void {
+    const isNew = this.#refusal?.reason !== reason;
+    this.#refusal = { reason, problems };
+    if (isNew)
+      this.#options.log("warn", "directory_refused", { reason, problems, inUse: this.#view?.snapshot.version ?? null });
+  }
+
+  #show(isFirst: boolean, warnings: readonly string[]): void {
+    const { self, log, onSnapshot } = this.#options;
+    const before = this.#view?.policy;
+    this.#view = buildView(withLearned(this.#base!, this.#learned), self);
+    const { mode, dryRun } = this.#view.policy;
+    const isNews = isFirst || before?.mode !== mode || before.dryRun !== dryRun || warnings.length > 0;
+    const { version } = this.#view.snapshot;
+    log(isNews ? "info" : "debug", "directory_accepted", { version, mode, dryRun, warnings });
+    onSnapshot(this.#view);
+  }
+
+  async #ask(ip: Ip): Promise<LookUpAnswer> {
+    const stream = this.#stream;
+    if (stream === null || !stream.live) return "no-answer";
+    try {
+      const response = await stream.client.lookUp(ip, lookUpMs);
+      // The answer of a connection that is gone would never be taken back.
+      if (stream !== this.#stream || this.#base === null) return "no-answer";
+      return this.#answered(ip, response);
+    } catch {
+      return "no-answer";
+    }
+  }
+
+  #answered(ip: Ip, response: LookupResponse): LookUpAnswer {
+    // The stream may have brought it meanwhile.
+    if (classify(this.#view!, ip) !== "unknown") return "held";
+    if (response.nobody !== undefined) return "unheld";
+    const learned = learnedOf(response);
+    if (learned === null) return "no-answer";
+    const oldest = this.#learned.keys().next();
+    if (this.#learned.size >= mostLearned && oldest.done !== true) this.#learned.delete(oldest.value);
+    this.#learned.set(ip, learned);
+    this.#show(false, []);
+    return "held";
+  }
+
+  #keep(): void {
+    const { stateFolder, clock, log } = this.#options;
+    if (stateFolder === null || this.#keeping !== null) return;
+    this.#keeping = clock.after(keepEveryMs, () => {
+      this.#keeping = null;
+      // Only what was accepted: it has to be of use to a proxy that knows nothing else.
+      const knowledge = this.#knowledge;
+      if (this.#closed || knowledge === null || this.#refusal !== null) return;
+      writeKept(stateFolder, knowledge).catch((error: unknown) =>
+        log("warn", "directory_not_kept", { why: (error as Error).message }),
+      );
+    });
+  }
+}
+
+function learnedOf({ pods, service, node }: LookupResponse): Learned | null {
+  if (node !== undefined) return { kind: "node" };
+  if (service !== undefined) return { kind: "service", fullName: `${service.project}/${service.name}` };
+  const [first, ...more] = readPods((pods?.pods ?? []).map(fromWorkload)) ?? [];
+  return first === undefined ? null : { kind: "pods", workloads: [first, ...more] };
+}
