@@ -1,28 +1,21 @@
 /** `uninstall`: says before everything else goes whose certificates end with it. It refuses nothing. */
 import type { KubeClient } from "../lib/kube/client.ts";
+import { listAll } from "../lib/kube/list.ts";
 import type { Pod } from "../lib/kube/objects.ts";
 import { isTerminal, readSidecar } from "../lib/kube/sidecar.ts";
 
-const pageSize = 500;
 /** Of projects in the text; a cluster may have thousands. */
 const mostNamed = 20;
-
-type PodPage = { readonly metadata: { readonly continue?: string }; readonly items: readonly Pod[] };
 
 const hasProxy = (pod: Pod): boolean => !isTerminal(pod) && readSidecar(pod).kind === "sidecar";
 
 /** Pods with a proxy, by namespace. */
 export async function countProtected(client: KubeClient): Promise<ReadonlyMap<string, number>> {
   const counts = new Map<string, number>();
-  let next = "";
-  do {
-    const page: PodPage = await client.get(`/api/v1/pods?limit=${pageSize}&continue=${encodeURIComponent(next)}`);
-    for (const pod of page.items.filter(hasProxy)) {
-      const namespace = pod.metadata.namespace ?? "";
-      counts.set(namespace, (counts.get(namespace) ?? 0) + 1);
-    }
-    next = page.metadata.continue ?? "";
-  } while (next !== "");
+  for (const pod of (await listAll<Pod>(client, "/api/v1/pods")).filter(hasProxy)) {
+    const namespace = pod.metadata.namespace ?? "";
+    counts.set(namespace, (counts.get(namespace) ?? 0) + 1);
+  }
   return counts;
 }
 

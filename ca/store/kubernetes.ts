@@ -13,6 +13,7 @@ import type { Clock } from "../../lib/clock/clock.ts";
 import { isStatus, KubeError } from "../../lib/kube/client.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
 import { Informer } from "../../lib/kube/informer.ts";
+import { listAll } from "../../lib/kube/list.ts";
 import { projectLabel, rootSecret } from "../../lib/kube/names.ts";
 import type { Namespace, Secret } from "../../lib/kube/objects.ts";
 import type { Log } from "../../lib/log/log.ts";
@@ -272,18 +273,4 @@ class KubernetesStore implements Store {
       secrets.close();
     };
   }
-}
-
-type List<T> = { readonly items: readonly T[]; readonly metadata: { readonly continue?: string } };
-
-async function listAll<T>(client: KubeClient, path: string, labelSelector: string): Promise<readonly T[]> {
-  const items: T[] = [];
-  let token = "";
-  do {
-    const query = new URLSearchParams({ labelSelector, limit: "500", ...(token === "" ? {} : { continue: token }) });
-    const page = await client.get<List<T>>(`${path}?${query.toString()}`);
-    items.push(...page.items);
-    token = page.metadata.continue ?? "";
-  } while (token !== "");
-  return items;
 }

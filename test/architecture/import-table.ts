@@ -26,6 +26,7 @@ export const zones: readonly Zone[] = [
   { path: "init/", values: ["lib/"] },
   { path: "ca/", values: ["lib/"] },
   { path: "controller/", values: ["lib/"] },
+  { path: "cli/", values: ["lib/"] },
   { path: "hook/", values: ["lib/"] },
 
   // The files directly in proxy/ compose the stages; a stage knows no other stage but by its types.
@@ -73,8 +74,14 @@ export const packages: readonly PackageRule[] = [
     why: "gRPC to and in the control plane; loaded lazily in the proxy",
   },
   { name: "@bufbuild/protobuf", from: ["lib/proto/gen/"], why: "what the generated code encodes with" },
-  { name: "@kubernetes/client-node", from: ["lib/kube/access.ts"], why: "every way of kubeconfig; calls are ours" },
+  {
+    name: "@kubernetes/client-node",
+    from: ["lib/kube/access.ts", "cli/admin-port.ts"],
+    why: "every way of kubeconfig, and port-forwards; calls are ours",
+  },
   { name: "@opentelemetry/", from: ["proxy/observe/"], why: "spans; nothing of it is loaded while tracing is off" },
+  { name: "commander", from: ["cli/"], why: "arguments and help of the command line" },
+  { name: "yaml", from: ["cli/"], why: "manifests in, tables out" },
   { name: "node-forge/lib/asn1.js", from: ["ca/x509/"], why: "writing DER; keys and signatures are node:crypto's" },
   { name: "node-forge/lib/pem.js", from: ["ca/x509/"], why: "PEM framing" },
 ];

@@ -1,0 +1,66 @@
+/**
+ * Asks a pod's proxy for its status, through a port-forward of the API server to the admin port on the pod's loopback:
+ * whoever may forward ports of the pod may see it. What does not answer gives the reason.
+ */
+import { PassThrough } from "node:stream";
+import { KubeConfig, PortForward } from "@kubernetes/client-node";
+import type { Connection } from "./cluster.ts";
+
+export type ProxyStatus = {
+  readonly mode?: string;
+  readonly certificate?: { readonly notAfter: string } | null;
+};
+
+export type StatusAnswer =
+  | { readonly kind: "status"; readonly status: ProxyStatus }
+  | { readonly kind: "no-answer"; readonly why: string };
+
+const adminPort = 15_000;
+const patienceMs = 5_000;
+
+export function forwarder({ kubeconfig, context }: Connection): PortForward {
+  const config = new KubeConfig();
+  if (kubeconfig === undefined) config.loadFromDefault();
+  else config.loadFromFile(kubeconfig);
+  if (context !== undefined) config.setCurrentContext(context);
+  return new PortForward(config);
+}
+
+export async function askStatus(forward: PortForward, namespace: string, pod: string): Promise<StatusAnswer> {
+  const [toPod, fromPod, errors] = [new PassThrough(), new PassThrough(), new PassThrough()];
+  let close = (): void => {};
+  try {
+    const socket = await forward.portForward(namespace, pod, [adminPort], fromPod, errors, toPod);
+    close = () => (typeof socket === "function" ? socket()?.close() : socket.close());
+    toPod.write("GET /status HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+    return read(await textOf(fromPod, errors));
+  } catch (error) {
+    return { kind: "no-answer", why: error instanceof Error ? error.message : "the port-forward failed" };
+  } finally {
+    close();
+  }
+}
+
+function textOf(answer: PassThrough, errors: PassThrough): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    const timer = AbortSignal.timeout(patienceMs);
+    timer.addEventListener("abort", () => reject(new Error(`no answer within ${patienceMs} ms`)));
+    errors.on("data", (chunk: Buffer) => reject(new Error(chunk.toString().trim())));
+    answer.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+      const length = Number(/content-length: ([0-9]+)/i.exec(text)?.[1] ?? Number.NaN);
+      const body = text.indexOf("\r\n\r\n");
+      if (body >= 0 && text.length - body - 4 >= length) resolve(text.slice(body + 4));
+    });
+    answer.on("end", () => resolve(text.slice(text.indexOf("\r\n\r\n") + 4)));
+  });
+}
+
+function read(body: string): StatusAnswer {
+  try {
+    return { kind: "status", status: JSON.parse(body) as ProxyStatus };
+  } catch {
+    return { kind: "no-answer", why: "what answered is no proxy" };
+  }
+}

@@ -1,0 +1,68 @@
+/** Every check of `tencrypt check`: a stable code, what it looks at, and what to do where it fails. Codes are added, never renamed. Pure. */
+export const checkCodes = {
+  "TC-K8S-01": { what: "the API server answers and is of version 1.30 or later", hint: "upgrade the cluster" },
+  "TC-K8S-02": {
+    what: "the API server knows ValidatingAdmissionPolicies",
+    hint: "enable admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy",
+  },
+  "TC-K8S-03": {
+    what: "you may do what an installation needs",
+    hint: "ask for the rights of a cluster administrator, or let one install",
+  },
+  "TC-K8S-04": {
+    what: "your clock and the API server's differ by less than 30 s",
+    hint: "set both clocks by NTP: certificates start and end by them",
+  },
+  "TC-CP-01": {
+    what: "every replica of the controller is ready",
+    hint: "kubectl -n tencrypt-system logs deploy/tencrypt-controller",
+  },
+  "TC-CP-02": { what: "every replica of the ca is ready", hint: "kubectl -n tencrypt-ca logs deploy/tencrypt-ca" },
+  "TC-CP-03": {
+    what: "controller, ca and this command are of one version",
+    hint: "tencrypt upgrade, or use the command of the installed version",
+  },
+  "TC-WH-01": {
+    what: "both webhook configurations are there and fail closed",
+    hint: "tencrypt upgrade restores them; nobody else should change them",
+  },
+  "TC-WH-02": {
+    what: "the API server knows the root that the webhooks' certificate stands under",
+    hint: "helm upgrade runs the hook tencrypt-trust again; its log says what it waits for",
+  },
+  "TC-CA-01": {
+    what: "the root is published",
+    hint: "kubectl -n tencrypt-ca logs deploy/tencrypt-ca",
+  },
+  "TC-CA-02": {
+    what: "the root does not end within 90 days",
+    hint: "bring a new root (docs/operations.md) before the certificates of projects reach its end",
+  },
+  "TC-CA-03": {
+    what: "the ca sees callers at their own addresses",
+    hint: "a network that rewrites sources on the way to the ca: set ca.sourceCheck=warn",
+  },
+  "TC-PRJ-01": {
+    what: "every pod of a project that should be protected is",
+    hint: "kubectl -n NAMESPACE rollout restart WORKLOAD; tencrypt explain REASON",
+  },
+  "TC-PRJ-02": {
+    what: "every annotation of a project can be read",
+    hint: "what cannot be read counts as the strictest value: mend it",
+  },
+  "TC-PRJ-03": {
+    what: "the rules of every injected pod were set and proven",
+    hint: "kubectl -n NAMESPACE logs POD -c tencrypt-init: nodes need nf_tables or the legacy iptables modules",
+  },
+} as const satisfies Record<string, { readonly what: string; readonly hint: string }>;
+
+export type CheckCode = keyof typeof checkCodes;
+
+export type Finding = {
+  readonly section: string;
+  readonly code: CheckCode;
+  readonly level: "good" | "warning" | "failed";
+  /** What was found, in words. */
+  readonly text: string;
+  readonly details: readonly string[];
+};

@@ -1,0 +1,88 @@
+/**
+ * `tencrypt install | upgrade | uninstall`: drives Helm with the chart beside this program, or prints what it would apply.
+ * What is there is compared first, and what ends something asks.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline/promises";
+import { control } from "../../lib/kube/names.ts";
+import { exitCodes } from "../../lib/lifecycle/exit-codes.ts";
+import type { Connection } from "../cluster.ts";
+import { Failure } from "../failure.ts";
+import type { Terminal } from "../terminal.ts";
+
+export type HelmOptions = Connection & {
+  readonly chart?: string;
+  readonly values?: readonly string[];
+  readonly set?: readonly string[];
+  readonly print?: boolean;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+  readonly timeout: string;
+};
+
+const release = "tencrypt";
+const { namespace } = control.controller;
+
+/** The chart of this version: beside the sources, or beside the bundled program. */
+function chartOf({ chart }: HelmOptions): string {
+  if (chart !== undefined) return chart;
+  const places = ["../../charts/tencrypt", "../../../charts/tencrypt"].map((path) =>
+    resolve(import.meta.dirname, path),
+  );
+  const found = places.find((place) => existsSync(join(place, "Chart.yaml")));
+  if (found === undefined) throw new Failure("the chart is not beside this program", "tencrypt install --chart PATH");
+  return found;
+}
+
+const connectionArguments = ({ kubeconfig, context }: Connection): readonly string[] => [
+  ...(kubeconfig === undefined ? [] : ["--kubeconfig", kubeconfig]),
+  ...(context === undefined ? [] : ["--kube-context", context]),
+];
+
+const valueArguments = ({ values = [], set = [] }: HelmOptions): readonly string[] => [
+  ...values.flatMap((file) => ["--values", file]),
+  ...set.flatMap((value) => ["--set", value]),
+];
+
+/** Helm's own output goes to stderr, but for what was asked for as data. */
+function helm(args: readonly string[], stdout: "data" | "progress"): void {
+  const { status, error } = spawnSync("helm", args, { stdio: ["ignore", stdout === "data" ? 1 : 2, 2] });
+  if (error !== undefined)
+    throw new Failure("helm is not to be found", "install Helm 3.17 or later, or use --print", exitCodes.notHere);
+  if (status !== 0) throw new Failure(`helm ${args[0]} ended with status ${status}`, "tencrypt check");
+}
+
+export function install(verb: "install" | "upgrade", options: HelmOptions, screen: Terminal): void {
+  const chart = chartOf(options);
+  if (options.print === true)
+    return helm(["template", release, chart, "--namespace", namespace, ...valueArguments(options)], "data");
+  const common = ["--namespace", namespace, ...connectionArguments(options), ...valueArguments(options)];
+  const verbArguments =
+    verb === "install" ? ["install", release, chart, "--create-namespace"] : ["upgrade", release, chart];
+  if (options.dryRun === true) return helm([...verbArguments, ...common, "--dry-run=server"], "data");
+  screen.note(`${verb}: waiting for controller, ca and the webhooks' trust, at most ${options.timeout}\n`);
+  helm([...verbArguments, ...common, "--wait", "--timeout", options.timeout], "progress");
+  screen.note("next: kubectl label namespace NAME tencrypt.io/project=enabled; tencrypt check\n");
+}
+
+export async function uninstall(options: HelmOptions, screen: Terminal): Promise<void> {
+  const args = ["uninstall", release, "--namespace", namespace, ...connectionArguments(options)];
+  if (options.dryRun === true) return helm([...args, "--dry-run"], "data");
+  screen.note(
+    "This removes the control plane and all keys of the ca. Injected pods keep refusing clear text and lose their\n" +
+      "connections when their certificates end: restart them without the label first (tencrypt status -A shows them).\n",
+  );
+  if (options.yes !== true && !(await confirmed()))
+    throw new Failure("nothing was removed", "tencrypt uninstall --yes");
+  helm([...args, "--wait", "--timeout", options.timeout], "progress");
+}
+
+async function confirmed(): Promise<boolean> {
+  if (!process.stdin.isTTY) return false;
+  const prompt = createInterface({ input: process.stdin, output: process.stderr });
+  const answer = await prompt.question("Remove it? Type yes: ");
+  prompt.close();
+  return answer.trim() === "yes";
+}

@@ -1,0 +1,113 @@
+/** `tencrypt inject FILE|-`: manifests as the webhook would make them, for a look or for clusters without it. */
+import { readFileSync } from "node:fs";
+import { parseAllDocuments, stringify } from "yaml";
+import { isStatus } from "../../lib/kube/client.ts";
+import { control, projectLabel, rootConfigMap } from "../../lib/kube/names.ts";
+import type { ConfigMap, Namespace } from "../../lib/kube/objects.ts";
+import { pinOf } from "../../lib/trust/bundle.ts";
+import { inject } from "../../lib/inject/inject.ts";
+import type { InjectConfig } from "../../lib/inject/config.ts";
+import { findPod } from "../../lib/inject/manifest.ts";
+import { explain } from "../../lib/inject/reasons.ts";
+import { exitCodes } from "../../lib/lifecycle/exit-codes.ts";
+import { version } from "../../lib/version.ts";
+import { withCluster } from "../cluster.ts";
+import type { Cluster, Connection } from "../cluster.ts";
+import { Failure } from "../failure.ts";
+import type { Terminal } from "../terminal.ts";
+
+export type InjectOptions = Connection & { readonly namespace?: string };
+
+type Deployment = {
+  readonly spec: { readonly template: { readonly spec: { readonly containers: readonly Container[] } } };
+};
+type Container = { readonly env?: readonly { readonly name: string; readonly value?: string }[] };
+
+export async function injectFile(file: string, options: InjectOptions, screen: Terminal): Promise<number> {
+  const documents = readDocuments(file);
+  const outcomes = await withCluster(options, async (cluster) => {
+    const config = await installedConfig(cluster);
+    return Promise.all(documents.map((manifest) => injectOne(manifest, config, { cluster, options })));
+  });
+  screen.data(outcomes.map(({ manifest }) => stringify(manifest, { lineWidth: 0 })).join("---\n"));
+  for (const { note } of outcomes) if (note !== null) screen.note(`${note}\n`);
+  return outcomes.some(({ refused }) => refused) ? exitCodes.failed : exitCodes.done;
+}
+
+function readDocuments(file: string): readonly unknown[] {
+  const text = readFileSync(file === "-" ? 0 : file, "utf8");
+  return parseAllDocuments(text).flatMap((document) => {
+    const [error] = document.errors;
+    if (error !== undefined)
+      throw new Failure(`${file} is no YAML: ${error.message}`, "mend the file", exitCodes.badConfiguration);
+    const value: unknown = document.toJS();
+    return value === null ? [] : [value];
+  });
+}
+
+type Outcome = { readonly manifest: unknown; readonly note: string | null; readonly refused: boolean };
+type Where = { readonly cluster: Cluster; readonly options: InjectOptions };
+
+async function injectOne(manifest: unknown, config: InjectConfig, { cluster, options }: Where): Promise<Outcome> {
+  const found = findPod(manifest);
+  if (found.kind === "none") return { manifest, note: null, refused: false };
+  const { metadata = {}, kind = "" } = manifest as { metadata?: { name?: string; namespace?: string }; kind?: string };
+  const namespace = await namespaceOf(metadata.namespace ?? options.namespace ?? cluster.namespace, cluster);
+  const outcome = inject(found.pod, namespace, config);
+  const what = `${kind}/${metadata.name ?? ""}`;
+  if (outcome.kind === "refused")
+    return {
+      manifest,
+      note: `${what} refused: ${explain(outcome.report.reason, outcome.report.detail)}`,
+      refused: true,
+    };
+  const note = outcome.kind === "skipped" ? `${what} not injected: ${explain(outcome.report.reason)}` : null;
+  return { manifest: found.with(outcome.pod), note, refused: false };
+}
+
+/** A namespace that is to be made later is taken for a project: nobody injects by hand for another one. */
+async function namespaceOf(name: string, { client }: Cluster): Promise<Pick<Namespace, "metadata">> {
+  const path = `/api/v1/namespaces/${encodeURIComponent(name)}`;
+  const absent = { metadata: { name, uid: "", resourceVersion: "", labels: { [projectLabel]: "enabled" } } };
+  return client.get<Namespace>(path).catch(() => absent);
+}
+
+/** What the installed controller injects, from its Deployment and the published root. */
+async function installedConfig({ client }: Cluster): Promise<InjectConfig> {
+  const deployments = `/apis/apps/v1/namespaces/${control.controller.namespace}/deployments`;
+  const rootMap = `/api/v1/namespaces/${control.ca.namespace}/configmaps/${rootConfigMap.name}`;
+  const [deployment, root] = await Promise.all([
+    client.get<Deployment>(`${deployments}/tencrypt-controller`),
+    client.get<ConfigMap>(rootMap),
+  ]).catch((error: unknown) => {
+    if (!isStatus(error, 404)) throw error;
+    throw new Failure("Tencrypt is not installed on this cluster: there is nothing to inject", "tencrypt install");
+  });
+  const env = new Map(
+    deployment.spec.template.spec.containers.flatMap((each) => each.env ?? []).map(({ name, value }) => [name, value]),
+  );
+  const read = (name: string, fallback: string): string => env.get(name) ?? fallback;
+  const amounts = (kind: string): InjectConfig["requests"] => {
+    const [cpu, memory] = [env.get(`TENCRYPT_PROXY_CPU_${kind}`), env.get(`TENCRYPT_PROXY_MEMORY_${kind}`)];
+    return { ...(cpu === undefined ? {} : { cpu }), ...(memory === undefined ? {} : { memory }) };
+  };
+  const rootPem = root.data?.[rootConfigMap.key] ?? "";
+  const mode = read("TENCRYPT_MODE", "project");
+  return {
+    version,
+    trustDomain: read("TENCRYPT_TRUST_DOMAIN", "cluster.local"),
+    defaultMode: mode === "permissive" || mode === "project" ? mode : "strict",
+    initImage: read("TENCRYPT_INIT_IMAGE", ""),
+    proxyImage: read("TENCRYPT_PROXY_IMAGE", ""),
+    imagePullPolicy: read("TENCRYPT_IMAGE_PULL_POLICY", "IfNotPresent"),
+    proxyUid: Number(read("TENCRYPT_PROXY_UID", "1337")),
+    caAddress: read("TENCRYPT_CA_ADDRESS", ""),
+    directoryAddress: `${control.controller.service}.${control.controller.namespace}.svc:${control.controller.directoryPort}`,
+    rootPem,
+    rootPins: [pinOf(Buffer.from(rootPem.replaceAll(/-----[A-Z ]+-----|\s/g, ""), "base64"))],
+    maxLeafLifetime: read("TENCRYPT_MAX_LEAF_LIFETIME", "48h"),
+    otlpEndpoint: env.get("OTEL_EXPORTER_OTLP_ENDPOINT") ?? null,
+    requests: amounts("REQUEST"),
+    limits: amounts("LIMIT"),
+  };
+}

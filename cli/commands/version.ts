@@ -1,0 +1,32 @@
+/** `tencrypt version`: of this command, and of the control plane where there is one. */
+import { isStatus } from "../../lib/kube/client.ts";
+import { control } from "../../lib/kube/names.ts";
+import { version as ownVersion } from "../../lib/version.ts";
+import type { Deployment } from "../checks/facts.ts";
+import { withCluster } from "../cluster.ts";
+import type { Connection } from "../cluster.ts";
+import { structured } from "../terminal.ts";
+import type { Format, Terminal } from "../terminal.ts";
+
+export type VersionOptions = Connection & { readonly output: Format; readonly client?: boolean };
+
+export async function version(options: VersionOptions, screen: Terminal): Promise<void> {
+  const controlPlane = options.client === true ? null : await installed(options);
+  const found = { client: ownVersion, controlPlane };
+  if (options.output !== "table") return screen.data(structured(found, options.output));
+  screen.data(
+    `client: ${ownVersion}\n${options.client === true ? "" : `control plane: ${controlPlane ?? "not installed"}\n`}`,
+  );
+}
+
+const installed = (options: Connection): Promise<string | null> =>
+  withCluster(options, async ({ client }) => {
+    const path = `/apis/apps/v1/namespaces/${control.controller.namespace}/deployments/tencrypt-controller`;
+    try {
+      const { spec } = await client.get<Deployment>(path);
+      return /:([^:/@]+)(?:@|$)/.exec(spec.template.spec.containers[0]?.image ?? "")?.[1] ?? "unknown";
+    } catch (error) {
+      if (isStatus(error, 404)) return null;
+      throw error;
+    }
+  });

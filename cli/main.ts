@@ -1,0 +1,43 @@
+#!/usr/bin/env node
+/** tencrypt, the command line: arguments, exit status, and errors in words. */
+import { CommanderError } from "commander";
+import type { Command } from "commander";
+import { exitCodes } from "../lib/lifecycle/exit-codes.ts";
+import { Failure, usageCode } from "./failure.ts";
+import { buildProgram } from "./program.ts";
+import { terminal } from "./terminal.ts";
+
+const wantsColor = process.env["NO_COLOR"] === undefined && !process.argv.includes("--no-color");
+const screen = terminal({ stdout: process.stdout, stderr: process.stderr, color: wantsColor });
+const debug = process.argv.includes("--debug");
+
+function codeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : usageCode;
+  if (error instanceof Failure) {
+    screen.note(`error: ${error.message}\nnext: ${error.next}\n`);
+    if (debug) screen.note(`${error.stack}\n`);
+    return error.code;
+  }
+  const { code, message, stack } = error as NodeJS.ErrnoException;
+  screen.note(
+    debug
+      ? `${stack}\n`
+      : `error: ${message}\nnext: the same with --debug${code === "ENOENT" ? "; is the path right?" : ""}\n`,
+  );
+  return code === "ENOENT" ? exitCodes.badConfiguration : exitCodes.internal;
+}
+
+function overrideExit(program: Command): void {
+  program.exitOverride();
+  for (const command of program.commands) command.exitOverride();
+}
+
+let exitCode: number = exitCodes.done;
+const program = buildProgram(screen, (code) => (exitCode = code));
+overrideExit(program);
+try {
+  await program.parseAsync(process.argv);
+} catch (error) {
+  exitCode = codeOf(error);
+}
+process.exitCode = exitCode;

@@ -1,0 +1,194 @@
+/** The command line as a user runs it: the real program, a real API server, exit status, stdout and stderr apart. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { parseAllDocuments } from "yaml";
+import { newRoot } from "../../../ca/issue/authority.ts";
+import { startApiServer, whyNoApiServer } from "../../cluster/api-server.ts";
+import type { ApiServer } from "../../cluster/api-server.ts";
+import { protectedSpec } from "../../cluster/protected-pod.ts";
+
+const main = join(import.meta.dirname, "../../../cli/main.ts");
+const why = whyNoApiServer();
+
+type Run = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
+
+function run(
+  args: readonly string[],
+  options: { readonly env?: NodeJS.ProcessEnv; readonly input?: string } = {},
+): Promise<Run> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [main, ...args], {
+      env: { PATH: process.env["PATH"], HOME: tmpdir(), ...options.env },
+    });
+    let [stdout, stderr] = ["", ""];
+    child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+    child.on("close", (code) => resolve({ code, stdout, stderr }));
+    child.stdin.end(options.input ?? "");
+  });
+}
+
+test("explains a code, and says what is near one that there is not", async () => {
+  const known = await run(["explain", "peer_not_enrolled"]);
+  assert.equal(known.code, 0);
+  assert.match(
+    known.stdout,
+    /^peer_not_enrolled: refusal \(peer\)\n\n {2}the peer is in the project but has no proxy\n\n {2}next: inject it/,
+  );
+  assert.equal(known.stderr, "");
+  const unknown = await run(["explain", "enrolled"]);
+  assert.equal(unknown.code, 2);
+  assert.equal(unknown.stdout, "");
+  assert.match(unknown.stderr, /^error: there is no code enrolled; do you mean .*peer_not_enrolled.*\nnext: /);
+});
+
+test("wrong usage ends with 2 and says how it is used", async () => {
+  for (const args of [["nonsense"], ["explain"], ["status", "-o", "xml"], ["check", "--nope"]]) {
+    const { code, stderr } = await run(args);
+    assert.equal(code, 2, args.join(" "));
+    assert.match(stderr, /error: /);
+    assert.doesNotMatch(stderr, /at .*\.ts:/);
+  }
+  assert.equal((await run(["--help"])).code, 0);
+});
+
+test("a kubeconfig that is not there, and a server that is not", async () => {
+  const absent = await run(["check", "--kubeconfig", "/nowhere/config"]);
+  assert.equal(absent.code, 64);
+  assert.match(absent.stderr, /kubeconfig cannot be read: .*\nnext: /);
+  const folder = mkdtempSync(join(tmpdir(), "tencrypt-cli-"));
+  const file = join(folder, "config");
+  const config = {
+    clusters: [{ name: "x", cluster: { server: "https://127.0.0.1:1" } }],
+    users: [{ name: "x", user: {} }],
+    contexts: [{ name: "x", context: { cluster: "x", user: "x" } }],
+    "current-context": "x",
+  };
+  writeFileSync(file, JSON.stringify(config));
+  const away = await run(["status", "-A", "--kubeconfig", file]);
+  rmSync(folder, { recursive: true });
+  assert.equal(away.code, 1);
+  assert.match(
+    away.stderr,
+    /^error: the API server 127.0.0.1:1 does not answer: .*ECONNREFUSED.*\nnext: kubectl cluster-info\n$/,
+  );
+});
+
+test("completes its own commands", async () => {
+  assert.match(
+    (await run(["completion", "bash"])).stdout,
+    /compgen -W "check status inject explain version install upgrade uninstall completion"/,
+  );
+  assert.equal((await run(["completion", "tcsh"])).code, 2);
+});
+
+describe("on an API server", why === null ? {} : { skip: why }, () => {
+  let api: ApiServer;
+  const onApi = (...args: readonly string[]): Promise<Run> => run([...args, "--kubeconfig", api.kubeconfig]);
+
+  before(async () => {
+    api = await startApiServer();
+    await api.objects.namespace("shop", { "tencrypt.io/project": "enabled" });
+    await api.objects.pod({ namespace: "shop", name: "bare", ip: "10.1.0.2" });
+    await api.objects.pod({ namespace: "shop", name: "good", ip: "10.1.0.3", spec: protectedSpec({ mode: "strict" }) });
+  });
+  after(() => api.stop());
+
+  test("check --pre of a cluster that fits", async () => {
+    const { code, stdout, stderr } = await onApi("check", "--pre");
+    assert.equal(code, 0, stdout + stderr);
+    assert.match(stdout, /^kubernetes\n {2}✓ API server v1\.36\.3 reachable\n/);
+    assert.match(stdout, /0 failed, 0 warnings, 4 passed\n$/);
+  });
+
+  test("check without an installation fails, and every finding has its code", async () => {
+    const { code, stdout } = await onApi("check", "-o", "json");
+    assert.equal(code, 1);
+    const findings = JSON.parse(stdout) as readonly { readonly code: string; readonly level: string }[];
+    const failed = findings.filter(({ level }) => level === "failed").map((finding) => finding.code);
+    assert.deepEqual(failed, ["TC-CP-01", "TC-CP-02", "TC-WH-01", "TC-WH-02", "TC-CA-01", "TC-PRJ-01"]);
+  });
+
+  test("status tells protected pods from others", async () => {
+    const { code, stdout } = await onApi("status", "shop", "-o", "json");
+    assert.equal(code, 0);
+    const rows = JSON.parse(stdout) as readonly Readonly<Record<string, unknown>>[];
+    assert.deepEqual(
+      rows.map(({ pod, protected: isProtected, mode }) => [pod, isProtected, mode]),
+      [
+        ["bare", false, null],
+        ["good", true, "strict"],
+      ],
+    );
+    assert.match(String(rows[1]!["certificateEnds"]), /^unknown: /);
+    const text = await onApi("status", "shop");
+    assert.match(text.stdout, /^NAMESPACE +WORKLOAD +POD +PROTECTED/);
+    assert.match(text.stderr, /1 of 2 pods protected/);
+    const none = await onApi("status", "default");
+    assert.equal(none.code, 1);
+    assert.match(none.stderr, /namespace default is no project.*\nnext: kubectl label namespace default/);
+  });
+
+  test("inject needs an installation, and says so", async () => {
+    const { code, stderr } = await run(["inject", "-", "--kubeconfig", api.kubeconfig], {
+      input: "kind: Pod\nspec: {containers: [{name: a, image: b}]}\n",
+    });
+    assert.equal(code, 1);
+    assert.match(stderr, /^error: Tencrypt is not installed on this cluster: .*\nnext: tencrypt install\n$/);
+  });
+
+  test("inject writes what the webhook would, and leaves the rest alone", async () => {
+    for (const name of ["tencrypt-system", "tencrypt-ca"]) await api.objects.namespace(name);
+    const env = [
+      { name: "TENCRYPT_INIT_IMAGE", value: "x/init:1" },
+      { name: "TENCRYPT_PROXY_IMAGE", value: "x/proxy:1" },
+    ];
+    await api.admin.create("/apis/apps/v1/namespaces/tencrypt-system/deployments", {
+      metadata: { name: "tencrypt-controller" },
+      spec: {
+        replicas: 0,
+        selector: { matchLabels: { app: "c" } },
+        template: {
+          metadata: { labels: { app: "c" } },
+          spec: { containers: [{ name: "controller", image: "x/control-plane:0.1.0", env }] },
+        },
+      },
+    });
+    const { certificate } = newRoot(Date.now());
+    const rootMap = { metadata: { name: "tencrypt-root" }, data: { "ca.crt": certificate } };
+    await api.admin.create("/api/v1/namespaces/tencrypt-ca/configmaps", rootMap);
+    const input =
+      "kind: ConfigMap\nmetadata: {name: a}\n---\nkind: Pod\nmetadata: {name: web, namespace: shop}\nspec: {containers: [{name: a, image: b}]}\n---\nkind: Pod\nmetadata: {name: net, namespace: shop}\nspec: {hostNetwork: true, containers: [{name: a, image: b}]}\n";
+    const { code, stdout, stderr } = await run(["inject", "-", "--kubeconfig", api.kubeconfig], { input });
+    assert.equal(code, 0, stderr);
+    const [map, web, net] = parseAllDocuments(stdout).map(
+      (document) => document.toJS() as { kind: string; spec?: { initContainers?: { image: string }[] } },
+    );
+    assert.equal(map?.kind, "ConfigMap");
+    assert.deepEqual(
+      web?.spec?.initContainers?.map(({ image }) => image),
+      ["x/init:1", "x/proxy:1"],
+    );
+    assert.equal(net?.spec?.initContainers, undefined);
+    assert.match(stderr, /^Pod\/net not injected: host_network: /);
+  });
+
+  test("a user who may not look is told what is missing", async () => {
+    await api.objects.serviceAccount("default", "nobody");
+    const token = await api.objects.token({
+      namespace: "default",
+      serviceAccount: "nobody",
+      audience: "https://kubernetes.default.svc.cluster.local",
+    });
+    const { code, stderr } = await run(["status", "-A", "--kubeconfig", api.kubeconfigOf(token)]);
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^error: you may not do this: .*cannot list resource "namespaces".*\nnext: kubectl auth can-i --list\n$/,
+    );
+  });
+});
