@@ -84,6 +84,13 @@ describe("the chart on a cluster", why === null ? {} : { skip: why }, () => {
     );
   });
 
+  test("passes helm test", async () => {
+    const { code, stdout, stderr } = await cluster.helm("test", "tencrypt", ...inRelease);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /Phase: +Succeeded/);
+    assert.match(stderr, /✓ tencrypt-controller\.tencrypt-system\.svc:443 stands under it/);
+  });
+
   test("is upgraded while the API server believes its webhooks", async () => {
     const earlier = await bundles();
     const { code, stderr } = await cluster.helm(
@@ -99,10 +106,25 @@ describe("the chart on a cluster", why === null ? {} : { skip: why }, () => {
     assert.deepEqual(await bundles(), earlier);
   });
 
-  test("leaves nothing when it is uninstalled", async () => {
+  test("protects a pod of a labelled namespace, and says when it is uninstalled whose certificates end", async () => {
+    const path = "/api/v1/namespaces/shop";
+    await cluster.objects.namespace("shop", { "tencrypt.io/project": "enabled" });
+    const image = "localhost/tencrypt-test/node:1";
+    const app = { name: "app", image, imagePullPolicy: "Never", command: ["sleep", "infinity"] };
+    await cluster.admin.create(`${path}/pods`, {
+      metadata: { name: "web" },
+      spec: { containers: [app], terminationGracePeriodSeconds: 1 },
+    });
+    await cluster.kubectl("-n", "shop", "wait", "--for=condition=Ready", "pod/web", "--timeout=60s");
+    assert.match(await cluster.kubectl("-n", "shop", "logs", "web", "-c", "tencrypt-proxy"), /"event":"ready"/);
     const { code, stderr } = await cluster.helm("uninstall", "tencrypt", ...inRelease, "--wait");
     assert.equal(code, 0, stderr);
-    assert.match(stderr, /No pod has a proxy of Tencrypt: nothing loses its connections/);
+    assert.match(stderr, /WARNING: 1 running pod in 1 project still had a proxy of Tencrypt \(shop 1\)/);
+    assert.equal(await cluster.kubectl("-n", "shop", "get", "pod", "web", "-o", "jsonpath={.status.phase}"), "Running");
+    await cluster.kubectl("delete", "namespace", "shop");
+  });
+
+  test("leaves nothing behind", async () => {
     await cluster.kubectl("delete", "namespace", releaseNamespace);
     await eventually(async () => assert.deepEqual(await objects(), before_));
   });
