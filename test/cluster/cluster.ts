@@ -80,7 +80,8 @@ export class Cluster {
   readonly objects: Objects;
   readonly #onExit = (): void => this.#remove();
 
-  constructor(place: Place) {
+  /** `owned`: it goes with this process. */
+  constructor(place: Place, owned = true) {
     this.place = place;
     this.kubeconfig = join(place.state, "kubeconfig", "admin");
     const keys = join(place.state, "pki");
@@ -90,7 +91,7 @@ export class Cluster {
       { kind: "certificate", certificateFile: join(keys, "admin.crt"), keyFile: join(keys, "admin.key") },
     );
     this.objects = new Objects(this.admin);
-    process.once("exit", this.#onExit);
+    if (owned) process.once("exit", this.#onExit);
   }
 
   static async start({ nodes = 1 }: { readonly nodes?: number } = {}): Promise<Cluster> {

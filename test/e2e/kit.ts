@@ -1,0 +1,277 @@
+/**
+ * A cluster with the chart installed, and what tests do there: projects, pods with small programs in them, calls out of
+ * pods, what proxies logged, what crossed a bridge. One cluster a file. With TENCRYPT_E2E_CLUSTER=dev the cluster of
+ * `npm run cluster:up` is used as it is and stays.
+ */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { join } from "node:path";
+import { chart, releaseNamespace, valueArguments } from "../chart/helm.ts";
+import type { Values } from "../chart/helm.ts";
+import type { Json } from "../cluster/client.ts";
+import { Cluster, placeOf } from "../cluster/cluster.ts";
+import type { Answer } from "../cluster/cluster.ts";
+import { eventually } from "../cluster/eventually.ts";
+import { cacheFolder } from "../cluster/set-up.ts";
+
+export const image = "localhost/tencrypt-test/node:1";
+
+export type LogLine = Readonly<Record<string, unknown>> & { readonly event: string };
+
+export type AppOptions = {
+  readonly serviceAccount?: string;
+  readonly replicas?: number;
+  readonly node?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** Added to the container. */
+  readonly container?: Json;
+  /** Added to the pod's spec. */
+  readonly spec?: Json;
+};
+
+/** Answers every request with its pod's name, the address that it sees as source, and whatever header `x-canary` said. */
+export const httpServer = `
+  const { createServer } = require("node:http"), { hostname } = require("node:os");
+  const server = createServer((request, response) => {
+    response.setHeader("x-canary", request.headers["x-canary"] ?? "");
+    response.end(hostname() + " " + request.socket.remoteAddress + "\\n");
+  });
+  server.keepAliveTimeout = 60000;
+  server.listen(8080);
+  process.on("SIGTERM", () => setTimeout(() => process.exit(0), 2000));
+`;
+
+/** A pod that only waits for calls of the test. */
+export const idle = `process.on("SIGTERM", () => process.exit(0)); setInterval(() => {}, 1 << 30);`;
+
+export const podSpec = (
+  script: string,
+  { serviceAccount = "default", node, container = {}, spec = {} }: AppOptions,
+): Json => ({
+  serviceAccountName: serviceAccount,
+  terminationGracePeriodSeconds: 10,
+  ...(node === undefined ? {} : { nodeSelector: { "kubernetes.io/hostname": node } }),
+  containers: [{ name: "app", image, imagePullPolicy: "Never", command: ["node", "-e", script], ...container }],
+  ...spec,
+});
+
+const ready = { httpGet: { path: "/", port: 8080 }, periodSeconds: 1 };
+
+export class Mesh {
+  readonly cluster: Cluster;
+  readonly #stays: boolean;
+
+  private constructor(cluster: Cluster, stays: boolean) {
+    this.cluster = cluster;
+    this.#stays = stays;
+  }
+
+  static async start({
+    nodes = 1,
+    values = {},
+  }: { readonly nodes?: number; readonly values?: Values } = {}): Promise<Mesh> {
+    if (process.env["TENCRYPT_E2E_CLUSTER"] === "dev") return new Mesh(new Cluster(placeOf("dev", 250), false), true);
+    const mesh = new Mesh(await Cluster.start({ nodes }), false);
+    try {
+      const where = ["-n", releaseNamespace, "--create-namespace", "--wait", "--timeout=120s"];
+      const { code, stderr } = await mesh.cluster.helm(
+        "install",
+        "tencrypt",
+        chart,
+        ...where,
+        ...valueArguments(values),
+      );
+      assert.equal(code, 0, stderr);
+      return mesh;
+    } catch (error) {
+      await mesh.stop();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stays) this.cluster.admin.close();
+    else await this.cluster.stop();
+  }
+
+  /** A labelled namespace; annotations without their prefix. */
+  async project(name: string, annotations: Readonly<Record<string, string>> = {}): Promise<string> {
+    const metadata = {
+      name,
+      labels: { "tencrypt.io/project": "enabled" },
+      annotations: Object.fromEntries(Object.entries(annotations).map(([key, value]) => [`tencrypt.io/${key}`, value])),
+    };
+    const made = await this.cluster.admin.create("/api/v1/namespaces", { metadata });
+    await this.cluster.objects.serviceAccount(name, "default");
+    return (made["metadata"] as { readonly uid: string }).uid;
+  }
+
+  annotate(namespace: string, annotations: Readonly<Record<string, string | null>>): Promise<Json> {
+    const prefixed = Object.fromEntries(
+      Object.entries(annotations).map(([key, value]) => [`tencrypt.io/${key}`, value]),
+    );
+    return this.cluster.admin.patch(`/api/v1/namespaces/${namespace}`, { metadata: { annotations: prefixed } });
+  }
+
+  /** Objects of any kind that the API knows, in one namespace. */
+  async apply(namespace: string, ...objects: readonly Json[]): Promise<void> {
+    const list = { apiVersion: "v1", kind: "List", items: objects };
+    const child = spawn("kubectl", ["--kubeconfig", this.cluster.kubeconfig, "-n", namespace, "apply", "-f", "-"], {
+      env: { PATH: `${join(cacheFolder(), "bin")}:${process.env["PATH"]}`, HOME: this.cluster.place.state },
+      stdio: ["pipe", "ignore", "pipe"],
+    });
+    let errors = "";
+    child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()));
+    child.stdin.end(JSON.stringify(list));
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    assert.equal(code, 0, errors);
+  }
+
+  /** A Deployment, and a Service of its name from port 80 to 8080. Resolves when it is rolled out. */
+  async deploy(namespace: string, name: string, script = httpServer, options: AppOptions = {}): Promise<void> {
+    const labels = { app: name };
+    const container = { readinessProbe: ready, ...options.container };
+    const template = {
+      metadata: { labels, annotations: options.annotations ?? {} },
+      spec: podSpec(script, { ...options, container }),
+    };
+    await this.apply(
+      namespace,
+      {
+        apiVersion: "apps/v1",
+        kind: "Deployment",
+        metadata: { name },
+        spec: { replicas: options.replicas ?? 1, selector: { matchLabels: labels }, template },
+      },
+      {
+        apiVersion: "v1",
+        kind: "Service",
+        metadata: { name },
+        spec: { selector: labels, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
+      },
+    );
+    await this.rolledOut(namespace, name);
+  }
+
+  async rolledOut(namespace: string, name: string): Promise<void> {
+    await this.cluster.kubectl("-n", namespace, "rollout", "status", `deployment/${name}`, "--timeout=90s");
+  }
+
+  /** A pod of its own. Resolves when it is ready. */
+  async pod(namespace: string, name: string, script = idle, options: AppOptions = {}): Promise<void> {
+    const metadata = { name, labels: { app: name }, annotations: options.annotations ?? {} };
+    await this.apply(namespace, { apiVersion: "v1", kind: "Pod", metadata, spec: podSpec(script, options) });
+    await this.cluster.kubectl("-n", namespace, "wait", `pod/${name}`, "--for=condition=Ready", "--timeout=90s");
+  }
+
+  async pods(
+    namespace: string,
+    app: string,
+  ): Promise<readonly { readonly name: string; readonly ip: string; readonly node: string }[]> {
+    const { items } = (await this.cluster.admin.get(
+      `/api/v1/namespaces/${namespace}/pods?labelSelector=app%3D${app}`,
+    )) as unknown as {
+      readonly items: readonly {
+        metadata: { name: string; deletionTimestamp?: string };
+        spec: { nodeName: string };
+        status: { podIP?: string };
+      }[];
+    };
+    return items
+      .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+      .map(({ metadata, spec, status }) => ({ name: metadata.name, ip: status.podIP ?? "", node: spec.nodeName }));
+  }
+
+  exec(namespace: string, pod: string, ...command: readonly string[]): Promise<Answer> {
+    return this.cluster.run("kubectl", ["-n", namespace, "exec", pod, "-c", "app", "--", ...command]);
+  }
+
+  /** A request out of a pod; `text` is the body, or empty where there was no answer. */
+  async call(
+    namespace: string,
+    pod: string,
+    url: string,
+    canary = "",
+  ): Promise<{ readonly ok: boolean; readonly text: string }> {
+    const { code, stdout } = await this.exec(
+      namespace,
+      pod,
+      "curl",
+      "-sS",
+      "-f",
+      "-m",
+      "8",
+      "-H",
+      `x-canary: ${canary}`,
+      url,
+    );
+    return { ok: code === 0, text: stdout };
+  }
+
+  /** What a pod's proxy logged. */
+  async log(namespace: string, pod: string, container = "tencrypt-proxy"): Promise<readonly LogLine[]> {
+    const text = await this.cluster.kubectl("-n", namespace, "logs", pod, "-c", container);
+    return text
+      .split("\n")
+      .filter((line) => line.startsWith("{"))
+      .map((line) => JSON.parse(line) as LogLine);
+  }
+
+  /** Waits for a refusal in a proxy's log, which is written within a second of it. */
+  refusal(namespace: string, pod: string, reason: string): Promise<LogLine> {
+    return eventually(async () => {
+      const lines = await this.log(namespace, pod);
+      const found = lines.findLast(({ event, reason: why }) => event === "connection_refused" && why === reason);
+      assert.ok(
+        found !== undefined,
+        `no ${reason} among ${JSON.stringify(lines.filter(({ event }) => event === "connection_refused"))}`,
+      );
+      return found;
+    }, 10_000);
+  }
+
+  /** Everything that crosses an interface of a node (`cni0`), or of the machine (node null). */
+  async capture(node: string | null, device: string): Promise<Capture> {
+    const dump = ["tcpdump", "-i", device, "-U", "-s", "0", "-w", "-"];
+    const nodeScript = join(import.meta.dirname, "../cluster/nodes/node.sh");
+    const [program = "", ...args] = node === null ? dump : [nodeScript, node, ...dump];
+    const env = {
+      ...process.env,
+      TENCRYPT_CACHE: cacheFolder(),
+      CLUSTER_STATE: this.cluster.place.state,
+      CLUSTER_NAME: this.cluster.place.name,
+      CLUSTER_INDEX: String(this.cluster.place.index),
+    };
+    const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"] });
+    await new Promise<void>((resolve, reject) => {
+      child.stderr.on("data", (chunk: Buffer) => {
+        if (chunk.toString().includes("listening on")) resolve();
+      });
+      child.on("close", (code) => reject(new Error(`tcpdump ended with ${code}`)));
+    });
+    return new Capture(child);
+  }
+}
+
+export class Capture {
+  readonly #child: ChildProcess;
+  readonly #chunks: Buffer[] = [];
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+    child.stdout!.on("data", (chunk: Buffer) => this.#chunks.push(chunk));
+  }
+
+  /** The capture so far, as a pcap file. */
+  get file(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+
+  async stop(): Promise<Buffer> {
+    const closed = new Promise((resolve) => this.#child.once("close", resolve));
+    this.#child.kill("SIGINT");
+    await closed;
+    return this.file;
+  }
+}

@@ -1,0 +1,118 @@
+/** Probes, hooks, Jobs and pods on the host's network, in a strict project with a real kubelet. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { whyNoCluster } from "../cluster/cluster.ts";
+import { eventually } from "../cluster/eventually.ts";
+import { httpServer, idle, Mesh, podSpec } from "./kit.ts";
+
+const why = whyNoCluster();
+
+/** Notes which paths were asked for and when it started; `/fail` fails. A TCP port, and gRPC health by hand. */
+const probed = `
+  const { createServer } = require("node:http"), http2 = require("node:http2"), net = require("node:net");
+  const { appendFileSync } = require("node:fs");
+  const note = (text) => appendFileSync("/proc/1/fd/1", text + "\\n");
+  createServer((request, response) => {
+    note("asked " + request.url + " " + (request.headers["x-probe"] ?? "") + " " + request.headers["user-agent"]);
+    response.writeHead(request.url === "/fail" ? 500 : 200).end();
+  }).listen(8080);
+  net.createServer((socket) => socket.destroy()).listen(9000);
+  http2.createServer().on("stream", (stream) => {
+    stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+    stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+    stream.resume().end(Buffer.from([0, 0, 0, 0, 2, 8, 1]));
+  }).listen(9090);
+  process.on("SIGTERM", () => process.exit(0));
+`;
+
+describe("workloads of a strict project", why === null ? {} : { skip: why }, () => {
+  let mesh: Mesh;
+  const namespace = "strict-work";
+
+  before(async () => {
+    mesh = await Mesh.start();
+    await mesh.project(namespace, { mode: "strict" });
+    await mesh.deploy(namespace, "web");
+    await mesh.pod(namespace, "client");
+  });
+  after(() => mesh.stop());
+
+  const appLog = (pod: string): Promise<string> => mesh.cluster.kubectl("-n", namespace, "logs", pod, "-c", "app");
+
+  test("probes and hooks of every kind work", async () => {
+    const container = {
+      ports: [{ name: "web", containerPort: 8080 }],
+      startupProbe: { tcpSocket: { port: 9000 }, periodSeconds: 1 },
+      readinessProbe: { grpc: { port: 9090 }, periodSeconds: 1 },
+      livenessProbe: {
+        httpGet: { path: "/live", port: "web", httpHeaders: [{ name: "x-probe", value: "mine" }] },
+        periodSeconds: 1,
+      },
+      lifecycle: { postStart: { exec: { command: ["true"] } }, preStop: { httpGet: { path: "/bye", port: "web" } } },
+    };
+    await mesh.pod(namespace, "probed", probed, { container });
+    await eventually(async () => assert.match(await appLog("probed"), /asked \/live mine kube-probe/));
+    const following = mesh.cluster.kubectl("-n", namespace, "logs", "-f", "probed", "-c", "app");
+    await mesh.cluster.kubectl("-n", namespace, "delete", "pod", "probed", "--wait=false");
+    assert.match(await following, /asked \/bye/);
+  });
+
+  test("a probe that fails in the application fails for the kubelet", async () => {
+    const container = { readinessProbe: { httpGet: { path: "/fail", port: 8080 }, periodSeconds: 1 } };
+    await mesh.apply(namespace, {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "failing" },
+      spec: podSpec(probed, { container }),
+    });
+    await eventually(async () => {
+      const events = await mesh.cluster.kubectl(
+        "-n",
+        namespace,
+        "get",
+        "events",
+        "--field-selector=involvedObject.name=failing,reason=Unhealthy",
+      );
+      assert.match(events, /Readiness probe failed: HTTP probe failed with statuscode: 503/);
+    });
+    await mesh.cluster.kubectl("-n", namespace, "delete", "pod", "failing", "--wait=false");
+  });
+
+  test("a Job that talks to its project completes", async () => {
+    const script = `
+      const ask = async () => {
+        for (let index = 0; index < 5; index++) {
+          const answer = await fetch("http://web/");
+          if (!(await answer.text()).startsWith("web-")) process.exit(1);
+        }
+      };
+      ask().then(() => process.exit(0), (error) => { console.error(error); process.exit(1); });
+    `;
+    const spec = { ...podSpec(script, {}), restartPolicy: "Never" };
+    await mesh.apply(namespace, {
+      apiVersion: "batch/v1",
+      kind: "Job",
+      metadata: { name: "report" },
+      spec: { backoffLimit: 0, template: { metadata: { labels: { app: "report" } }, spec } },
+    });
+    await mesh.cluster.kubectl("-n", namespace, "wait", "job/report", "--for=condition=Complete", "--timeout=60s");
+    const path = "jsonpath={.items[0].status.initContainerStatuses[1].state.terminated.exitCode}";
+    assert.equal(await mesh.cluster.kubectl("-n", namespace, "get", "pod", "-l", "app=report", "-o", path), "0");
+  });
+
+  test("a pod on the host's network runs without a proxy, says why, and disturbs nobody", async () => {
+    await mesh.pod(namespace, "on-host", idle, { spec: { hostNetwork: true } });
+    const mark = "jsonpath={.metadata.annotations.tencrypt\\.io/skipped}";
+    assert.equal(await mesh.cluster.kubectl("-n", namespace, "get", "pod", "on-host", "-o", mark), "host_network");
+    for (let count = 0; count < 5; count++)
+      assert.match((await mesh.call(namespace, "client", "http://web/")).text, /^web-/);
+  });
+
+  test("a port that the Service does not have is refused, a Service that comes later is reached", async () => {
+    assert.equal((await mesh.call(namespace, "client", "http://web:81/")).ok, false);
+    const line = await mesh.refusal(namespace, "client", "unknown_service_port");
+    assert.equal(line["direction"], "outbound");
+    await mesh.deploy(namespace, "later", httpServer);
+    await eventually(async () => assert.ok((await mesh.call(namespace, "client", "http://later/")).ok));
+  });
+});
