@@ -26,15 +26,20 @@ export type Informers = {
   readonly pods: Informer<Pod>;
   listed(): Promise<void>;
   revisions(): readonly Revision[];
+  /** Lists a kind again, of which somebody has seen more. */
+  catchUp(kind: string): void;
   /** Why what is known may be too old to tell; null while it is not. */
   staleness(): string | null;
   close(): void;
 };
 
 /** Of an informer, what does not depend on its kind. */
-type Followed = Pick<Informer<KubeObject>, "start" | "close" | "listed" | "isListed" | "syncedAt" | "resourceVersion">;
+type Followed = Pick<
+  Informer<KubeObject>,
+  "start" | "close" | "listed" | "isListed" | "catchUp" | "syncedAt" | "resourceVersion"
+>;
 
-/** The API server says something on each watch about once a minute. */
+/** Each watch is asked for anew every minute. */
 const stalenessMs = 180_000;
 
 /** managedFields alone are half of an object. */
@@ -114,6 +119,7 @@ export function startInformers({ client, clock, log, state, onBatch }: InformerP
     },
     revisions: () =>
       [...kinds].map(([kind, informer]) => ({ kind, resourceVersion: BigInt(informer.resourceVersion || "0") })),
+    catchUp: (kind) => kinds.get(kind)?.catchUp(),
     staleness: () => {
       for (const [kind, informer] of kinds) {
         if (!informer.isListed) return `${kind}: not listed yet`;

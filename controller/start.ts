@@ -111,6 +111,7 @@ async function startDirectory({ config, clock, log, client, agent, metrics }: Ba
     lookup: new Lookup(state, client, clock),
     revisions,
     staleness: () => informers.staleness(),
+    catchUp: (kind) => informers.catchUp(kind),
     credentials: () => agent.current(),
     maxLeafLifetimeMs: config.maxLeafLifetimeMs,
     clock,

@@ -24,6 +24,8 @@ export type DirectoryParts = Omit<GateOptions, "take"> & {
   readonly revisions: () => readonly Revision[];
   /** Why this replica cannot say what holds now; null if it can. */
   readonly staleness: () => string | null;
+  /** A caller has seen more of this kind than this replica. */
+  readonly catchUp: (kind: string) => void;
   readonly clock: Clock;
   readonly log: Log;
 };
@@ -78,7 +80,9 @@ export async function listenDirectory(where: Where, parts: DirectoryParts): Prom
 function watch(call: WatchCall, gate: Gate, parts: DirectoryParts): void {
   const caller = gate.callerAt(call.getPeer());
   if (caller === null) return void call.emit("error", refusals.unauthenticated);
-  const stale = parts.staleness() ?? behind(call.request, parts.revisions());
+  const late = behind(call.request, parts.revisions());
+  if (late !== null) parts.catchUp(late.kind);
+  const stale = parts.staleness() ?? late?.detail ?? null;
   if (stale !== null) {
     parts.log("warn", "directory_watch_refused", { detail: stale, caller: caller.spiffeId, podUid: caller.podUid });
     return void call.emit("error", refusals.stale);
@@ -87,10 +91,11 @@ function watch(call: WatchCall, gate: Gate, parts: DirectoryParts): void {
 }
 
 /** A caller that has seen more than we have would go back in time with us. */
-function behind({ revisions }: WatchRequest, own: readonly Revision[]): string | null {
+function behind({ revisions }: WatchRequest, own: readonly Revision[]): { kind: string; detail: string } | null {
   for (const { kind, resourceVersion } of revisions) {
     const seen = own.find((revision) => revision.kind === kind)?.resourceVersion;
-    if (seen !== undefined && seen < resourceVersion) return `${kind}: seen ${seen}, the caller has ${resourceVersion}`;
+    if (seen !== undefined && seen < resourceVersion)
+      return { kind, detail: `${kind}: seen ${seen}, the caller has ${resourceVersion}` };
   }
   return null;
 }

@@ -32,10 +32,15 @@ export type InformerOptions<T> = {
 };
 
 const pageSize = 500;
-/** The API server ends a watch after this long, and sends a bookmark about every minute. */
-const watchSeconds = 290;
-/** No byte for this long, bookmarks included: the connection is dead. */
-const silenceMs = 120_000;
+/**
+ * A watch is asked for anew after this long. An API server sends bookmarks about every minute, but with an older etcd none
+ * for a kind that nothing happens to: that it answers the next watch shows that it is there.
+ */
+const watchSeconds = 60;
+/** No byte for this long: the connection is dead. */
+const silenceMs = 90_000;
+/** How often at most everything is listed again because somebody has seen more. */
+const catchUpMs = 1_000;
 const firstBackoffMs = 200;
 const longestBackoffMs = 10_000;
 
@@ -56,6 +61,9 @@ export class Informer<T extends KubeObject> {
   #resourceVersion = "";
   #syncedAt = Number.NEGATIVE_INFINITY;
   #listed = false;
+  /** The watch was ended here, to list again. */
+  #isCut = false;
+  #caughtUpAt = Number.NEGATIVE_INFINITY;
   #closed = false;
   #backoffMs = firstBackoffMs;
   #timer: Timer | null = null;
@@ -101,6 +109,16 @@ export class Informer<T extends KubeObject> {
     return this.#syncedAt;
   }
 
+  /** Lists again: somebody has seen a newer version than this informer. */
+  catchUp(): void {
+    const now = this.#options.clock.monotonic();
+    if (!this.#listed || now - this.#caughtUpAt < catchUpMs) return;
+    this.#caughtUpAt = now;
+    this.#resourceVersion = "";
+    this.#isCut = true;
+    this.#cut?.();
+  }
+
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
@@ -110,10 +128,12 @@ export class Informer<T extends KubeObject> {
   async #run(): Promise<void> {
     while (!this.#closed) {
       try {
+        this.#isCut = false;
         if (this.#resourceVersion === "") await this.#list();
         await this.#watch();
       } catch (error) {
         if (this.#closed) return;
+        if (this.#isCut) continue;
         this.#failed(error);
         await this.#pause();
       }
@@ -224,7 +244,8 @@ export class Informer<T extends KubeObject> {
     });
     const response = await this.#options.client.open(path, silenceMs);
     this.#cut = () => response.destroy();
-    if (this.#closed) response.destroy();
+    if (this.#closed || this.#isCut) response.destroy();
+    this.#seen();
     let rest = "";
     const decoder = new TextDecoder();
     try {

@@ -269,9 +269,11 @@ export class Capture {
   }
 
   async stop(): Promise<Buffer> {
-    const closed = new Promise((resolve) => this.#child.once("close", resolve));
-    this.#child.kill("SIGINT");
-    await closed;
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const closed = new Promise((resolve) => this.#child.once("close", resolve));
+      this.#child.kill("SIGINT");
+      await closed;
+    }
     return this.file;
   }
 }

@@ -133,6 +133,29 @@ describe("streams and look-ups", why === null ? {} : { skip: why }, () => {
     ahead.close();
   });
 
+  test("a replica that has heard nothing for a while catches up with what a caller has seen", async () => {
+    await rig.project("caught-up");
+    const leaf = await rig.leafOf(await rig.pod("caught-up", "self"));
+    const three = await rig.controller();
+    const first = await (await rig.directory(three, leaf)).watch().until(({ full }) => full);
+    // Another kind moves on: of this one the replica hears nothing.
+    for (let count = 0; count < 5; count++) await rig.api.objects.namespace(`moved-${count}`);
+    const { metadata } = (await rig.api.admin.get("/apis/networking.k8s.io/v1/servicecidrs")) as unknown as {
+      readonly metadata: { readonly resourceVersion: string };
+    };
+    const known = first.revisions.find(({ kind }) => kind === "servicecidrs")!.resourceVersion;
+    assert.ok(BigInt(metadata.resourceVersion) > known);
+    const revisions = [{ kind: "servicecidrs", resourceVersion: BigInt(metadata.resourceVersion) }];
+    assert.deepEqual(await (await rig.directory(three, leaf)).watch({ revisions }).next(), {
+      kind: "end",
+      code: unavailable,
+    });
+    await eventually(async () => {
+      const next = await (await rig.directory(three, leaf)).watch({ revisions }).next();
+      assert.ok(!("kind" in next));
+    });
+  });
+
   test("an address of somebody else is looked up, and told when its holder changes", async () => {
     await rig.project("asking");
     const reader = (await rig.directory(one, await rig.leafOf(await rig.pod("asking", "self")))).watch();
