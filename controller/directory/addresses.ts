@@ -8,8 +8,17 @@ import type { Ip } from "../../lib/net/address.ts";
 export type ClusterAddresses = {
   readonly requires: readonly string[];
   readonly clusterRanges: readonly string[];
+  readonly lookUpRanges: readonly string[];
   readonly nodeAddresses: readonly string[];
 };
+
+/**
+ * Where pods are when a network plugin does not write its ranges on the nodes: RFC 1918, RFC 6598, RFC 4193. A database
+ * may be there too; who holds an address is asked before it is believed to be outside.
+ */
+const privateRanges = ["10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
+
+const tellsItsRange = ({ spec }: Node): boolean => (spec?.podCIDR ?? spec?.podCIDRs?.[0] ?? "") !== "";
 
 /** `configured` takes the place of what nodes and Service ranges say. */
 export function clusterAddresses(
@@ -29,6 +38,7 @@ export function clusterAddresses(
   return {
     requires: [],
     clusterRanges: [...new Set(ranges)].toSorted(),
+    lookUpRanges: configured.length > 0 || nodes.every(tellsItsRange) ? [] : privateRanges,
     nodeAddresses: [...new Set(addresses)].toSorted(),
   };
 }

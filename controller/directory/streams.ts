@@ -173,6 +173,7 @@ const updateOf = (delta: Delta, head: Pick<Update, "version" | "resume" | "revis
       : {
           requires: [...delta.cluster.requires],
           clusterRanges: [...delta.cluster.clusterRanges],
+          lookUpRanges: [...delta.cluster.lookUpRanges],
           nodeAddresses: [...delta.cluster.nodeAddresses],
         },
   projects: delta.projects.map(toProject),

@@ -59,6 +59,7 @@ export type DirectoryDocument = {
   readonly version: number;
   readonly requires: readonly string[];
   readonly clusterRanges: readonly string[];
+  readonly lookUpRanges: readonly string[];
   readonly nodeAddresses: readonly string[];
   readonly projects: readonly DocumentProject[];
   readonly workloads: readonly DocumentWorkload[];

@@ -16,7 +16,14 @@ import type { Cidr } from "../../lib/net/cidr.ts";
 import type { Revision, Update } from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import { buildSnapshot } from "../route/build.ts";
 import type { Placed } from "../route/build.ts";
-import { readProject, readRanges, readService, readWorkload, unknownFeatures } from "../route/document.ts";
+import {
+  readProject,
+  readLookUpRanges,
+  readRanges,
+  readService,
+  readWorkload,
+  unknownFeatures,
+} from "../route/document.ts";
 import { Field, Findings } from "../route/fields.ts";
 import type { Project, Service, Snapshot, Workload } from "../route/snapshot.ts";
 
@@ -26,7 +33,14 @@ type Entries<Raw, Read> = ReadonlyMap<string, Entry<Raw, Read>>;
 type ClusterFacts = {
   readonly requires: readonly string[];
   readonly clusterRanges: readonly string[];
+  readonly lookUpRanges: readonly string[];
   readonly nodeAddresses: readonly string[];
+};
+
+type ClusterRead = {
+  readonly ranges: readonly Cidr[];
+  readonly lookUpRanges: readonly Cidr[];
+  readonly nodes: readonly Ip[];
 };
 
 export type Knowledge = {
@@ -34,7 +48,7 @@ export type Knowledge = {
   /** What the server goes on from; of no meaning to anybody else. */
   readonly resume: string;
   readonly revisions: readonly Revision[];
-  readonly cluster: Entry<ClusterFacts, { readonly ranges: readonly Cidr[]; readonly nodes: readonly Ip[] }>;
+  readonly cluster: Entry<ClusterFacts, ClusterRead>;
   readonly projects: Entries<DocumentProject, Project>;
   readonly workloads: Entries<DocumentWorkload, Workload>;
   readonly services: Entries<DocumentService, Service>;
@@ -67,9 +81,9 @@ export function applyUpdate(before: Knowledge | null, update: Update): Applied |
 /** What was kept of an earlier state. */
 export function restoreKnowledge(
   head: Pick<Knowledge, "version" | "resume" | "revisions">,
-  { requires, clusterRanges, nodeAddresses, projects, workloads, services }: DirectoryDocument,
+  { requires, clusterRanges, lookUpRanges, nodeAddresses, projects, workloads, services }: DirectoryDocument,
 ): Applied | Refused {
-  const facts = { requires, clusterRanges, nodeAddresses };
+  const facts = { requires, clusterRanges, lookUpRanges, nodeAddresses };
   const removed = { projects: [], workloads: [], services: [] };
   return assemble(null, { head, facts, isNew: true, projects, workloads, services, removed });
 }
@@ -123,6 +137,7 @@ function assemble(base: Knowledge | null, parts: Parts): Applied | Refused {
 
 const readCluster = (facts: ClusterFacts, at: At): Knowledge["cluster"]["read"] => ({
   ranges: readRanges(at("clusterRanges", facts.clusterRanges)),
+  lookUpRanges: readLookUpRanges(at("lookUpRanges", facts.lookUpRanges)),
   nodes: facts.nodeAddresses.map((address) => at("nodeAddresses", address).ip()),
 });
 
@@ -159,6 +174,7 @@ export function snapshotOf(knowledge: Knowledge): Built {
     {
       version: Number(knowledge.version),
       clusterRanges: knowledge.cluster.read.ranges,
+      lookUpRanges: knowledge.cluster.read.lookUpRanges,
       nodeAddresses: knowledge.cluster.read.nodes,
       projects: placed("projects", knowledge.projects),
       workloads: placed("workloads", knowledge.workloads),

@@ -7,7 +7,7 @@ import type { Endpoint, Ip } from "../../lib/net/address.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import type { Peer } from "../../lib/x509/verify.ts";
 import type { PeerClass } from "../observe/events.ts";
-import { claimantsOf, classify, peerClass, workloadAt } from "./classify.ts";
+import { claimantsOf, classify, isOutsideUnheld, peerClass, workloadAt } from "./classify.ts";
 import type { AddressKind } from "./classify.ts";
 import { nodeSourcesAccepted } from "./policy.ts";
 import type { DryRun, LookUpAnswer, Self, View } from "./policy.ts";
@@ -122,8 +122,7 @@ type Question = { readonly input: ClearInput; readonly view: View; readonly mode
 function decide(question: Question): ClearDecision {
   const { view, input } = question;
   const found = classify(view, input.source);
-  // A source in the pod range that no pod holds is a node's own address there: a bridge or a tunnel device.
-  const kind = found === "unknown" && input.lookUp === "unheld" ? "node" : found;
+  const kind = found === "unknown" && input.lookUp === "unheld" ? unheldSource(view, input.source) : found;
   if (kind === "unknown" && input.lookUp === null) return { kind: "look-up", ip: input.source };
   const workload = workloadAt(view, input.source);
   const facts: Facts = { class: peerClass(view, kind, input.source), workload };
@@ -134,6 +133,9 @@ function decide(question: Question): ClearDecision {
   if (named) return { kind: "allow", dryRun: null, ...facts };
   return allowedCaller(question, facts);
 }
+
+/** In the pod range an address that no pod holds is a node's own there: a bridge or a tunnel device. */
+const unheldSource = (view: View, source: Ip): AddressKind => (isOutsideUnheld(view, source) ? "external" : "node");
 
 /** `allow-ingress` names sources that need not encrypt: never internal ones, and never one that may turn out internal. */
 function isNamed({ view, input }: Question, kind: AddressKind, workload: Workload | null): boolean {

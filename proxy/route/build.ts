@@ -13,6 +13,7 @@ export type Placed<T> = { readonly field: { problem(text: string): void }; reado
 export type Document = {
   readonly version: number;
   readonly clusterRanges: readonly Cidr[];
+  readonly lookUpRanges: readonly Cidr[];
   readonly nodeAddresses: readonly Ip[];
   readonly projects: readonly Placed<Project>[];
   readonly workloads: readonly Placed<Workload>[];
@@ -24,6 +25,7 @@ export function buildSnapshot(document: Document, findings: Findings): Snapshot 
   return {
     version: document.version,
     clusterRanges: document.clusterRanges,
+    lookUpRanges: document.lookUpRanges,
     nodeAddresses: new Set(document.nodeAddresses),
     projects: projectsOf(document.projects),
     holders,

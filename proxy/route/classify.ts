@@ -18,8 +18,12 @@ export function classify(view: View, ip: Ip): AddressKind {
   }
   if (view.snapshot.nodeAddresses.has(ip)) return "node";
   if (view.snapshot.foreignVips.has(ip)) return "other-project";
-  return anyContains(view.snapshot.clusterRanges, ip) ? "unknown" : "external";
+  const { clusterRanges, lookUpRanges } = view.snapshot;
+  return anyContains(clusterRanges, ip) || anyContains(lookUpRanges, ip) ? "unknown" : "external";
 }
+
+/** Whether an address that nobody holds is outside: only in the cluster's own ranges it is not. */
+export const isOutsideUnheld = (view: View, ip: Ip): boolean => !anyContains(view.snapshot.clusterRanges, ip);
 
 /** Loopback, and the unspecified address, which the kernel takes for it. */
 const isThisHost = (ip: Ip): boolean => isLoopback(ip) || ip === "0.0.0.0" || ip === "::";

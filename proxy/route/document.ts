@@ -57,6 +57,7 @@ const documentFields = [
   "version",
   "requires",
   "clusterRanges",
+  "lookUpRanges",
   "nodeAddresses",
   "projects",
   "workloads",
@@ -74,6 +75,7 @@ function readDocument(fields: DocumentFields): Document {
   return {
     version: fields.version.integer(0, Number.MAX_SAFE_INTEGER, "a whole number"),
     clusterRanges: readRanges(fields.clusterRanges),
+    lookUpRanges: fields.lookUpRanges.optional([], readLookUpRanges),
     nodeAddresses: fields.nodeAddresses.optional([], (field) => field.items(most.items).map((item) => item.ip())),
     projects: fields.projects.items(most.items).map((field) => ({ field, value: readProject(field) })),
     workloads: fields.workloads.items(most.items).map((field) => ({ field, value: readWorkload(field) })),
@@ -82,10 +84,15 @@ function readDocument(fields: DocumentFields): Document {
 }
 
 export function readRanges(field: Field): Document["clusterRanges"] {
-  const items = field.items(most.ranges);
-  if (items.length === 0)
+  const ranges = readLookUpRanges(field);
+  if (ranges.length === 0)
     field.warning("empty: no address can be unknown, so a pod newer than the document counts as external");
-  return items
+  return ranges;
+}
+
+export function readLookUpRanges(field: Field): Document["lookUpRanges"] {
+  return field
+    .items(most.ranges)
     .map((item) => item.parsed("a CIDR whose bits behind the prefix are zero", parseCidr))
     .filter((range) => range !== null);
 }

@@ -9,7 +9,7 @@ import type { Reason } from "../../lib/errors/reasons.ts";
 import { isIpv6 } from "../../lib/net/address.ts";
 import type { Endpoint, Ip } from "../../lib/net/address.ts";
 import type { PeerClass } from "../observe/events.ts";
-import { claimantsOf, classify, peerClass, workloadAt } from "./classify.ts";
+import { claimantsOf, classify, isOutsideUnheld, peerClass, workloadAt } from "./classify.ts";
 import type { AddressKind } from "./classify.ts";
 import type { DryRun, LookUpAnswer, View } from "./policy.ts";
 import { namesAddress } from "../../lib/project/rules.ts";
@@ -242,6 +242,8 @@ function toInternal(question: Question, endpoint: Endpoint, facts: Facts): Route
 
 function toUnknown(question: Question, endpoint: Endpoint, facts: Facts): Route {
   if (question.input.lookUp === null) return { kind: "look-up", ip: endpoint.ip };
+  if (question.input.lookUp === "unheld" && isOutsideUnheld(question.view, endpoint.ip))
+    return toOutside(question, endpoint, { ...facts, class: "external" });
   if (question.mode === "permissive") return clear(endpoint, "permissive", facts);
   return refuse("destination_unknown", question.input.lookUp, facts);
 }

@@ -84,6 +84,8 @@ export type NodePort = { readonly service: Service; readonly port: number };
 export type Snapshot = {
   readonly version: number;
   readonly clusterRanges: readonly Cidr[];
+  /** Where pods may be, when their ranges are not known: an address that a look-up finds with nobody is external. */
+  readonly lookUpRanges: readonly Cidr[];
   readonly nodeAddresses: ReadonlySet<Ip>;
   readonly projects: ReadonlyMap<string, Project>;
   readonly holders: ReadonlyMap<Ip, Holder>;

@@ -55,6 +55,8 @@ describe("what a proxy sees", why === null ? {} : { skip: why }, () => {
       "own/web",
     ]);
     assert.deepEqual(first.cluster?.clusterRanges, ["10.96.0.0/16"]);
+    // The node here does not say which addresses its pods get.
+    assert.ok(first.cluster?.lookUpRanges.includes("10.0.0.0/8"));
     assert.deepEqual(first.cluster?.nodeAddresses, ["192.0.2.10"]);
     const ports = Object.fromEntries(first.workloads.map(({ pod, tunnelPort }) => [pod, tunnelPort]));
     assert.deepEqual(ports, { bare: 0, self: 15_008 });

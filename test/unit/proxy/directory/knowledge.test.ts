@@ -43,7 +43,7 @@ const service = (name: string, vip: string): Service => ({
   endpoints: [],
 });
 
-const cluster = { requires: [], clusterRanges: ["10.0.0.0/8"], nodeAddresses: ["192.0.2.1"] };
+const cluster = { requires: [], clusterRanges: ["10.0.0.0/8"], lookUpRanges: [], nodeAddresses: ["192.0.2.1"] };
 
 const update = (version: bigint, change: Partial<Update>): Update => ({
   version,

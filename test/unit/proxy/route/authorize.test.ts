@@ -253,6 +253,16 @@ describe("clear text in permissive, project and strict", () => {
       { lookUp: "unheld" },
       ["allow (node)", "allow (node)", "refuse node_source_refused (node)"],
     ],
+    "from where pods may be, and no pod holds it: from outside": [
+      "172.16.0.9",
+      { lookUp: "unheld" },
+      ["allow (external)", "allow (external)", "refuse plaintext_refused (external)"],
+    ],
+    "from where pods may be, and nobody answers": [
+      "172.16.0.9",
+      { lookUp: "no-answer" },
+      ["allow (unknown)", "refuse source_unknown (unknown)", "refuse source_unknown (unknown)"],
+    ],
   };
   for (const [name, [source, options, outcomes]] of Object.entries(rows)) {
     test(name, () => assert.deepEqual(inModes(source, options), outcomes));

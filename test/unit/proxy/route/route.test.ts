@@ -135,6 +135,36 @@ for (const lookUp of ["no-answer", "unheld", "held"] as const) {
   );
 }
 
+table("an address where pods may be, their ranges not being known", {
+  "is looked up first": ["172.16.0.9:80", "unknown", "look-up 172.16.0.9"],
+});
+table(
+  "such an address that nobody holds",
+  {
+    "is external": [
+      "172.16.0.9:80",
+      "external",
+      "clear (outside) 172.16.0.9:80",
+      "clear (outside) 172.16.0.9:80",
+      "clear-if-tls 172.16.0.9:80",
+    ],
+  },
+  { lookUp: "unheld" },
+);
+table(
+  "such an address while nobody answers",
+  {
+    "is unknown": [
+      "172.16.0.9:80",
+      "unknown",
+      "clear (permissive) 172.16.0.9:80",
+      "refuse destination_unknown",
+      "refuse destination_unknown",
+    ],
+  },
+  { lookUp: "no-answer" },
+);
+
 table("a Service address", {
   "goes to an endpoint, with the others as alternatives": [
     "10.96.0.10:80",

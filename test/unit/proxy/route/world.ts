@@ -50,6 +50,7 @@ export const baseDocument = (): Json & { projects: Json[]; workloads: Json[]; se
   version: 1,
   requires: [],
   clusterRanges: ["10.0.0.0/16", "10.96.0.0/16", "fd00::/64"],
+  lookUpRanges: ["172.16.0.0/12"],
   nodeAddresses: ["192.0.2.10"],
   projects: [
     { name: "shop", uid: "uid-shop", mode: "permissive", peers: [peer("billing"), peer("bank")] },

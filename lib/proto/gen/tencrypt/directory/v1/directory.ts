@@ -72,6 +72,8 @@ export interface Cluster {
   requires: string[];
   clusterRanges: string[];
   nodeAddresses: string[];
+  /** Ranges in which an address may be a pod's: looked up, and external where nobody holds it. */
+  lookUpRanges: string[];
 }
 
 export interface Project {
@@ -499,7 +501,7 @@ export const Update: MessageFns<Update> = {
 };
 
 function createBaseCluster(): Cluster {
-  return { requires: [], clusterRanges: [], nodeAddresses: [] };
+  return { requires: [], clusterRanges: [], nodeAddresses: [], lookUpRanges: [] };
 }
 
 export const Cluster: MessageFns<Cluster> = {
@@ -512,6 +514,9 @@ export const Cluster: MessageFns<Cluster> = {
     }
     for (const v of message.nodeAddresses) {
       writer.uint32(26).string(v!);
+    }
+    for (const v of message.lookUpRanges) {
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -551,6 +556,14 @@ export const Cluster: MessageFns<Cluster> = {
             }
 
             message.nodeAddresses.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.lookUpRanges.push(reader.string());
             continue;
           }
         }
