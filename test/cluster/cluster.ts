@@ -135,6 +135,11 @@ export class Cluster {
     return this.run(join(scripts, "node.sh"), [node, ...command]);
   }
 
+  /** Of a node's first process. */
+  pidOf(node: string): string {
+    return readFileSync(join(this.place.state, "nodes", node, "pid"), "utf8").trim();
+  }
+
   stop(): Promise<void> {
     this.admin.close();
     process.off("exit", this.#onExit);

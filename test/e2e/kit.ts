@@ -234,16 +234,10 @@ export class Mesh {
   /** Everything that crosses an interface of a node (`cni0`), or of the machine (node null). */
   async capture(node: string | null, device: string): Promise<Capture> {
     const dump = ["tcpdump", "-i", device, "-U", "-s", "0", "-w", "-"];
-    const nodeScript = join(import.meta.dirname, "../cluster/nodes/node.sh");
-    const [program = "", ...args] = node === null ? dump : [nodeScript, node, ...dump];
-    const env = {
-      ...process.env,
-      TENCRYPT_CACHE: cacheFolder(),
-      CLUSTER_STATE: this.cluster.place.state,
-      CLUSTER_NAME: this.cluster.place.name,
-      CLUSTER_INDEX: String(this.cluster.place.index),
-    };
-    const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"] });
+    // The node's network alone: a program in its process namespace too would not get the signal that ends it.
+    const inside = node === null ? [] : ["nsenter", "-t", this.cluster.pidOf(node), "-n", "--"];
+    const [program = "", ...args] = [...inside, ...dump];
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
     await new Promise<void>((resolve, reject) => {
       child.stderr.on("data", (chunk: Buffer) => {
         if (chunk.toString().includes("listening on")) resolve();
