@@ -1,0 +1,219 @@
+/**
+ * What somebody who may run code in a pod, or edit ConfigMaps of a project, can get: no certificate that is not the pod's
+ * own, and no other root. The thief runs in a pod's network namespace, so its calls come from that pod's address.
+ */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { readFileSync, readdirSync } from "node:fs";
+import { isIPv4 } from "node:net";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { whyNoCluster } from "../cluster/cluster.ts";
+import { eventually } from "../cluster/eventually.ts";
+import { idle, Mesh } from "./kit.ts";
+import type { AppOptions } from "./kit.ts";
+
+const why = whyNoCluster();
+const codes = { ok: 0, denied: 7, unauthenticated: 16 } as const;
+
+let mesh: Mesh;
+let root: string;
+let caAddress: string;
+
+type Answer = { readonly code: number; readonly details?: string };
+type Attempt = { readonly from: string; readonly token: string; readonly name?: string; readonly namespace?: string };
+
+const kubectl = (...args: readonly string[]): Promise<string> => mesh.cluster.kubectl(...args);
+
+const uidOf = (namespace: string, pod: string): Promise<string> =>
+  kubectl("-n", namespace, "get", "pod", pod, "-o", "jsonpath={.metadata.uid}");
+
+/** A process of the pod, as the machine numbers it. */
+function processOf(uid: string): string {
+  const found = readdirSync("/proc").find((name) => {
+    if (!/^[0-9]+$/.test(name)) return false;
+    try {
+      return readFileSync(`/proc/${name}/cgroup`, "utf8").includes(`pod${uid}/`);
+    } catch {
+      return false; // it ended meanwhile
+    }
+  });
+  return found ?? assert.fail(`no process of pod ${uid}`);
+}
+
+async function steal({ from, token, name = "", namespace = "shop" }: Attempt): Promise<Answer> {
+  const inside = ["-t", processOf(await uidOf(namespace, from)), "-n", "--"];
+  const env = { PATH: process.env["PATH"], CA: caAddress, TOKEN: token, ROOT: root, NAME: name };
+  const args = [...inside, process.execPath, join(import.meta.dirname, "thief.ts")];
+  const stdout = await new Promise<string>((resolve, reject) => {
+    execFile("nsenter", args, { env }, (error, text) => (error === null ? resolve(text) : reject(error)));
+  });
+  return JSON.parse(stdout) as Answer;
+}
+
+const tokenOf = async (pod: string, namespace = "shop"): Promise<string> => {
+  const read = "process.stdout.write(require('node:fs').readFileSync('/var/run/tencrypt/token/token', 'utf8'))";
+  return kubectl("-n", namespace, "exec", pod, "-c", "tencrypt-proxy", "--", "node", "-e", read);
+};
+
+/** Why the ca refused, in its own words. */
+const caReasons = async (): Promise<readonly string[]> => {
+  const pods = (await kubectl("-n", "tencrypt-ca", "get", "pods", "-o", "name")).trim().split("\n");
+  const logs = await Promise.all(pods.map((pod) => kubectl("-n", "tencrypt-ca", "logs", pod)));
+  const lines = logs.flatMap((text) => text.split("\n")).filter((line) => line.includes('"certificate_refused"'));
+  return lines.map((line) => (JSON.parse(line) as { readonly reason: string }).reason);
+};
+
+async function refused(attempt: Attempt, code: number, ...reasons: readonly string[]): Promise<void> {
+  const answer = await steal(attempt);
+  assert.equal(answer.code, code, JSON.stringify(answer));
+  await eventually(async () => {
+    const seen = await caReasons();
+    assert.ok(
+      reasons.some((reason) => seen.includes(reason)),
+      seen.join(),
+    );
+  }, 5_000);
+}
+
+before(async () => {
+  if (why !== null) return;
+  mesh = await Mesh.start({ values: { "ca.rateLimit": 1000 } });
+  await mesh.project("shop");
+  await mesh.deploy("shop", "web");
+  for (const pod of ["client", "other"]) await mesh.pod("shop", pod);
+  root = await kubectl("-n", "tencrypt-ca", "get", "configmap", "tencrypt-root", "-o", "jsonpath={.data.ca\\.crt}");
+  const ip = await kubectl("-n", "tencrypt-ca", "get", "service", "tencrypt-ca", "-o", "jsonpath={.spec.clusterIP}");
+  assert.ok(isIPv4(ip));
+  caAddress = `${ip}:15012`;
+});
+after(async () => {
+  if (why === null) await mesh.stop();
+});
+
+/** A pod that asks for a token of our audience by itself. */
+const mounted: AppOptions = {
+  container: { volumeMounts: [{ name: "token", mountPath: "/var/run/tencrypt/token" }] },
+  spec: {
+    volumes: [
+      {
+        name: "token",
+        projected: { sources: [{ serviceAccountToken: { audience: "tencrypt-ca", path: "token" } }] },
+      },
+    ],
+  },
+};
+
+describe("a certificate", why === null ? {} : { skip: why }, () => {
+  test("is given for the pod's own token from the pod's own address: the thief can ask", async () => {
+    assert.equal((await steal({ from: "client", token: await tokenOf("client") })).code, codes.ok);
+  });
+
+  test("is not given for another pod's token", async () => {
+    await refused({ from: "client", token: await tokenOf("other") }, codes.denied, "source_mismatch");
+  });
+
+  test("is not given for a token of another audience, or of a pod of no project", async () => {
+    const token = (await kubectl("-n", "shop", "create", "token", "default", "--audience=other")).trim();
+    await refused({ from: "client", token }, codes.unauthenticated, "token_wrong_audience");
+    await mesh.cluster.objects.namespace("plain");
+    await mesh.pod("plain", "poor", idle, mounted);
+    const { stdout } = await mesh.exec("plain", "poor", "cat", "/var/run/tencrypt/token/token");
+    const attempt = { namespace: "plain", from: "poor", token: stdout };
+    await refused(attempt, codes.denied, "project_not_enabled");
+  });
+
+  test("is not given in the name of another project or account", async () => {
+    const token = await tokenOf("client");
+    for (const name of ["spiffe://cluster.local/ns/bank/sa/vault", "spiffe://cluster.local/ns/shop/sa/admin"])
+      await refused({ from: "client", token, name }, codes.denied, "csr_other_identity");
+    const own = "spiffe://cluster.local/ns/shop/sa/default";
+    assert.equal((await steal({ from: "client", token, name: own })).code, codes.ok);
+  });
+
+  test("is not given for a deleted pod's token, also not to the pod that holds its address now", async () => {
+    await mesh.pod("shop", "doomed");
+    const token = await tokenOf("doomed");
+    const [{ ip } = assert.fail()] = await mesh.pods("shop", "doomed");
+    await kubectl("-n", "shop", "delete", "pod", "doomed", "--grace-period=0", "--force");
+    const before_ = ip.replace(/[0-9]+$/, (last) => String(Number(last) - 1));
+    const heir = await eventually(async () => {
+      await kubectl("-n", "shop", "delete", "pod", "heir", "--ignore-not-found", "--grace-period=0", "--force");
+      // host-local gives the address after the last one that it gave.
+      const write = `echo -n ${before_} >/run/cni-ipam/pods/last_reserved_ip.0`;
+      const { code, stderr } = await mesh.cluster.inNode("n1", "sh", "-c", write);
+      assert.equal(code, 0, stderr);
+      await mesh.pod("shop", "heir");
+      const [pod] = await mesh.pods("shop", "heir");
+      assert.equal(pod?.ip, ip);
+      return "heir";
+    });
+    await refused({ from: heir, token }, codes.denied, "pod_gone", "token_refused").catch(async () =>
+      refused({ from: heir, token }, codes.unauthenticated, "pod_gone", "token_refused"),
+    );
+  });
+
+  test("is not given to a pod of the project that has no proxy of ours", async () => {
+    const annotations = { "tencrypt.io/inject": "disabled" };
+    await mesh.pod("shop", "forger", idle, { ...mounted, annotations });
+    const { stdout } = await mesh.exec("shop", "forger", "cat", "/var/run/tencrypt/token/token");
+    await refused({ from: "forger", token: stdout }, codes.denied, "pod_not_protected");
+  });
+});
+
+describe("the root that a pod believes", why === null ? {} : { skip: why }, () => {
+  const evil = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+
+  test("is not what a ConfigMap of the project says", async () => {
+    for (const name of ["tencrypt-root", "tencrypt", "tencrypt-ca"])
+      await mesh.cluster.admin.create("/api/v1/namespaces/shop/configmaps", {
+        metadata: { name },
+        data: { "ca.crt": evil, "root.pem": evil },
+      });
+    await mesh.pod("shop", "fresh");
+    assert.ok((await mesh.call("shop", "fresh", "http://web/")).ok);
+  });
+
+  test("is not what the pod's author writes into its annotation", async () => {
+    await mesh.pod("shop", "author", idle, { annotations: { "tencrypt.io/root": evil } });
+    const kept = await kubectl(
+      "-n",
+      "shop",
+      "get",
+      "pod",
+      "author",
+      "-o",
+      "jsonpath={.metadata.annotations.tencrypt\\.io/root}",
+    );
+    assert.equal(kept.trim(), root.trim());
+    assert.ok((await mesh.call("shop", "author", "http://web/")).ok);
+  });
+
+  test("is not what is written there later: at most the pod's proxy does not start again", async () => {
+    const foreign = await kubectl(
+      "-n",
+      "shop",
+      "get",
+      "configmap",
+      "kube-root-ca.crt",
+      "-o",
+      "jsonpath={.data.ca\\.crt}",
+    );
+    const annotate = ["-n", "shop", "annotate", "pod", "author", "--overwrite", `tencrypt.io/root=${foreign}`];
+    const { code, stderr } = await mesh.cluster.run("kubectl", annotate);
+    // To refuse the change is as good.
+    if (code !== 0) return assert.match(stderr, /tencrypt\.io\/root/);
+    const inProxy = (script: string): Promise<string> =>
+      kubectl("-n", "shop", "exec", "author", "-c", "tencrypt-proxy", "--", "node", "-e", script);
+    const read = "process.stdout.write(require('node:fs').readFileSync('/var/run/tencrypt/root/root.pem', 'utf8'))";
+    await eventually(async () => assert.equal((await inProxy(read)).trim(), foreign.trim()), 120_000);
+    assert.ok((await mesh.call("shop", "author", "http://web/")).ok, "what is verified stays so");
+    await inProxy("process.kill(1)");
+    await eventually(async () => {
+      const lines = JSON.stringify(await mesh.log("shop", "author"));
+      assert.match(lines, /no certificate in the root file .* matches a pin/);
+      assert.doesNotMatch(lines, /"certificate_received"/);
+    });
+    assert.ok(!(await mesh.call("shop", "author", "http://web/")).ok);
+  });
+});
