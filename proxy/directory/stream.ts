@@ -42,6 +42,7 @@ export type StreamSourceOptions = {
 const lookUpMs = 2_000;
 const mostLearned = 4_096;
 const firstRetryMs = 200;
+const firstUpdateMs = 5_000;
 const longestRetryMs = 5_000;
 /** A cluster in motion does not write its state more often. */
 const keepEveryMs = 2_000;
@@ -150,6 +151,10 @@ export class StreamSource implements DirectorySource {
     stream.cancel = client.watch(request, {
       onUpdate: (update) => this.#updated(stream, update),
       onEnd: (why) => this.#lost(why),
+    });
+    // The state comes at once; a dial into nothing would wait for as long as TCP likes.
+    this.#options.clock.after(firstUpdateMs, () => {
+      if (stream === this.#stream && !stream.live) this.#lost(`no answer within ${firstUpdateMs} ms`);
     });
   }
 

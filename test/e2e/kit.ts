@@ -187,6 +187,37 @@ export class Mesh {
     return this.cluster.run("kubectl", ["-n", namespace, "exec", pod, "-c", "app", "--", ...command]);
   }
 
+  /** A program in a pod that says on stderr when it has started, and ends with its standard input. */
+  execWithInput(namespace: string, pod: string, ...command: readonly string[]): RunningProgram {
+    const args = [
+      "--kubeconfig",
+      this.cluster.kubeconfig,
+      "-n",
+      namespace,
+      "exec",
+      "-i",
+      pod,
+      "-c",
+      "app",
+      "--",
+      ...command,
+    ];
+    const child = spawn("kubectl", args, {
+      env: { PATH: `${join(cacheFolder(), "bin")}:${process.env["PATH"]}`, HOME: this.cluster.place.state },
+    });
+    let output = "";
+    child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
+    return {
+      started: new Promise((resolve) => child.stderr.once("data", () => resolve())),
+      finish: async () => {
+        child.stdin.end();
+        await closed;
+        return output;
+      },
+    };
+  }
+
   /** A request out of a pod; `text` is the body, or empty where there was no answer. */
   async call(
     namespace: string,
@@ -247,6 +278,8 @@ export class Mesh {
     return new Capture(child);
   }
 }
+
+export type RunningProgram = { readonly started: Promise<void>; finish(): Promise<string> };
 
 export class Capture {
   readonly #child: ChildProcess;

@@ -1,0 +1,152 @@
+/**
+ * Pods that are newer than what a proxy knows: used within a second of their endpoint, and never in clear while the
+ * directory stream is blocked. Addresses that change hands.
+ */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { whyNoCluster } from "../cluster/cluster.ts";
+import { eventually } from "../cluster/eventually.ts";
+import { readPackets } from "../topology/pcap.ts";
+import { httpServer, idle, Mesh, podSpec } from "./kit.ts";
+
+const why = whyNoCluster();
+
+describe("pods that are newer than the snapshot", why === null ? {} : { skip: why }, () => {
+  let mesh: Mesh;
+  const namespace = "late";
+
+  before(async () => {
+    mesh = await Mesh.start();
+    await mesh.project(namespace, { mode: "project" });
+    await mesh.pod(namespace, "client");
+  });
+  after(() => mesh.stop());
+
+  test("a new replica is used within a second of its endpoint being ready", async () => {
+    await mesh.deploy(namespace, "grow");
+    const script = `
+      const seen = new Map();
+      const ask = async () => {
+        const name = (await (await fetch("http://grow/", { headers: { connection: "close" } })).text()).split(" ")[0];
+        if (!seen.has(name)) { seen.set(name, Date.now()); console.log(JSON.stringify({ name, at: Date.now() })); }
+        setTimeout(() => ask().catch((error) => { console.log("failed " + error.cause?.code); process.exit(1); }), 10);
+      };
+      ask();
+      setTimeout(() => process.exit(0), 12000);
+    `;
+    const [client] = await mesh.pods(namespace, "client");
+    const asking = mesh.exec(namespace, client!.name, "node", "-e", script);
+    const slices =
+      "/apis/discovery.k8s.io/v1/namespaces/late/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dgrow";
+    const readyNames = async (): Promise<readonly string[]> => {
+      const { items } = (await mesh.cluster.admin.get(slices)) as unknown as {
+        items: { endpoints?: { conditions: { ready?: boolean }; targetRef: { name: string } }[] }[];
+      };
+      return items.flatMap(({ endpoints = [] }) =>
+        endpoints.filter(({ conditions }) => conditions.ready === true).map(({ targetRef }) => targetRef.name),
+      );
+    };
+    await mesh.cluster.kubectl("-n", namespace, "scale", "deployment/grow", "--replicas=2");
+    const becameReady = new Map<string, number>();
+    while (becameReady.size < 2) {
+      for (const name of await readyNames()) if (!becameReady.has(name)) becameReady.set(name, Date.now());
+    }
+    const { stdout } = await asking;
+    assert.doesNotMatch(stdout, /failed/);
+    const used = new Map(
+      stdout
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as { name: string; at: number })
+        .map(({ name, at }) => [name, at]),
+    );
+    const [newer] = [...becameReady].toSorted(([, one], [, other]) => other - one)[0]!;
+    const after_ = used.get(newer)! - becameReady.get(newer)!;
+    assert.ok(after_ < 1_000, `${newer} was used ${after_} ms after its endpoint was ready`);
+  });
+
+  test("while the directory stream is blocked a new pod is refused, never reached in clear", async (t) => {
+    const [client] = await mesh.pods(namespace, "client");
+    const inPod = async (...command: readonly string[]): Promise<string> => {
+      const find = `for ns in $(ls /run/netns /var/run/netns 2>/dev/null | sort -u); do ip netns exec $ns ip -4 -o addr show eth0 2>/dev/null | grep -q "${client!.ip}/" && echo $ns; done`;
+      const name = (await mesh.cluster.inNode(client!.node, "sh", "-c", find)).stdout.trim().split("\n")[0]!;
+      assert.notEqual(name, "");
+      const { code, stdout, stderr } = await mesh.cluster.inNode(client!.node, "ip", "netns", "exec", name, ...command);
+      assert.equal(code, 0, stderr);
+      return stdout;
+    };
+    const rules = [
+      ["OUTPUT", "-p", "tcp", "--dport", "15013", "-j", "DROP"],
+      ["INPUT", "-p", "tcp", "--sport", "15013", "-j", "DROP"],
+    ];
+    for (const rule of rules) await inPod("iptables", "-I", ...rule);
+    const capture = await mesh.capture(client!.node, "cni0");
+    t.after(() => capture.stop());
+    await mesh.pod(namespace, "newer", httpServer);
+    const [newer] = await mesh.pods(namespace, "newer");
+    const refused = await mesh.call(namespace, "client", `http://${newer!.ip}:8080/`, "canary-of-the-blocked");
+    assert.equal(refused.ok, false);
+    const line = await mesh.refusal(namespace, "client", "destination_unknown");
+    assert.match(String(line["destination"]), new RegExp(`^${newer!.ip}:8080`));
+    for (const rule of rules) await inPod("iptables", "-D", ...rule);
+    await eventually(async () =>
+      assert.ok((await mesh.call(namespace, "client", `http://${newer!.ip}:8080/`, "canary-of-the-blocked")).ok),
+    );
+    const file = await capture.stop();
+    assert.ok(readPackets(file).length > 0);
+    assert.ok(!file.includes("canary-of-the-blocked"));
+  });
+});
+
+describe("addresses that change hands", why === null ? {} : { skip: why }, () => {
+  let mesh: Mesh;
+
+  before(async () => {
+    mesh = await Mesh.start();
+    await mesh.project("owner", { mode: "strict", "allow-from": "owner/job, owner/default" });
+    await mesh.cluster.objects.serviceAccount("owner", "job");
+    await mesh.cluster.objects.namespace("other");
+    await mesh.deploy("owner", "web");
+    await mesh.pod("owner", "client");
+  });
+  after(() => mesh.stop());
+
+  /** The next pod of the node gets this address: host-local goes on behind the one that it gave last. */
+  async function giveNext(node: string, ip: string): Promise<void> {
+    const [a, b, c, d] = ip.split(".").map(Number);
+    const before_ = [a, b, c, d! - 1].join(".");
+    const write = `printf %s ${before_} > /run/cni-ipam/pods/last_reserved_ip.0`;
+    const { code, stderr } = await mesh.cluster.inNode(node, "sh", "-c", write);
+    assert.equal(code, 0, stderr);
+  }
+
+  test("the address of a finished Job gives its next holder nothing that was the Job's", async () => {
+    const script = `fetch("http://web/").then(async (answer) => { console.log(await answer.text()); process.exit(0); }, () => process.exit(1));`;
+    const spec = { ...podSpec(script, { serviceAccount: "job" }), restartPolicy: "Never" };
+    await mesh.apply("owner", {
+      apiVersion: "batch/v1",
+      kind: "Job",
+      metadata: { name: "once" },
+      spec: { backoffLimit: 0, template: { metadata: { labels: { app: "once" } }, spec } },
+    });
+    await mesh.cluster.kubectl("-n", "owner", "wait", "job/once", "--for=condition=Complete", "--timeout=60s");
+    const [finished] = await mesh.pods("owner", "once");
+    await giveNext(finished!.node, finished!.ip);
+    await mesh.pod("other", "heir", idle, { node: finished!.node });
+    const [heir] = await mesh.pods("other", "heir");
+    assert.equal(heir!.ip, finished!.ip, "the address was not given again");
+    const [web] = await mesh.pods("owner", "web");
+    const asked = await mesh.call("other", "heir", `http://${web!.ip}:8080/`);
+    assert.equal(asked.ok, false);
+    const line = await eventually(async () => {
+      const found = (await mesh.log("owner", web!.name)).findLast(
+        ({ event, source }) => event === "connection_refused" && String(source).startsWith(`${heir!.ip}:`),
+      );
+      assert.ok(found !== undefined);
+      return found;
+    });
+    assert.match(String(line["reason"]), /^(?:plaintext_refused|ingress_not_allowed)$/);
+    // And nobody of the project takes the heir for the Job: clear text to it is not what strict lets out.
+    assert.equal((await mesh.call("owner", "client", `http://${heir!.ip}:8080/`)).ok, false);
+  });
+});

@@ -1,0 +1,95 @@
+/**
+ * Rollouts under load: a server that goes on accepting for 2 s after SIGTERM loses no request, ten times in a row. One
+ * that closes its listener at once may lose connections that the kernel had accepted for it, and only those.
+ */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { whyNoCluster } from "../cluster/cluster.ts";
+import { Mesh } from "./kit.ts";
+
+const why = whyNoCluster();
+const perSecond = 200;
+const rollouts = 10;
+
+/** Every request on a connection of its own, so that each of them has to find a pod that is there. */
+const load = `
+  const http = require("node:http");
+  const failures = {};
+  let sent = 0, answered = 0, open = 0, stopping = false;
+  const one = () => {
+    sent++; open++;
+    const started = Date.now();
+    const fail = (error) => { const key = (error.code ?? error.message) + " after " + (Date.now() - started > 100 ? "more" : "less") + " than 100 ms"; failures[key] = (failures[key] ?? 0) + 1; done(); };
+    const done = () => { open--; if (stopping && open === 0) finish(); };
+    const call = http.get({ host: process.argv[1], agent: false, timeout: 10000 }, (answer) => {
+      answer.resume();
+      answer.on("end", () => { if (answer.statusCode === 200) answered++; else failures["status " + answer.statusCode] = (failures["status " + answer.statusCode] ?? 0) + 1; done(); });
+      answer.on("error", fail);
+    });
+    call.on("timeout", () => call.destroy(new Error("timeout")));
+    call.on("error", (error) => { if (!call.res) fail(error); });
+  };
+  const timer = setInterval(() => { for (let count = 0; count < ${perSecond / 50}; count++) one(); }, 20);
+  const finish = () => { console.log(JSON.stringify({ sent, answered, failures })); process.exit(0); };
+  process.stdin.on("end", () => { clearInterval(timer); stopping = true; if (open === 0) finish(); });
+  process.stdin.resume();
+  console.error("started");
+`;
+
+const server = (onTerm: string): string => `
+  const { createServer } = require("node:http");
+  const server = createServer((request, response) => response.end("ok"));
+  server.listen(8080);
+  process.on("SIGTERM", () => { ${onTerm} });
+`;
+
+type Result = { readonly sent: number; readonly answered: number; readonly failures: Readonly<Record<string, number>> };
+
+describe("rollouts under load", why === null ? {} : { skip: why }, () => {
+  let mesh: Mesh;
+  const namespace = "rolling";
+
+  before(async () => {
+    mesh = await Mesh.start({ nodes: 2 });
+    await mesh.project(namespace, { mode: "strict" });
+    await mesh.pod(namespace, "client");
+  });
+  after(() => mesh.stop());
+
+  async function rollUnderLoad(name: string, times: number): Promise<Result> {
+    const running = mesh.execWithInput(namespace, "client", "node", "-e", load, name);
+    await running.started;
+    for (let count = 0; count < times; count++) {
+      await mesh.cluster.kubectl("-n", namespace, "rollout", "restart", `deployment/${name}`);
+      await mesh.rolledOut(namespace, name);
+    }
+    return JSON.parse((await running.finish()).trim().split("\n").at(-1)!) as Result;
+  }
+
+  test("ten rollouts lose no request of a server that goes on accepting for 2 s", async () => {
+    const accepting =
+      "setTimeout(() => { server.close(() => process.exit(0)); server.closeIdleConnections(); }, 2000);";
+    await mesh.deploy(namespace, "patient", server(accepting), { replicas: 2 });
+    const { sent, answered, failures } = await rollUnderLoad("patient", rollouts);
+    assert.deepEqual(failures, {});
+    assert.equal(answered, sent);
+    assert.ok(sent > perSecond * 10, String(sent));
+  });
+
+  test("a server that closes at once loses no connection but those that it never accepted", async () => {
+    await mesh.deploy(
+      namespace,
+      "hasty",
+      server("server.close(() => process.exit(0)); server.closeIdleConnections();"),
+      { replicas: 2 },
+    );
+    const { sent, failures } = await rollUnderLoad("hasty", 2);
+    // The kernel had accepted them for the server: it resets them when the listener goes.
+    const resets = Object.entries(failures)
+      .filter(([what]) => what.startsWith("ECONNRESET"))
+      .reduce((sum, [, count]) => sum + count, 0);
+    const all = Object.values(failures).reduce((sum, count) => sum + count, 0);
+    assert.equal(all - resets, 0, JSON.stringify(failures));
+    assert.ok(resets <= sent / 100, `${resets} of ${sent}`);
+  });
+});
