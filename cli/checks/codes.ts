@@ -1,6 +1,6 @@
 /** Every check of `tencrypt check`: a stable code, what it looks at, and what to do where it fails. Codes are added, never renamed. Pure. */
 export const checkCodes = {
-  "TC-K8S-01": { what: "the API server answers and is of version 1.30 or later", hint: "upgrade the cluster" },
+  "TC-K8S-01": { what: "the API server answers and is of version 1.33 or later", hint: "upgrade the cluster" },
   "TC-K8S-02": {
     what: "the API server knows ValidatingAdmissionPolicies",
     hint: "enable admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy",

@@ -8,7 +8,7 @@ import { podRows } from "../workloads.ts";
 import type { CheckCode, Finding } from "./codes.ts";
 import type { Deployment, Facts, PodFact, WebhookConfiguration } from "./facts.ts";
 
-const oldest = [1, 30] as const;
+const oldest = [1, 33] as const;
 const clockLimitMs = 30_000;
 const day = 86_400_000;
 const rootWarningMs = 90 * day;

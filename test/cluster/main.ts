@@ -1,6 +1,6 @@
 /**
  * `npm run cluster:up [-- NODES]`: a cluster that stays until `npm run cluster:down`, with this tree's images loaded.
- * Exit code 77 where this machine cannot.
+ * Standard output can be evaluated: `eval "$(npm run --silent cluster:up)"`. Exit code 77 where this machine cannot.
  */
 import { down, placeOf, up } from "./cluster.ts";
 import { cacheFolder, setUp } from "./set-up.ts";
@@ -13,8 +13,9 @@ async function bringUp(nodes: number): Promise<number> {
     console.error(ready.why);
     return 77;
   }
-  process.stdout.write(await up(place, nodes));
-  console.log(`export PATH=${cacheFolder()}/bin:$PATH`);
+  // Standard output is for a shell to evaluate: where the cluster and its tools are.
+  process.stderr.write(await up(place, nodes));
+  console.log(`export KUBECONFIG=${place.state}/kubeconfig/admin PATH=${cacheFolder()}/bin:$PATH`);
   return 0;
 }
 
