@@ -3,9 +3,6 @@
  * own, and no other root. The thief runs in a pod's network namespace, so its calls come from that pod's address.
  */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { readFileSync, readdirSync } from "node:fs";
-import { isIPv4 } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { whyNoCluster } from "../cluster/cluster.ts";
@@ -25,36 +22,11 @@ type Attempt = { readonly from: string; readonly token: string; readonly name?: 
 
 const kubectl = (...args: readonly string[]): Promise<string> => mesh.cluster.kubectl(...args);
 
-const uidOf = (namespace: string, pod: string): Promise<string> =>
-  kubectl("-n", namespace, "get", "pod", pod, "-o", "jsonpath={.metadata.uid}");
-
-/** A process of the pod, as the machine numbers it. */
-function processOf(uid: string): string {
-  const found = readdirSync("/proc").find((name) => {
-    if (!/^[0-9]+$/.test(name)) return false;
-    try {
-      return readFileSync(`/proc/${name}/cgroup`, "utf8").includes(`pod${uid}/`);
-    } catch {
-      return false; // it ended meanwhile
-    }
-  });
-  return found ?? assert.fail(`no process of pod ${uid}`);
-}
-
 async function steal({ from, token, name = "", namespace = "shop" }: Attempt): Promise<Answer> {
-  const inside = ["-t", processOf(await uidOf(namespace, from)), "-n", "--"];
-  const env = { PATH: process.env["PATH"], CA: caAddress, TOKEN: token, ROOT: root, NAME: name };
-  const args = [...inside, process.execPath, join(import.meta.dirname, "thief.ts")];
-  const stdout = await new Promise<string>((resolve, reject) => {
-    execFile("nsenter", args, { env }, (error, text) => (error === null ? resolve(text) : reject(error)));
-  });
+  const env = { CA: caAddress, TOKEN: token, ROOT: root, NAME: name };
+  const stdout = await mesh.runAt({ namespace, pod: from }, join(import.meta.dirname, "thief.ts"), env);
   return JSON.parse(stdout) as Answer;
 }
-
-const tokenOf = async (pod: string, namespace = "shop"): Promise<string> => {
-  const read = "process.stdout.write(require('node:fs').readFileSync('/var/run/tencrypt/token/token', 'utf8'))";
-  return kubectl("-n", namespace, "exec", pod, "-c", "tencrypt-proxy", "--", "node", "-e", read);
-};
 
 /** Why the ca refused, in its own words. */
 const caReasons = async (): Promise<readonly string[]> => {
@@ -82,10 +54,8 @@ before(async () => {
   await mesh.project("shop");
   await mesh.deploy("shop", "web");
   for (const pod of ["client", "other"]) await mesh.pod("shop", pod);
-  root = await kubectl("-n", "tencrypt-ca", "get", "configmap", "tencrypt-root", "-o", "jsonpath={.data.ca\\.crt}");
-  const ip = await kubectl("-n", "tencrypt-ca", "get", "service", "tencrypt-ca", "-o", "jsonpath={.spec.clusterIP}");
-  assert.ok(isIPv4(ip));
-  caAddress = `${ip}:15012`;
+  root = await mesh.root();
+  caAddress = await mesh.caAddress();
 });
 after(async () => {
   if (why === null) await mesh.stop();
@@ -106,11 +76,11 @@ const mounted: AppOptions = {
 
 describe("a certificate", why === null ? {} : { skip: why }, () => {
   test("is given for the pod's own token from the pod's own address: the thief can ask", async () => {
-    assert.equal((await steal({ from: "client", token: await tokenOf("client") })).code, codes.ok);
+    assert.equal((await steal({ from: "client", token: await mesh.token("shop", "client") })).code, codes.ok);
   });
 
   test("is not given for another pod's token", async () => {
-    await refused({ from: "client", token: await tokenOf("other") }, codes.denied, "source_mismatch");
+    await refused({ from: "client", token: await mesh.token("shop", "other") }, codes.denied, "source_mismatch");
   });
 
   test("is not given for a token of another audience, or of a pod of no project", async () => {
@@ -124,7 +94,7 @@ describe("a certificate", why === null ? {} : { skip: why }, () => {
   });
 
   test("is not given in the name of another project or account", async () => {
-    const token = await tokenOf("client");
+    const token = await mesh.token("shop", "client");
     for (const name of ["spiffe://cluster.local/ns/bank/sa/vault", "spiffe://cluster.local/ns/shop/sa/admin"])
       await refused({ from: "client", token, name }, codes.denied, "csr_other_identity");
     const own = "spiffe://cluster.local/ns/shop/sa/default";
@@ -133,7 +103,7 @@ describe("a certificate", why === null ? {} : { skip: why }, () => {
 
   test("is not given for a deleted pod's token, also not to the pod that holds its address now", async () => {
     await mesh.pod("shop", "doomed");
-    const token = await tokenOf("doomed");
+    const token = await mesh.token("shop", "doomed");
     const [{ ip } = assert.fail()] = await mesh.pods("shop", "doomed");
     await kubectl("-n", "shop", "delete", "pod", "doomed", "--grace-period=0", "--force");
     const before_ = ip.replace(/[0-9]+$/, (last) => String(Number(last) - 1));

@@ -4,8 +4,9 @@
  * `npm run cluster:up` is used as it is and stays.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { chart, releaseNamespace, valueArguments } from "../chart/helm.ts";
 import type { Values } from "../chart/helm.ts";
@@ -57,6 +58,19 @@ export const podSpec = (
 });
 
 const ready = { httpGet: { path: "/", port: 8080 }, periodSeconds: 1 };
+
+/** A process of the pod, as the machine numbers it. */
+function processOf(uid: string): string {
+  const found = readdirSync("/proc").find((name) => {
+    if (!/^[0-9]+$/.test(name)) return false;
+    try {
+      return readFileSync(`/proc/${name}/cgroup`, "utf8").includes(`pod${uid}/`);
+    } catch {
+      return false; // it ended meanwhile
+    }
+  });
+  return found ?? assert.fail(`no process of pod ${uid}`);
+}
 
 export class Mesh {
   readonly cluster: Cluster;
@@ -216,6 +230,54 @@ export class Mesh {
         return output;
       },
     };
+  }
+
+  /** A TypeScript program of this machine in a pod's network namespace: its calls come from the pod's address. */
+  async runAt(
+    { namespace, pod }: { readonly namespace: string; readonly pod: string },
+    program: string,
+    env: Readonly<Record<string, string>>,
+  ): Promise<string> {
+    const uid = await this.cluster.kubectl("-n", namespace, "get", "pod", pod, "-o", "jsonpath={.metadata.uid}");
+    const args = ["-t", processOf(uid), "-n", "--", process.execPath, program];
+    return new Promise<string>((resolve, reject) => {
+      execFile("nsenter", args, { env: { PATH: process.env["PATH"], ...env } }, (error, text, errors) =>
+        error === null ? resolve(text) : reject(new Error(errors, { cause: error })),
+      );
+    });
+  }
+
+  /** The token that the pod's proxy shows the ca. */
+  token(namespace: string, pod: string): Promise<string> {
+    const read = "process.stdout.write(require('node:fs').readFileSync('/var/run/tencrypt/token/token', 'utf8'))";
+    return this.cluster.kubectl("-n", namespace, "exec", pod, "-c", "tencrypt-proxy", "--", "node", "-e", read);
+  }
+
+  /** PEM. */
+  root(): Promise<string> {
+    return this.cluster.kubectl(
+      "-n",
+      "tencrypt-ca",
+      "get",
+      "configmap",
+      "tencrypt-root",
+      "-o",
+      "jsonpath={.data.ca\\.crt}",
+    );
+  }
+
+  /** Of the ca's Service, `host:port`. */
+  async caAddress(): Promise<string> {
+    const ip = await this.cluster.kubectl(
+      "-n",
+      "tencrypt-ca",
+      "get",
+      "service",
+      "tencrypt-ca",
+      "-o",
+      "jsonpath={.spec.clusterIP}",
+    );
+    return `${ip}:15012`;
   }
 
   /** A request out of a pod; `text` is the body, or empty where there was no answer. */
