@@ -6,6 +6,7 @@
 import { abandonedNamespaces, openRunFolder, removeLeftovers } from "./runner/leftovers.ts";
 import { printFile, printSummary } from "./runner/outcome.ts";
 import type { Outcome } from "./runner/outcome.ts";
+import { prepare } from "./runner/prepare.ts";
 import { runStaticCheck, staticChecks } from "./runner/static-checks.ts";
 import { findTestFiles, runTestFiles, selects } from "./runner/test-files.ts";
 
@@ -55,6 +56,7 @@ async function main(selectors: readonly string[]): Promise<number> {
   const outcomes: Outcome[] = [];
   try {
     outcomes.push(...(await runChecks(selection.checks, stop.signal)));
+    prepare(selection.files);
     outcomes.push(...(await runTestFiles(selection.files, stop.signal)));
   } finally {
     const left = await removeLeftovers(folder, before);

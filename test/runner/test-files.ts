@@ -11,10 +11,16 @@ import { printFile } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 
 /** Files below these use the kernel's network state or measure time, so nothing runs beside them. */
-const alone: readonly string[] = ["test/netns/", "test/integration/", "test/demo/", "test/cluster/"];
+const alone: readonly string[] = ["test/netns/", "test/integration/", "test/demo/", "test/cluster/", "test/e2e/"];
 
 /** A file that has not ended by then is ended; what its tests did so far is shown. */
 const fileDeadlineMs = Number(process.env["TEST_FILE_SECONDS"] ?? "240") * 1000;
+/** Each of these brings up a cluster of its own and waits for what kubelets do in their time. */
+const slow: readonly string[] = ["test/cluster/", "test/e2e/"];
+const slowFactor = 3;
+
+const deadlineOf = (path: string): number =>
+  fileDeadlineMs * (slow.some((folder) => path.startsWith(folder)) ? slowFactor : 1);
 /** How often a file that is slow says that it still runs. */
 const stillRunningMs = 60_000;
 
@@ -83,8 +89,8 @@ async function listen(path: string, signal: AbortSignal): Promise<Record> {
 }
 
 /** What is wrong with the file as a whole, though none of its tests failed. */
-function fileFault({ outcomes, endedBadly }: Record, late: boolean): string | null {
-  if (late) return `did not end within ${fileDeadlineMs / 1000} s`;
+function fileFault({ outcomes, endedBadly }: Record, lateMs: number | null): string | null {
+  if (lateMs !== null) return `did not end within ${lateMs / 1000} s`;
   if (outcomes.length === 0) return "no test ran";
   if (endedBadly && outcomes.every((outcome) => outcome.kind !== "failed")) {
     return "every test passed, but the process ended with an error";
@@ -93,12 +99,12 @@ function fileFault({ outcomes, endedBadly }: Record, late: boolean): string | nu
 }
 
 async function runFile(path: string, stop: AbortSignal): Promise<readonly Outcome[]> {
-  const deadline = AbortSignal.timeout(fileDeadlineMs);
+  const deadline = AbortSignal.timeout(deadlineOf(path));
   const started = performance.now();
   const patience = setInterval(() => console.log(`  … ${path} still runs`), stillRunningMs);
   const record = await listen(path, AbortSignal.any([stop, deadline])).finally(() => clearInterval(patience));
   const ms = performance.now() - started;
-  const fault = stop.aborted ? null : fileFault(record, deadline.aborted);
+  const fault = stop.aborted ? null : fileFault(record, deadline.aborted ? deadlineOf(path) : null);
   const outcomes: readonly Outcome[] =
     fault === null ? record.outcomes : [...record.outcomes, { kind: "failed", name: path, ms, detail: fault }];
   printFile(path, outcomes, ms);
