@@ -1,8 +1,11 @@
 /** Puts the ca together and brings it up; `stop` drains it. Settings and the clock are arguments, so that tests start the real thing in-process. */
+import { hostname } from "node:os";
 import type { Clock } from "../lib/clock/clock.ts";
 import type { Log } from "../lib/log/log.ts";
 import { AccessError, loadAccess } from "../lib/kube/access.ts";
 import { KubeClient } from "../lib/kube/client.ts";
+import { createEvents } from "../lib/kube/events.ts";
+import type { Events } from "../lib/kube/events.ts";
 import { createAudit } from "./audit.ts";
 import type { Authenticator } from "./authn/caller.ts";
 import { KeyFile } from "./authn/key-file.ts";
@@ -16,6 +19,7 @@ import { listen } from "./grpc/server.ts";
 import type { GrpcServer } from "./grpc/server.ts";
 import { listenHealth } from "../lib/http/health.ts";
 import { createMetrics } from "./metrics.ts";
+import { Reach } from "./reach.ts";
 import type { AuthorityEnd, CaMetrics } from "./metrics.ts";
 import { startServing } from "./serving.ts";
 import type { Serving } from "./serving.ts";
@@ -57,8 +61,11 @@ export async function start(config: CaConfig, clock: Clock, log: Log): Promise<R
     throw new StartError(`TENCRYPT_CA_LISTEN: ${error.message}`);
   });
   log("info", "listening", { name: "ca", address: server.address, port: server.port });
-  const closeHealth = await openHealth(config, metrics, log);
+  const reach = client === null ? null : new Reach(client, clock);
+  reach?.start();
+  const closeHealth = await openHealth(config, metrics, { log, isReachable: () => reach?.isReachable ?? true });
   const stopAll = async (): Promise<void> => {
+    reach?.stop();
     await stop(server, { serving, publisher, closeHealth });
     client?.close();
   };
@@ -83,8 +90,10 @@ async function openAuthenticator(
   client: KubeClient | null,
   { clock, log }: Surroundings,
 ): Promise<Authenticator> {
+  const events = (kube: KubeClient): Events =>
+    createEvents({ client: kube, clock, log, controller: "tencrypt.io/ca", instance: hostname() });
   if (settings.kind === "kubernetes")
-    return kubernetesAuthenticator({ ...settings, audience }, { client: client!, clock, log });
+    return kubernetesAuthenticator({ ...settings, audience }, { client: client!, clock, log, events: events(client!) });
   const keyFile = new KeyFile(settings.file, log);
   const keys = await keyFile.keys();
   if (keys.kind === "unusable") throw new StartError(`${settings.file} ${keys.detail}`);
@@ -113,18 +122,18 @@ function serve(
   return { serving, credentials };
 }
 
-/** Ready from here on until the drain begins. */
+/** Ready from here on until the drain begins, while the API server answers. */
 async function openHealth(
   config: CaConfig,
   metrics: CaMetrics,
-  log: Log,
+  { log, isReachable }: { readonly log: Log; readonly isReachable: () => boolean },
 ): Promise<{ notReady(): void; close(): void }> {
   if (config.metricsPort === null) return { notReady: () => {}, close: () => {} };
   let ready = true;
   const health = await listenHealth(
     { host: config.listen.host, port: config.metricsPort },
     metrics.registry,
-    () => ready,
+    () => ready && isReachable(),
   );
   log("info", "listening", { name: "metrics", address: health.address, port: health.port });
   return { notReady: () => (ready = false), close: () => health.close() };

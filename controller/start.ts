@@ -8,6 +8,7 @@ import { listenHealth } from "../lib/http/health.ts";
 import { controlPlane } from "../lib/identity/spiffe-id.ts";
 import { loadAccess } from "../lib/kube/access.ts";
 import { KubeClient } from "../lib/kube/client.ts";
+import { createEvents } from "../lib/kube/events.ts";
 import { control, rootConfigMap } from "../lib/kube/names.ts";
 import type { ConfigMap } from "../lib/kube/objects.ts";
 import type { Log } from "../lib/log/log.ts";
@@ -21,6 +22,8 @@ import { startInformers } from "./informers.ts";
 import type { Informers } from "./informers.ts";
 import { createMetrics } from "./metrics.ts";
 import type { ControllerMetrics } from "./metrics.ts";
+import { startReconciler } from "./unprotected.ts";
+import type { Reconciler } from "./unprotected.ts";
 import { startWebhooks } from "./webhook/start.ts";
 
 const drainMs = 5_000;
@@ -69,10 +72,7 @@ export async function start(config: ControllerConfig, clock: Clock, log: Log): P
     webhooks.renew(credentials);
   });
   agent.start();
-  metrics.follow(() => ({
-    certificateEnd: agent.current()?.identity.notAfter ?? null,
-    unprotected: new Map(),
-  }));
+  const reconciler = report(base, informers);
   return {
     directory,
     metrics: { port: health.port },
@@ -84,6 +84,7 @@ export async function start(config: ControllerConfig, clock: Clock, log: Log): P
       state.draining = true;
       streams.endAll();
       webhooks.close();
+      reconciler.stop();
       await directory.drain(drainMs);
       informers.close();
       agent.stop();
@@ -91,6 +92,17 @@ export async function start(config: ControllerConfig, clock: Clock, log: Log): P
       health.close();
     },
   };
+}
+
+/** What the controller sees and cannot mend: in metrics, and at pods. */
+function report({ config, client, clock, log, agent, metrics }: Base, informers: Informers): Reconciler {
+  const events = createEvents({ client, clock, log, controller: "tencrypt.io/controller", instance: config.podName });
+  const reconciler = startReconciler({ pods: informers.pods, namespaces: informers.namespaces, events, clock });
+  metrics.follow(() => ({
+    certificateEnd: agent.current()?.identity.notAfter ?? null,
+    unprotected: reconciler.counts(),
+  }));
+  return reconciler;
 }
 
 type Directory = { readonly informers: Informers; readonly directory: DirectoryServer; readonly streams: Streams };

@@ -5,6 +5,7 @@
 import type { Clock } from "../../lib/clock/clock.ts";
 import { isStatus, KubeError } from "../../lib/kube/client.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
+import type { Events } from "../../lib/kube/events.ts";
 import type { Namespace, Pod } from "../../lib/kube/objects.ts";
 import type { Log } from "../../lib/log/log.ts";
 import { denial } from "../denial.ts";
@@ -23,7 +24,13 @@ export type KubernetesSettings = {
   readonly sourceCheck: "enforce" | "warn";
 };
 
-export type KubernetesParts = { readonly client: KubeClient; readonly clock: Clock; readonly log: Log };
+export type KubernetesParts = {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** A refusal shows at the pod that it concerns. */
+  readonly events: Events;
+};
 
 const reviews = "/apis/authentication.k8s.io/v1/tokenreviews";
 
@@ -68,12 +75,29 @@ async function ask(
   ]);
   const provenUntil = numericDate(jws.claims["exp"]) ?? 0;
   const caller = judge({ named, pod, namespace, provenUntil }, settings);
-  if (caller.kind === "denial" || pod === null) return caller;
+  if (pod === null) return caller;
+  if (caller.kind === "denial") return toldAt(pod, caller, parts);
   const elsewhere = sourceProblem(pod, source);
   if (elsewhere === null) return caller;
-  if (settings.sourceCheck === "enforce" || elsewhere.reason === "pod_address_pending") return elsewhere;
+  // Each pod calls before the API shows its address; it is let in a moment later.
+  if (elsewhere.reason === "pod_address_pending") return elsewhere;
+  if (settings.sourceCheck === "enforce") return toldAt(pod, elsewhere, parts);
   log("warn", "source_mismatch", { detail: elsewhere.detail, pod: named.pod, project: named.namespace });
   return caller;
+}
+
+function toldAt({ metadata }: Pod, refusal: Denial, { events }: KubernetesParts): Denial {
+  const { namespace = "", name, uid } = metadata;
+  events.tell(
+    { namespace, name, uid },
+    {
+      reason: "CertificateRefused",
+      action: "Issuing",
+      cause: refusal.reason,
+      note: `${refusal.reason}: ${refusal.detail}; next: tencrypt explain ${refusal.reason}`,
+    },
+  );
+  return refusal;
 }
 
 async function orNull<T>(answer: Promise<T>): Promise<T | null> {

@@ -93,6 +93,17 @@ const tokenOf = (pod: Metadata, options: { readonly audience?: string; readonly 
 const reasonOf = ({ lines }: Replica): unknown =>
   lines.findLast(({ event }) => event === "certificate_refused")?.["reason"];
 
+/** What the ca wrote at a pod. */
+async function eventNote(pod: string): Promise<string> {
+  type Item = { readonly reason: string; readonly note: string; readonly regarding: { readonly name: string } };
+  const { items } = (await api.admin.get("/apis/events.k8s.io/v1/namespaces/shop/events")) as unknown as {
+    readonly items: readonly Item[];
+  };
+  const found = items.filter(({ reason, regarding }) => reason === "CertificateRefused" && regarding.name === pod);
+  assert.equal(found.length, 1, `events at ${pod}`);
+  return found[0]!.note;
+}
+
 async function refused(replica: Replica, token: string, expected: { code: number; reason: string }): Promise<void> {
   const outcome: Outcome = await replica.create({}, token);
   assert.equal(outcome.kind, "refused");
@@ -139,6 +150,8 @@ describe("who gets a certificate", why === null ? {} : { skip: why }, () => {
     ];
     for (const [name, options, expected] of cases)
       await refused(replica, await tokenOf(await podOf(name, options)), expected);
+    for (const [name, , { reason }] of cases)
+      await eventually(async () => assert.match(await eventNote(name), new RegExp(`^${reason}: .*tencrypt explain`)));
     const { ip: _, ...pending } = { namespace: "shop", name: "pending", serviceAccount: "cart", node: "n1", ip: "" };
     const waiting = await api.objects.pod({ ...pending, spec: protectedSpec() });
     await refused(replica, await tokenOf(waiting), { code: unavailable, reason: "pod_address_pending" });

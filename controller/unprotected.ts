@@ -1,0 +1,72 @@
+/** Pods of projects that should have a proxy and have none, whatever way they came to be: counted, and told at each pod. */
+import type { Clock, Timer } from "../lib/clock/clock.ts";
+import type { Events } from "../lib/kube/events.ts";
+import type { Informer } from "../lib/kube/informer.ts";
+import { annotations } from "../lib/kube/names.ts";
+import type { Namespace, Pod } from "../lib/kube/objects.ts";
+import { isTerminal, readSidecar } from "../lib/kube/sidecar.ts";
+import { isProject, readProjectSettings } from "../lib/project/settings.ts";
+
+const everyMs = 30_000;
+
+/** Why the pod is not protected though it should be; null where it is, or where its author decided that it is not. */
+export function unprotectedWhy(pod: Pod, namespace: Namespace): string | null {
+  if (!isProject(namespace.metadata) || isTerminal(pod) || pod.spec.hostNetwork === true) return null;
+  const choice = pod.metadata.annotations?.[annotations.inject];
+  if (choice === "disabled") return null;
+  const { settings } = readProjectSettings(namespace.metadata, "strict");
+  if (choice === undefined && !settings.defaultInjection) return null;
+  const sidecar = readSidecar(pod);
+  return sidecar.kind === "none" ? sidecar.why : null;
+}
+
+export type Reconciler = {
+  /** By project; those that have none are there with 0 once they had one. */
+  counts(): ReadonlyMap<string, number>;
+  stop(): void;
+};
+
+type Parts = {
+  readonly pods: Pick<Informer<Pod>, "values">;
+  readonly namespaces: Pick<Informer<Namespace>, "get">;
+  readonly events: Events;
+  readonly clock: Clock;
+};
+
+export function startReconciler({ pods, namespaces, events, clock }: Parts): Reconciler {
+  const known = new Set<string>();
+  let timer: Timer | null = null;
+  const look = (found: (pod: Pod, why: string) => void): void => {
+    for (const pod of pods.values()) {
+      const namespace = namespaces.get(pod.metadata.namespace ?? "");
+      const why = namespace === undefined ? null : unprotectedWhy(pod, namespace);
+      if (why !== null) found(pod, why);
+    }
+  };
+  const tell = (): void => {
+    look(({ metadata: { namespace = "", name, uid } }, why) =>
+      events.tell(
+        { namespace, name, uid },
+        {
+          reason: "Unprotected",
+          action: "Protecting",
+          cause: why,
+          note: `This pod of project ${namespace} has no proxy: ${why}. Its project may refuse it. Restart it to protect it, or say tencrypt.io/inject=disabled in its template.`,
+        },
+      ),
+    );
+    timer = clock.after(everyMs, tell);
+  };
+  timer = clock.after(everyMs, tell);
+  return {
+    counts: () => {
+      const counts = new Map([...known].map((project) => [project, 0]));
+      look(({ metadata: { namespace = "" } }) => {
+        known.add(namespace);
+        counts.set(namespace, (counts.get(namespace) ?? 0) + 1);
+      });
+      return counts;
+    },
+    stop: () => timer?.cancel(),
+  };
+}

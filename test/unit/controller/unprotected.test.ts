@@ -1,0 +1,73 @@
+/** Which pods are told to be unprotected, how often, and what the metric counts. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { startReconciler, unprotectedWhy } from "../../../controller/unprotected.ts";
+import type { EventNews, Regarding } from "../../../lib/kube/events.ts";
+import type { Container, Namespace, Pod } from "../../../lib/kube/objects.ts";
+import { manualClock } from "../../clock/manual-clock.ts";
+
+const namespace = (annotations: Record<string, string> = {}, project = "enabled"): Namespace => ({
+  metadata: {
+    name: "shop",
+    uid: "u",
+    resourceVersion: "1",
+    labels: { "tencrypt.io/project": project },
+    annotations,
+  },
+});
+
+const sidecar: readonly Container[] = [
+  { name: "tencrypt-init" },
+  { name: "tencrypt-proxy", restartPolicy: "Always", volumeMounts: [{ name: "tencrypt-token", mountPath: "/t" }] },
+];
+
+type Change = { readonly annotations?: Record<string, string>; readonly spec?: object; readonly phase?: string };
+
+const pod = (name: string, { annotations = {}, spec = {}, phase = "Running" }: Change = {}): Pod => ({
+  metadata: { namespace: "shop", name, uid: `uid-${name}`, resourceVersion: "1", annotations },
+  spec: { containers: [{ name: "app" }], ...spec },
+  status: { phase },
+});
+
+const inject = (value: string): Change => ({ annotations: { "tencrypt.io/inject": value } });
+
+describe("a pod without a proxy", () => {
+  test("is unprotected where its project and its author did not decide otherwise", () => {
+    assert.match(unprotectedWhy(pod("old"), namespace()) ?? "", /first init container is not tencrypt-init/);
+    const off = namespace({ "tencrypt.io/default-injection": "disabled" });
+    const cases: readonly (readonly [Pod, Namespace, boolean])[] = [
+      [pod("a", { spec: { initContainers: sidecar } }), namespace(), false],
+      [pod("b"), namespace({}, "disabled"), false],
+      [pod("c", { phase: "Succeeded" }), namespace(), false],
+      [pod("d", { spec: { hostNetwork: true } }), namespace(), false],
+      [pod("e", inject("disabled")), namespace(), false],
+      [pod("f"), off, false],
+      [pod("g", inject("enabled")), off, true],
+      [pod("h", inject("yes")), off, true],
+    ];
+    for (const [each, where, expected] of cases)
+      assert.equal(unprotectedWhy(each, where) !== null, expected, each.metadata.name);
+  });
+
+  test("is told at the pod again and again, and counted until it is gone", () => {
+    const clock = manualClock();
+    const pods = new Map([["old", pod("old")]]);
+    const told: { readonly pod: Regarding; readonly news: EventNews }[] = [];
+    const reconciler = startReconciler({
+      pods,
+      namespaces: { get: () => namespace() },
+      events: { tell: (at, news) => void told.push({ pod: at, news }) },
+      clock,
+    });
+    assert.deepEqual([...reconciler.counts()], [["shop", 1]]);
+    clock.advance(61_000);
+    assert.equal(told.length, 2);
+    assert.deepEqual(told[0]?.pod, { namespace: "shop", name: "old", uid: "uid-old" });
+    assert.equal(told[0]?.news.reason, "Unprotected");
+    pods.clear();
+    assert.deepEqual([...reconciler.counts()], [["shop", 0]]);
+    reconciler.stop();
+    clock.advance(61_000);
+    assert.equal(told.length, 2);
+  });
+});
