@@ -6,6 +6,7 @@
 import { abandonedNamespaces, openRunFolder, removeLeftovers } from "./runner/leftovers.ts";
 import { printFile, printSummary } from "./runner/outcome.ts";
 import type { Outcome } from "./runner/outcome.ts";
+import { removeStale } from "./cluster/cluster.ts";
 import { prepare } from "./runner/prepare.ts";
 import { runStaticCheck, staticChecks } from "./runner/static-checks.ts";
 import { findTestFiles, runTestFiles, selects } from "./runner/test-files.ts";
@@ -59,6 +60,7 @@ async function main(selectors: readonly string[]): Promise<number> {
     prepare(selection.files);
     outcomes.push(...(await runTestFiles(selection.files, stop.signal)));
   } finally {
+    removeStale();
     const left = await removeLeftovers(folder, before);
     const detail = left.join("\n");
     outcomes.push(

@@ -46,7 +46,8 @@ export function down(place: Place): void {
 
 const ownerFile = (state: string): string => `${state}.owner`;
 
-function removeStale(): void {
+/** Clusters whose process was ended before it could take them down. */
+export function removeStale(): void {
   if (!existsSync(clusters())) return;
   for (const file of readdirSync(clusters()).filter((name) => name.endsWith(".owner"))) {
     const owner = readFileSync(join(clusters(), file), "utf8");
