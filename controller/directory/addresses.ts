@@ -38,7 +38,7 @@ export function clusterAddresses(
   return {
     requires: [],
     clusterRanges: [...new Set(ranges)].toSorted(),
-    lookUpRanges: configured.length > 0 || nodes.every(tellsItsRange) ? [] : privateRanges,
+    lookUpRanges: configured.length > 0 || (nodes.length > 0 && nodes.every(tellsItsRange)) ? [] : privateRanges,
     nodeAddresses: [...new Set(addresses)].toSorted(),
   };
 }

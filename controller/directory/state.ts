@@ -35,6 +35,12 @@ export type ProjectEntries = {
 /** How many entries that are gone are remembered, so that streams can tell it; older streams get everything anew. */
 const mostTombstones = 20_000;
 
+type Indexed = {
+  readonly previous: Service | undefined;
+  readonly next: Service | undefined;
+  readonly addressesOf: (service: Service) => readonly string[];
+};
+
 const sliceService = ({ metadata }: EndpointSlice): string =>
   `${metadata.namespace ?? ""}/${metadata.labels?.["kubernetes.io/service-name"] ?? ""}`;
 
@@ -48,7 +54,9 @@ export class ClusterState {
   /** Uids of the pods that hold an address. */
   readonly #holders = new Map<string, Set<string>>();
   readonly #workloads = new Map<string, DocumentWorkload>();
+  /** Services by their cluster addresses, and by those that they claim. */
   readonly #vips = new Map<string, Set<string>>();
+  readonly #claims = new Map<string, Set<string>>();
   readonly #tombstones: { readonly change: number; readonly forget: () => void }[] = [];
   #cluster: Entry<ClusterAddresses> = { value: null, text: "", change: 0 };
   #change = 0;
@@ -115,7 +123,7 @@ export class ClusterState {
     const [old, fresh] = [new Set(previous?.ips), new Set(next?.ips)];
     const addresses = old.union(fresh);
     this.#hold(uid, previous, next);
-    for (const ip of old.symmetricDifference(fresh)) this.#touched.add(ip);
+    for (const ip of old.symmetricDifference(fresh)) this.#moved(ip);
     // Who claims one of these addresses too is seen by more projects now, or by fewer.
     const concerned = [...addresses].flatMap((ip) => this.podsAt(ip));
     const uids = new Set([uid, ...concerned.map((workload) => workload.uid)]);
@@ -126,12 +134,11 @@ export class ClusterState {
   service(change: Change<Service>): void {
     const key = keyOf(change.object);
     const previous = this.#services.get(key);
-    for (const ip of previous === undefined ? [] : clusterIpsOf(previous)) this.#point(ip, key, false);
-    if (change.kind === "removed") this.#services.delete(key);
-    else {
-      this.#services.set(key, change.object);
-      for (const ip of clusterIpsOf(change.object)) this.#point(ip, key, true);
-    }
+    const next = change.kind === "removed" ? undefined : change.object;
+    if (next === undefined) this.#services.delete(key);
+    else this.#services.set(key, next);
+    this.#index(this.#claims, key, { previous, next, addressesOf: claimedIpsOf });
+    for (const ip of this.#index(this.#vips, key, { previous, next, addressesOf: clusterIpsOf })) this.#moved(ip);
     this.#renewServices(change.object.metadata.namespace ?? "");
   }
 
@@ -224,13 +231,31 @@ export class ClusterState {
     this.#put(this.#entries(project).workloads, uid, concerns ? workload : null);
   }
 
-  #point(ip: string, service: string, points: boolean): void {
-    const services = this.#vips.get(ip) ?? new Set<string>();
-    if (points) services.add(service);
-    else services.delete(service);
-    if (services.size === 0) this.#vips.delete(ip);
-    else this.#vips.set(ip, services);
+  /** Keeps which Services have or claim an address; gives the addresses for which that changed. */
+  #index(
+    index: Map<string, Set<string>>,
+    service: string,
+    { previous, next, addressesOf }: Indexed,
+  ): readonly string[] {
+    const [old, fresh] = [previous, next].map((each) => new Set(each === undefined ? [] : addressesOf(each)));
+    const changed = [...old!.symmetricDifference(fresh!)];
+    for (const ip of changed) {
+      const services = index.get(ip) ?? new Set<string>();
+      if (fresh!.has(ip)) services.add(service);
+      else services.delete(service);
+      if (services.size === 0) index.delete(ip);
+      else index.set(ip, services);
+    }
+    return changed;
+  }
+
+  /** An address has come to somebody or gone: a Service may claim it only while it is nobody's. */
+  #moved(ip: string): void {
     this.#touched.add(ip);
+    const projects = new Set(
+      [...(this.#claims.get(ip) ?? [])].map((key) => this.#services.get(key)?.metadata.namespace ?? ""),
+    );
+    for (const project of projects) this.#renewServices(project);
   }
 
   /** All of a project, since two of its Services may claim one address: the first by name has it. */
