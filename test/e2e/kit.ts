@@ -84,10 +84,17 @@ export class Mesh {
   static async start({
     nodes = 1,
     values = {},
-  }: { readonly nodes?: number; readonly values?: Values } = {}): Promise<Mesh> {
+    prepare = () => Promise.resolve(),
+  }: {
+    readonly nodes?: number;
+    readonly values?: Values;
+    /** Before the chart is installed. */
+    readonly prepare?: (cluster: Cluster) => Promise<void>;
+  } = {}): Promise<Mesh> {
     if (process.env["TENCRYPT_E2E_CLUSTER"] === "dev") return new Mesh(new Cluster(placeOf("dev", 250), false), true);
     const mesh = new Mesh(await Cluster.start({ nodes }), false);
     try {
+      await prepare(mesh.cluster);
       const where = ["-n", releaseNamespace, "--create-namespace", "--wait", "--timeout=120s"];
       const { code, stderr } = await mesh.cluster.helm(
         "install",
