@@ -4,7 +4,7 @@
  */
 import type { KeyObject } from "node:crypto";
 import { loadBundle } from "../../lib/trust/bundle.ts";
-import type { BundleParts } from "../../lib/trust/bundle.ts";
+import type { BundleParts, LoadedBundle } from "../../lib/trust/bundle.ts";
 import { verify } from "../../lib/x509/verify.ts";
 import type { Expected, Peer, PodIdentity } from "../../lib/x509/verify.ts";
 import { denial } from "../denial.ts";
@@ -67,13 +67,7 @@ type ReadBack = { readonly expected: Expected; readonly projects: BundleParts["p
 function issue(subject: LeafSubject, surroundings: Surroundings, readBack: ReadBack): Leaf | Denial {
   const { root, issuer, trustDomain, now } = surroundings;
   const der = signCertificate(leafTemplate(subject, issuer.signer, { now, serial: randomSerial() }), issuer.key);
-  const loaded = loadBundle({
-    version: 0n,
-    trustDomain,
-    roots: [root.certificate.der],
-    projects: readBack.projects,
-    denied: [],
-  });
+  const loaded = trustFor(issuer, { trustDomain, root: root.certificate.der, projects: readBack.projects });
   if (loaded.kind === "refused") return denial("issuer_unusable", loaded.problems.join("; "));
   const verdict = verify({
     chain: [der, issuer.certificate.der],
@@ -86,6 +80,27 @@ function issue(subject: LeafSubject, surroundings: Surroundings, readBack: ReadB
   return verdict.kind === "peer"
     ? leafOf(der, verdict)
     : denial("certificate_unfit", `${verdict.reason}: ${verdict.detail}`);
+}
+
+type Trust = {
+  readonly trustDomain: string;
+  readonly root: Uint8Array;
+  readonly projects: BundleParts["projects"];
+};
+
+/**
+ * By issuer: what it is judged by does not change between two leaves of it. Two signatures and three certificates less a
+ * leaf, 0.3 of 1.9 ms of CPU measured with `npm run bench -- ca`.
+ */
+const trusts = new WeakMap<SigningAuthority, { readonly key: string; readonly loaded: LoadedBundle }>();
+
+function trustFor(issuer: SigningAuthority, { trustDomain, root, projects }: Trust): LoadedBundle {
+  const key = JSON.stringify([trustDomain, projects.map(({ name, uid }) => [name, uid])]);
+  const known = trusts.get(issuer);
+  if (known?.key === key) return known.loaded;
+  const loaded = loadBundle({ version: 0n, trustDomain, roots: [root], projects, denied: [] });
+  trusts.set(issuer, { key, loaded });
+  return loaded;
 }
 
 const leafOf = (der: Buffer, { serial, notBefore, notAfter }: Peer): Leaf => ({

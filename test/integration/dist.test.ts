@@ -40,10 +40,15 @@ describe("a bundle", () => {
   before(() => bundleAll(out));
   after(() => rmSync(out, { recursive: true }));
 
-  for (const program of programs) {
+  /** A person calls the command line, and Helm gives the hook its argument: what these say without is their tests'. */
+  const settingsOnly = programs.filter((program) => program !== "cli");
+
+  for (const program of settingsOnly) {
     test(`of ${program} without settings lists every problem and ends with 64`, () => {
-      // init looks at its capabilities first, unless it is to print only.
-      const { code, stdout, stderr } = run(join(out, program, "main.js"), program === "init" ? ["--print"] : [], {});
+      // init looks at its capabilities first, unless it is to print only; hook has settings that all have defaults.
+      const args = { init: ["--print"], hook: ["trust"] }[program as string] ?? [];
+      const env = program === "hook" ? { TENCRYPT_HOOK_DEADLINE: "soon" } : {};
+      const { code, stdout, stderr } = run(join(out, program, "main.js"), args, env);
       assert.equal(stderr, "");
       assert.equal(code, 64);
       const lines = stdout.trimEnd().split("\n");
@@ -52,6 +57,12 @@ describe("a bundle", () => {
       assert.ok(problems.length > 0 && problems.every((problem) => problem.startsWith("TENCRYPT_")), stdout);
     });
   }
+
+  test("of the command line starts, and ends with 2 for wrong usage", () => {
+    const main = join(out, "cli/main.js");
+    assert.equal(run(main, ["explain", "peer_not_enrolled"], {}).code, 0);
+    assert.equal(run(main, ["nonsense"], {}).code, 2);
+  });
 
   test("of init prints the ruleset that its source prints", () => {
     const env = { TENCRYPT_PROXY_UID: "1337", TENCRYPT_UDP: "dns-only", TENCRYPT_CAPTURE: "1001:15101" };
