@@ -6,7 +6,7 @@
 import type { Clock } from "../lib/clock/clock.ts";
 import type { KeyObject } from "node:crypto";
 import { controlPlane, formatSpiffeId } from "../lib/identity/spiffe-id.ts";
-import { control } from "../lib/kube/names.ts";
+import { hosts } from "../lib/kube/names.ts";
 import type { IstioCertificateRequest, IstioCertificateResponse } from "../lib/proto/gen/istio/v1/auth/ca.ts";
 import type { Audit, Operation } from "./audit.ts";
 import type { Authenticator, Caller } from "./authn/caller.ts";
@@ -45,8 +45,7 @@ export type CaParts = {
 
 export type Answer = { readonly kind: "answer"; readonly response: IstioCertificateResponse };
 
-const controllerHost = `${control.controller.service}.${control.controller.namespace}.svc`;
-const controllerNames: readonly GeneralName[] = [controllerHost, `${controllerHost}.cluster.local`].map((text) => ({
+const controllerNames: readonly GeneralName[] = [hosts.controller, `${hosts.controller}.cluster.local`].map((text) => ({
   kind: "dns",
   text,
 }));

@@ -54,4 +54,5 @@ function workloadOf({ metadata }: Pod): string {
     : `${owner.kind}/${owner.name}`;
 }
 
-const tagOf = (image: string): string => /:([^:/@]+)(?:@|$)/.exec(image)?.[1] ?? "";
+/** Empty where the image has none. */
+export const tagOf = (image: string): string => /:([^:/@]+)(?:@|$)/.exec(image)?.[1] ?? "";

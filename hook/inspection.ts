@@ -5,7 +5,7 @@
 import { request } from "node:http";
 import { connect } from "node:tls";
 import type { KubeClient } from "../lib/kube/client.ts";
-import { control, rootConfigMap } from "../lib/kube/names.ts";
+import { control, hosts, rootConfigMap } from "../lib/kube/names.ts";
 import type { ConfigMap } from "../lib/kube/objects.ts";
 import { readRoot } from "./ca-bundle.ts";
 
@@ -13,8 +13,6 @@ const patienceMs = 5000;
 
 export type Finding = { readonly what: string; readonly problem: string | null };
 
-const caHost = `${control.ca.service}.${control.ca.namespace}.svc`;
-const controllerHost = `${control.controller.service}.${control.controller.namespace}.svc`;
 const httpsPort = 443;
 
 function ready(host: string): Promise<string | null> {
@@ -66,8 +64,8 @@ async function publishedRoot(client: KubeClient): Promise<{ readonly pem: string
 
 export async function inspect(client: KubeClient): Promise<readonly Finding[]> {
   const findings: Finding[] = [
-    { what: `${caHost} is ready`, problem: await ready(caHost) },
-    { what: `${controllerHost} is ready`, problem: await ready(controllerHost) },
+    { what: `${hosts.ca} is ready`, problem: await ready(hosts.ca) },
+    { what: `${hosts.controller} is ready`, problem: await ready(hosts.controller) },
   ];
   const root = await publishedRoot(client);
   findings.push({ what: "the ca has published its root", problem: "pem" in root ? null : root.problem });
@@ -75,12 +73,12 @@ export async function inspect(client: KubeClient): Promise<readonly Finding[]> {
   return [
     ...findings,
     {
-      what: `${caHost}:${control.ca.port} stands under it`,
-      problem: await believed(caHost, control.ca.port, root.pem),
+      what: `${hosts.ca}:${control.ca.port} stands under it`,
+      problem: await believed(hosts.ca, control.ca.port, root.pem),
     },
     {
-      what: `${controllerHost}:${httpsPort} stands under it`,
-      problem: await believed(controllerHost, httpsPort, root.pem),
+      what: `${hosts.controller}:${httpsPort} stands under it`,
+      problem: await believed(hosts.controller, httpsPort, root.pem),
     },
   ];
 }

@@ -3,7 +3,7 @@
  * Nothing that it confirmed is remembered: a token is worth what the next question says.
  */
 import type { Clock } from "../../lib/clock/clock.ts";
-import { isStatus, KubeError } from "../../lib/kube/client.ts";
+import { KubeError } from "../../lib/kube/client.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
 import type { Events } from "../../lib/kube/events.ts";
 import type { Namespace, Pod } from "../../lib/kube/objects.ts";
@@ -70,8 +70,8 @@ async function ask(
   const named = readReview(await client.create<TokenReview>(reviews, body), settings.audience);
   if (named.kind === "denial") return named;
   const [pod, namespace] = await Promise.all([
-    orNull(client.get<Pod>(`/api/v1/namespaces/${named.namespace}/pods/${named.pod}`)),
-    orNull(client.get<Namespace>(`/api/v1/namespaces/${named.namespace}`)),
+    client.find<Pod>(`/api/v1/namespaces/${named.namespace}/pods/${named.pod}`),
+    client.find<Namespace>(`/api/v1/namespaces/${named.namespace}`),
   ]);
   const provenUntil = numericDate(jws.claims["exp"]) ?? 0;
   const caller = judge({ named, pod, namespace, provenUntil }, settings);
@@ -98,13 +98,4 @@ function toldAt({ metadata }: Pod, refusal: Denial, { events }: KubernetesParts)
     },
   );
   return refusal;
-}
-
-async function orNull<T>(answer: Promise<T>): Promise<T | null> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (isStatus(error, 404)) return null;
-    throw error;
-  }
 }

@@ -15,6 +15,8 @@ export type KnowledgeSurroundings = {
   readonly now: number;
 };
 
+export const projectSecret = (project: string): string => `tencrypt-project.${project}`;
+
 const text = ({ data }: Secret, key: string): string => Buffer.from(data?.[key] ?? "", "base64").toString();
 
 export function knowledgeOf(
@@ -26,7 +28,7 @@ export function knowledgeOf(
   const projects = new Map<string, KnownProject>();
   const problems: string[] = [];
   for (const namespace of namespaces.toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))) {
-    const secret = byName.get(`tencrypt-project.${namespace.metadata.name}`);
+    const secret = byName.get(projectSecret(namespace.metadata.name));
     // Made for the namespace's first pod; until then nobody needs it.
     if (secret === undefined || text(secret, "uid") !== namespace.metadata.uid) continue;
     const known = knownProject(namespace, secret, { surroundings, uids });

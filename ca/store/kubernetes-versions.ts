@@ -17,15 +17,6 @@ const name = "tencrypt-bundle";
 const mostAttempts = 20;
 const pathOf = (namespace: string): string => `/api/v1/namespaces/${namespace}/configmaps`;
 
-async function read(client: KubeClient, path: string): Promise<ConfigMap | null> {
-  try {
-    return await client.get<ConfigMap>(path);
-  } catch (error) {
-    if (isStatus(error, 404)) return null;
-    throw error;
-  }
-}
-
 /** True if it was written; false if another replica was faster. */
 async function write(
   client: KubeClient,
@@ -58,7 +49,7 @@ export async function numberKnowledge(
   observe: () => Promise<Knowledge>,
 ): Promise<Published> {
   for (let attempt = 0; attempt < mostAttempts; attempt++) {
-    const before = await read(client, `${pathOf(namespace)}/${name}`);
+    const before = await client.find<ConfigMap>(`${pathOf(namespace)}/${name}`);
     const latest = BigInt(before?.data?.["version"] ?? "0");
     const knowledge = await observe();
     const digest = digestOf(knowledge);
@@ -73,7 +64,7 @@ export async function numberKnowledge(
 export async function publishRoot(client: KubeClient, namespace: string, root: SigningAuthority): Promise<void> {
   const path = `${pathOf(namespace)}/${rootConfigMap.name}`;
   const data = { [rootConfigMap.key]: writePem("CERTIFICATE", root.certificate.der) };
-  const present = await read(client, path);
+  const present = await client.find<ConfigMap>(path);
   if (present?.data?.[rootConfigMap.key] === data[rootConfigMap.key]) return;
   const metadata = { name: rootConfigMap.name, labels: { "app.kubernetes.io/part-of": "tencrypt" } };
   try {

@@ -25,7 +25,7 @@ import { checkPair } from "./authority.ts";
 import type { SigningAuthority } from "./authority.ts";
 import { StoreError } from "./files.ts";
 import type { Pair } from "./files.ts";
-import { knowledgeOf } from "./kubernetes-knowledge.ts";
+import { knowledgeOf, projectSecret } from "./kubernetes-knowledge.ts";
 import { numberKnowledge, publishRoot } from "./kubernetes-versions.ts";
 import type { ProjectIssuer, Published, Store } from "./store.ts";
 
@@ -37,7 +37,6 @@ export type KubernetesStoreSettings = {
 };
 export type KubernetesStoreParts = { readonly client: KubeClient; readonly clock: Clock; readonly log: Log };
 
-export const projectSecret = (project: string): string => `tencrypt-project.${project}`;
 export const projectSecretLabel = "tencrypt.io/authority-of";
 const controlPlaneSecret = "tencrypt-control-plane";
 
@@ -128,13 +127,8 @@ class Secrets {
     return this.#checked(secret, purpose, root);
   }
 
-  async read(name: string): Promise<Secret | null> {
-    try {
-      return await this.#parts.client.get<Secret>(`${this.path}/${name}`);
-    } catch (error) {
-      if (isStatus(error, 404)) return null;
-      throw error;
-    }
+  read(name: string): Promise<Secret | null> {
+    return this.#parts.client.find<Secret>(`${this.path}/${name}`);
   }
 
   async orMade(name: string, make: () => Made): Promise<Secret> {

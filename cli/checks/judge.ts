@@ -4,7 +4,7 @@ import { isTerminal, readSidecar } from "../../lib/kube/sidecar.ts";
 import { containers } from "../../lib/kube/names.ts";
 import { readPodSettings, readProjectSettings } from "../../lib/project/settings.ts";
 import { version as ownVersion } from "../../lib/version.ts";
-import { podRows } from "../workloads.ts";
+import { podRows, tagOf } from "../workloads.ts";
 import type { CheckCode, Finding } from "./codes.ts";
 import type { Deployment, Facts, PodFact, WebhookConfiguration } from "./facts.ts";
 
@@ -81,13 +81,13 @@ function replicas(code: CheckCode, name: string, deployment: Deployment | null):
   return finding(code, ready >= wanted ? "good" : "failed", `${ready}/${wanted} ${name} ready`);
 }
 
-const tagOf = (deployment: Deployment | null): string =>
-  /:([^:/@]+)(?:@|$)/.exec(deployment?.spec.template.spec.containers[0]?.image ?? "")?.[1] ?? "unknown";
+export const versionOf = (deployment: Deployment | null): string =>
+  tagOf(deployment?.spec.template.spec.containers[0]?.image ?? "") || "unknown";
 
 function versions({ controller, ca }: Facts): Judged {
-  const found = new Set([tagOf(controller), tagOf(ca)]);
+  const found = new Set([versionOf(controller), versionOf(ca)]);
   const isOne = found.size === 1 && found.has(ownVersion);
-  const text = `versions: controller ${tagOf(controller)}, ca ${tagOf(ca)}, this command ${ownVersion}`;
+  const text = `versions: controller ${versionOf(controller)}, ca ${versionOf(ca)}, this command ${ownVersion}`;
   return finding("TC-CP-03", isOne ? "good" : "warning", text);
 }
 

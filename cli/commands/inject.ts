@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { parseAllDocuments, stringify } from "yaml";
 import { isStatus } from "../../lib/kube/client.ts";
-import { control, projectLabel, rootConfigMap } from "../../lib/kube/names.ts";
+import { control, hosts, projectLabel, rootConfigMap } from "../../lib/kube/names.ts";
 import type { ConfigMap, Namespace } from "../../lib/kube/objects.ts";
-import { pinOf } from "../../lib/trust/bundle.ts";
+import { pinOfPem } from "../../lib/trust/bundle.ts";
 import { inject } from "../../lib/inject/inject.ts";
 import type { InjectConfig } from "../../lib/inject/config.ts";
 import { findPod } from "../../lib/inject/manifest.ts";
@@ -102,9 +102,9 @@ async function installedConfig({ client }: Cluster): Promise<InjectConfig> {
     imagePullPolicy: read("TENCRYPT_IMAGE_PULL_POLICY", "IfNotPresent"),
     proxyUid: Number(read("TENCRYPT_PROXY_UID", "1337")),
     caAddress: read("TENCRYPT_CA_ADDRESS", ""),
-    directoryAddress: `${control.controller.service}.${control.controller.namespace}.svc:${control.controller.directoryPort}`,
+    directoryAddress: `${hosts.controller}:${control.controller.directoryPort}`,
     rootPem,
-    rootPins: [pinOf(Buffer.from(rootPem.replaceAll(/-----[A-Z ]+-----|\s/g, ""), "base64"))],
+    rootPins: [pinOfPem(rootPem)],
     maxLeafLifetime: read("TENCRYPT_MAX_LEAF_LIFETIME", "48h"),
     otlpEndpoint: env.get("OTEL_EXPORTER_OTLP_ENDPOINT") ?? null,
     requests: amounts("REQUEST"),

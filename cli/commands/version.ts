@@ -1,8 +1,8 @@
 /** `tencrypt version`: of this command, and of the control plane where there is one. */
-import { isStatus } from "../../lib/kube/client.ts";
 import { control } from "../../lib/kube/names.ts";
 import { version as ownVersion } from "../../lib/version.ts";
 import type { Deployment } from "../checks/facts.ts";
+import { versionOf } from "../checks/judge.ts";
 import { withCluster } from "../cluster.ts";
 import type { Connection } from "../cluster.ts";
 import { structured } from "../terminal.ts";
@@ -22,11 +22,6 @@ export async function version(options: VersionOptions, screen: Terminal): Promis
 const installed = (options: Connection): Promise<string | null> =>
   withCluster(options, async ({ client }) => {
     const path = `/apis/apps/v1/namespaces/${control.controller.namespace}/deployments/tencrypt-controller`;
-    try {
-      const { spec } = await client.get<Deployment>(path);
-      return /:([^:/@]+)(?:@|$)/.exec(spec.template.spec.containers[0]?.image ?? "")?.[1] ?? "unknown";
-    } catch (error) {
-      if (isStatus(error, 404)) return null;
-      throw error;
-    }
+    const deployment = await client.find<Deployment>(path);
+    return deployment === null ? null : versionOf(deployment);
   });

@@ -1,14 +1,13 @@
 /** The webhooks on what the controller knows: namespaces from the informer, or asked for where it lacks one. */
-import { createHash } from "node:crypto";
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { InjectConfig } from "../../lib/inject/config.ts";
-import { isStatus } from "../../lib/kube/client.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
 import type { Informer } from "../../lib/kube/informer.ts";
-import { control } from "../../lib/kube/names.ts";
+import { control, hosts } from "../../lib/kube/names.ts";
 import type { Namespace } from "../../lib/kube/objects.ts";
 import type { Log } from "../../lib/log/log.ts";
+import { pinOfPem } from "../../lib/trust/bundle.ts";
 import { version } from "../../lib/version.ts";
 import type { ControllerConfig } from "../config.ts";
 import type { ControllerMetrics } from "../metrics.ts";
@@ -60,17 +59,12 @@ async function completePeers(request: AdmissionRequest, { client }: WebhookConte
     names
       .filter((name) => /^[a-z0-9-]{1,63}$/.test(name))
       .map(async (name) => {
-        try {
-          uids.set(name, (await client.get<Namespace>(`/api/v1/namespaces/${name}`)).metadata.uid);
-        } catch (error) {
-          if (!isStatus(error, 404)) throw error;
-        }
+        const namespace = await client.find<Namespace>(`/api/v1/namespaces/${name}`);
+        if (namespace !== null) uids.set(name, namespace.metadata.uid);
       }),
   );
   return peersAnswer(request, (name) => uids.get(name) ?? null);
 }
-
-const controllerHost = `${control.controller.service}.${control.controller.namespace}.svc`;
 
 export function injectConfig(config: ControllerConfig, roots: readonly string[]): InjectConfig {
   const { cpuRequest, memoryRequest, cpuLimit, memoryLimit } = config.resources;
@@ -87,7 +81,7 @@ export function injectConfig(config: ControllerConfig, roots: readonly string[])
     imagePullPolicy: config.imagePullPolicy,
     proxyUid: config.proxyUid,
     caAddress: config.caAddress,
-    directoryAddress: `${controllerHost}:${control.controller.directoryPort}`,
+    directoryAddress: `${hosts.controller}:${control.controller.directoryPort}`,
     rootPem: roots.join(""),
     rootPins: roots.map(pinOfPem),
     maxLeafLifetime: config.maxLeafLifetime,
@@ -96,8 +90,3 @@ export function injectConfig(config: ControllerConfig, roots: readonly string[])
     limits: amounts(cpuLimit, memoryLimit),
   };
 }
-
-const pinOfPem = (pem: string): string =>
-  createHash("sha256")
-    .update(Buffer.from(pem.replaceAll(/-----[A-Z ]+-----|\s/g, ""), "base64"))
-    .digest("hex");

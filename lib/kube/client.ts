@@ -67,6 +67,16 @@ export class KubeClient {
     return this.#json<T>({ method: "GET", path });
   }
 
+  /** Null where it does not exist. */
+  async find<T>(path: string): Promise<T | null> {
+    try {
+      return await this.get<T>(path);
+    } catch (error) {
+      if (isStatus(error, 404)) return null;
+      throw error;
+    }
+  }
+
   async create<T>(path: string, body: Json): Promise<T> {
     return this.#json<T>({ method: "POST", path, body: { text: JSON.stringify(body), type: "application/json" } });
   }

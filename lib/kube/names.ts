@@ -56,6 +56,12 @@ export const control = {
   metricsPort: 15014,
 } as const;
 
+/** The names by which Services of the control plane are dialled. */
+export const hosts = {
+  ca: `${control.ca.service}.${control.ca.namespace}.svc`,
+  controller: `${control.controller.service}.${control.controller.namespace}.svc`,
+} as const;
+
 /** In the ca's namespace: the root's key pair, and its certificate alone for whoever has to trust it. */
 export const rootSecret = "tencrypt-root";
 export const rootConfigMap = { name: "tencrypt-root", key: "ca.crt" } as const;

@@ -74,6 +74,10 @@ function accepted(read: ReadAuthority, where: string, problems: Problems): reado
 /** SHA-256 of the certificate's DER, in lower-case hex. */
 export const pinOf = (rootDer: Uint8Array): string => createHash("sha256").update(rootDer).digest("hex");
 
+/** The same of a certificate in PEM. */
+export const pinOfPem = (pem: string): string =>
+  pinOf(Buffer.from(pem.replaceAll(/-----[A-Z ]+-----|\s/g, ""), "base64"));
+
 /** Whether one of the pins, 64 hex digits each, is this root's. No pins match nothing: whether there are any is the caller's to know. */
 export function matchesPins(rootDer: Uint8Array, pins: readonly string[]): boolean {
   const pin = pinOf(rootDer);
