@@ -64,6 +64,11 @@ export class IdentityAgent {
     return credentials !== null && this.#options.clock.now() < credentials.identity.notAfter ? credentials : null;
   }
 
+  /** What the certificate in use has left; 0 where there is none. */
+  #leftMs(): number {
+    return Math.max(0, (this.#credentials?.identity.notAfter ?? 0) - this.#options.clock.now());
+  }
+
   onChange(listener: CredentialsListener): void {
     this.#listeners.add(listener);
   }
@@ -108,7 +113,7 @@ export class IdentityAgent {
   #bundleLost(error: string): void {
     if (this.#stopped) return;
     this.#watchAttempts++;
-    const delay = retryAfter(this.#watchAttempts, this.current() === null ? "none" : "valid", this.#options.random());
+    const delay = retryAfter(this.#watchAttempts, this.#leftMs(), this.#options.random());
     this.#options.log("warn", "trust_bundle_unavailable", { error, retryInMs: Math.round(delay) });
     this.#forgetClient();
     this.#options.clock.after(delay, () => void this.#followBundle());
@@ -161,7 +166,7 @@ export class IdentityAgent {
     const { clock, random, log } = this.#options;
     if (attempt.kind === "failed") {
       this.#attempts++;
-      const delay = retryAfter(this.#attempts, this.current() === null ? "none" : "valid", random());
+      const delay = retryAfter(this.#attempts, this.#leftMs(), random());
       log("warn", "certificate_renewal_failed", {
         error: attempt.why,
         attempt: this.#attempts,

@@ -61,7 +61,8 @@ export async function createCaClient(options: CaClientOptions, trust: BootstrapT
     "grpc.use_local_subchannel_pool": 1,
     "grpc.enable_http_proxy": 0,
     "grpc.initial_reconnect_backoff_ms": 200,
-    "grpc.max_reconnect_backoff_ms": 2_000,
+    // Shorter than the agent's own pause, which a call made during this one would only lengthen.
+    "grpc.max_reconnect_backoff_ms": 1_000,
   };
   const certificates = new istio.IstioCertificateServiceClient(options.address, credentials, channelOptions);
   const bundles = new tencrypt.TrustBundleClient(options.address, credentials, channelOptions);

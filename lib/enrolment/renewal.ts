@@ -11,12 +11,18 @@ export function renewAfter(receivedAt: number, notAfter: number, random: number)
   return Math.max(soonestMs, (notAfter - receivedAt) * 0.5 * (0.9 + 0.2 * random));
 }
 
-/** Back-off caps: 30 s while the certificate in use is valid, 2 s when there is none and nothing can flow. */
-const capMs = { valid: 30_000, none: 2_000 } as const;
 const firstRetryMs = 200;
+/** Between tries once the certificate has ended or is about to: nothing can flow then. */
+const urgentMs = 2_000;
+const calmMs = 30_000;
 
-/** `attempt` counts failures from 1. Exponential, between half and all of the step. */
-export function retryAfter(attempt: number, holds: keyof typeof capMs, random: number): number {
-  const step = Math.min(capMs[holds], firstRetryMs * 2 ** Math.min(attempt - 1, 16));
+/**
+ * Milliseconds to the next try; `attempt` counts failures from 1, `leftMs` is what the certificate in use has left, 0
+ * where there is none. Exponential, between half and all of the step, and never more than a tenth of what is left: a
+ * wait that began long before the end would otherwise reach beyond it, with a CA that is back meanwhile.
+ */
+export function retryAfter(attempt: number, leftMs: number, random: number): number {
+  const longest = Math.min(calmMs, Math.max(urgentMs, leftMs / 10));
+  const step = Math.min(longest, firstRetryMs * 2 ** Math.min(attempt - 1, 16));
   return step * (0.5 + 0.5 * random);
 }

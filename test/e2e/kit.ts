@@ -5,7 +5,6 @@
  */
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { chart, releaseNamespace, valueArguments } from "../chart/helm.ts";
@@ -15,6 +14,10 @@ import { Cluster, placeOf } from "../cluster/cluster.ts";
 import type { Answer } from "../cluster/cluster.ts";
 import { eventually } from "../cluster/eventually.ts";
 import { cacheFolder } from "../cluster/set-up.ts";
+import { startCapture } from "../topology/capture.ts";
+import type { Capture } from "../topology/capture.ts";
+import { must } from "../topology/child.ts";
+import type { Child } from "../topology/child.ts";
 
 export const image = "localhost/tencrypt-test/node:1";
 
@@ -75,6 +78,7 @@ function processOf(uid: string): string {
 export class Mesh {
   readonly cluster: Cluster;
   readonly #stays: boolean;
+  readonly #captures: Child[] = [];
 
   private constructor(cluster: Cluster, stays: boolean) {
     this.cluster = cluster;
@@ -112,6 +116,8 @@ export class Mesh {
   }
 
   async stop(): Promise<void> {
+    for (const child of this.#captures) child.kill();
+    await Promise.all(this.#captures.map((child) => child.exited));
     if (this.#stays) this.cluster.admin.close();
     else await this.cluster.stop();
   }
@@ -333,43 +339,15 @@ export class Mesh {
 
   /** Everything that crosses an interface of a node (`cni0`), or of the machine (node null). */
   async capture(node: string | null, device: string): Promise<Capture> {
-    const dump = ["tcpdump", "-i", device, "-U", "-s", "0", "-w", "-"];
-    // The node's network alone: a program in its process namespace too would not get the signal that ends it.
-    const inside = node === null ? [] : ["nsenter", "-t", this.cluster.pidOf(node), "-n", "--"];
-    const [program = "", ...args] = [...inside, ...dump];
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
-    await new Promise<void>((resolve, reject) => {
-      child.stderr.on("data", (chunk: Buffer) => {
-        if (chunk.toString().includes("listening on")) resolve();
-      });
-      child.on("close", (code) => reject(new Error(`tcpdump ended with ${code}`)));
-    });
-    return new Capture(child);
+    const { state, index } = this.cluster.place;
+    const netns = `/proc/${node === null ? "self" : this.cluster.pidOf(node)}/ns/net`;
+    // The last address of the range, to which no pod and no node comes; without a neighbour no packet would leave.
+    const marker = node === null ? `10.222.${index}.254` : `10.244.${node.slice(1)}.254`;
+    const neighbour = `neigh replace ${marker} lladdr 02:00:00:00:00:fe dev ${device} nud permanent`;
+    await must(["nsenter", `--net=${netns}`, "ip", ...neighbour.split(" ")]);
+    const file = join(state, `capture-${this.#captures.length}.pcap`);
+    return startCapture({ netns, device, marker }, file, (child) => this.#captures.push(child));
   }
 }
 
 export type RunningProgram = { readonly started: Promise<void>; finish(): Promise<string> };
-
-export class Capture {
-  readonly #child: ChildProcess;
-  readonly #chunks: Buffer[] = [];
-
-  constructor(child: ChildProcess) {
-    this.#child = child;
-    child.stdout!.on("data", (chunk: Buffer) => this.#chunks.push(chunk));
-  }
-
-  /** The capture so far, as a pcap file. */
-  get file(): Buffer {
-    return Buffer.concat(this.#chunks);
-  }
-
-  async stop(): Promise<Buffer> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) {
-      const closed = new Promise((resolve) => this.#child.once("close", resolve));
-      this.#child.kill("SIGINT");
-      await closed;
-    }
-    return this.file;
-  }
-}

@@ -20,10 +20,10 @@ export type Captured = {
   readonly packets: readonly Packet[];
   /** Of all frames. */
   readonly bytes: number;
-  count(text: string | Buffer): number;
-  flows(): readonly Flow[];
+  readonly count: (text: string | Buffer) => number;
+  readonly flows: () => readonly Flow[];
   /** The flows from or to that port with at least one byte. */
-  tls(port: number): readonly TlsFlow[];
+  readonly tls: (port: number) => readonly TlsFlow[];
 };
 
 export type Capture = {
@@ -53,17 +53,21 @@ function captured(file: string): Captured {
 
 let markers = 0;
 
-/** Where to listen, and an address whose packets pass there without reaching anybody. */
+/** Where to listen (`netns` is a file that names it), and an address whose packets pass there without reaching anybody. */
 export type Tap = { readonly netns: string; readonly device: string; readonly marker: string };
 
-export const bridgeTap = (netns: string): Tap => ({ netns, device: "br0", marker: network.nobody });
+const named = (netns: string): string => `/run/netns/${netns}`;
+
+export const bridgeTap = (netns: string): Tap => ({ netns: named(netns), device: "br0", marker: network.nobody });
 /** What a pod says to itself: an application and its proxy. */
-export const loopbackTap = (netns: string): Tap => ({ netns, device: "lo", marker: "127.0.0.1" });
+export const loopbackTap = (netns: string): Tap => ({ netns: named(netns), device: "lo", marker: "127.0.0.1" });
+/** The cable of a pair, at its outer end. */
+export const cableTap = (netns: string, marker: string): Tap => ({ netns: named(netns), device: "eth0", marker });
 
 /** Sends a marker packet and waits until the capture holds it. */
 async function mark(tap: Tap, file: string): Promise<void> {
   const marker = `tencrypt-capture-marker-${process.pid}-${markers++}`;
-  await must(["nsenter", `--net=/run/netns/${tap.netns}`, "bash", "-c", `echo ${marker} > /dev/udp/${tap.marker}/9`]);
+  await must(["nsenter", `--net=${tap.netns}`, "bash", "-c", `echo ${marker} > /dev/udp/${tap.marker}/9`]);
   const deadline = performance.now() + markerDeadlineMs;
   while (!readFileSync(file).includes(marker)) {
     if (performance.now() > deadline) throw new Error(`the capture ${file} does not hold its marker`);
@@ -87,7 +91,7 @@ export async function startCapture(tap: Tap, file: string, started: (child: Chil
     "-w",
     file,
   ];
-  const argv = ["nsenter", `--net=/run/netns/${tap.netns}`, "setpriv", "--pdeathsig", "KILL", "tcpdump", ...options];
+  const argv = ["nsenter", `--net=${tap.netns}`, "setpriv", "--pdeathsig", "KILL", "tcpdump", ...options];
   const child = new Child("tcpdump", argv, basicEnvironment);
   started(child);
   await child.waitForLine(({ text }) => text.includes("listening on"), { what: "the start of tcpdump" });

@@ -3,7 +3,7 @@
  * the subnet, so every packet that leaves the pod is seen at the other end of the cable.
  */
 import { join } from "node:path";
-import { startCapture } from "./capture.ts";
+import { cableTap, startCapture } from "./capture.ts";
 import type { Capture } from "./capture.ts";
 import { Child, basicEnvironment, run } from "./child.ts";
 import type { Outcome } from "./child.ts";
@@ -112,7 +112,7 @@ export class Pair {
 
   /** Everything on the cable. */
   capture(): Promise<Capture> {
-    const tap = { netns: this.#names.outside, device: "eth0", marker: addresses.nobody };
+    const tap = cableTap(this.#names.outside, addresses.nobody);
     return startCapture(tap, join(this.folder, `cable-${this.#files++}.pcap`), (child) => this.#children.push(child));
   }
 
