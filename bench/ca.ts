@@ -18,7 +18,7 @@ import { KubeClient } from "../lib/kube/client.ts";
 import { IstioCertificateServiceClient } from "../lib/proto/gen/istio/v1/auth/ca.ts";
 import { createCsr } from "../lib/x509/csr.ts";
 import { startApiServer } from "../test/cluster/api-server.ts";
-import { protectedSpec, proxyImage } from "../test/cluster/protected-pod.ts";
+import { initImage, protectedSpec, proxyImage } from "../test/cluster/protected-pod.ts";
 
 const seconds = Number(process.argv[2] ?? 5);
 const pods = 40;
@@ -53,6 +53,7 @@ async function startCa(): Promise<{ readonly child: ChildProcess; readonly port:
       TENCRYPT_CA_LISTEN: "127.0.0.1:0",
       TENCRYPT_TRUST_DOMAIN: "cluster.local",
       TENCRYPT_AUTHENTICATOR: "kubernetes",
+      TENCRYPT_INIT_IMAGES: initImage,
       TENCRYPT_PROXY_IMAGES: proxyImage,
       TENCRYPT_CA_STORE: "kubernetes",
       TENCRYPT_CA_RATE_LIMIT: "100000",

@@ -10,7 +10,12 @@ import type { GeneralName } from "./x509/extensions.ts";
 
 export type AuthenticatorConfig =
   | { readonly kind: "jwks"; readonly file: string; readonly issuer: string }
-  | { readonly kind: "kubernetes"; readonly proxyImages: readonly string[]; readonly sourceCheck: "enforce" | "warn" };
+  | {
+      readonly kind: "kubernetes";
+      readonly initImages: readonly string[];
+      readonly proxyImages: readonly string[];
+      readonly sourceCheck: "enforce" | "warn";
+    };
 
 export type StoreConfig =
   | { readonly kind: "directory"; readonly path: string }
@@ -78,6 +83,7 @@ function authenticator(settings: Settings): AuthenticatorConfig {
   if (settings.choice("TENCRYPT_AUTHENTICATOR", ["kubernetes", "jwks"]) === "kubernetes")
     return {
       kind: "kubernetes",
+      initImages: settings.read("TENCRYPT_INIT_IMAGES", undefined, "comma-separated image names", images),
       proxyImages: settings.read("TENCRYPT_PROXY_IMAGES", undefined, "comma-separated image names", images),
       sourceCheck: settings.choice("TENCRYPT_CA_SOURCE_CHECK", ["enforce", "warn"], "enforce"),
     };

@@ -19,6 +19,7 @@ import type { TokenReview } from "./review.ts";
 
 export type KubernetesSettings = {
   readonly audience: string;
+  readonly initImages: readonly string[];
   readonly proxyImages: readonly string[];
   /** `warn`: a call from elsewhere than the pod's address is let in and told. */
   readonly sourceCheck: "enforce" | "warn";

@@ -81,10 +81,8 @@ export type Surroundings = {
   readonly provenUntil: number;
 };
 
-export type Rules = {
-  /** Images of proxies that may have a certificate; one without tag and digest stands for all of its versions. */
-  readonly proxyImages: readonly string[];
-};
+/** Images of pods that may have a certificate; one without tag and digest stands for all of its versions. */
+export type Rules = { readonly initImages: readonly string[]; readonly proxyImages: readonly string[] };
 
 /** The source address does not refuse here: whether it does is a setting, see `sourceProblem`. */
 export function judge({ named, pod, namespace, provenUntil }: Surroundings, rules: Rules): Caller | Denial {
@@ -116,15 +114,19 @@ function notEnabled({ namespace: name }: Named, namespace: Namespace): Denial | 
   return isProject(namespace.metadata) ? null : denial("project_not_enabled", `namespace ${name} lacks the label`);
 }
 
-function notProtected(pod: Pod, { proxyImages }: Rules): Denial | null {
+function notProtected(pod: Pod, { initImages, proxyImages }: Rules): Denial | null {
   if (isTerminal(pod)) return denial("pod_not_protected", `the pod has ended: ${pod.status?.phase}`);
   const sidecar = readSidecar(pod);
   if (sidecar.kind === "none") return denial("pod_not_protected", sidecar.why);
-  const { proxyImage } = sidecar;
-  return proxyImages.includes(proxyImage) || proxyImages.includes(repositoryOf(proxyImage))
-    ? null
-    : denial("pod_not_protected", `its proxy's image is ${proxyImage}`);
+  const { initImage, proxyImage } = sidecar;
+  // A proxy without the rules of our init holds a name and captures nothing.
+  if (!isOneOf(initImages, initImage)) return denial("pod_not_protected", `its init's image is ${initImage}`);
+  if (!isOneOf(proxyImages, proxyImage)) return denial("pod_not_protected", `its proxy's image is ${proxyImage}`);
+  return null;
 }
+
+const isOneOf = (accepted: readonly string[], image: string): boolean =>
+  accepted.includes(image) || accepted.includes(repositoryOf(image));
 
 /** Without tag and digest: a colon before the last slash belongs to the registry's port. */
 const repositoryOf = (image: string): string => image.replace(/@.*$/, "").replace(/:[^/]*$/, "");

@@ -2,7 +2,7 @@
  * The two containers and three volumes of an injected pod, with every field that the API server would fill in: what is
  * injected and what is found later can be compared byte by byte. Pure.
  */
-import { caAudience, containers, podMarks, volumes } from "../kube/names.ts";
+import { apiTokenFolder, caAudience, containers, podMarks, volumes } from "../kube/names.ts";
 import type { Container, EnvVar } from "../kube/objects.ts";
 import type { Mode } from "../project/mode.ts";
 import type { Amounts, InjectConfig } from "./config.ts";
@@ -25,11 +25,8 @@ const text = (name: string, value: string): EnvVar => ({ name, value });
 const mount = (name: string, mountPath: string, readOnly: boolean): object =>
   readOnly ? { name, readOnly: true, mountPath } : { name, mountPath };
 
-/**
- * Where the API server mounts a token of its own into every container. Something that is there already keeps it out:
- * neither container has any business with the API.
- */
-const noApiToken = mount(volumes.root.name, "/var/run/secrets/kubernetes.io/serviceaccount", true);
+/** Something that is there already keeps the API's token out: neither container has any business with the API. */
+const noApiToken = mount(volumes.root.name, apiTokenFolder, true);
 
 const messages = { terminationMessagePath: "/dev/termination-log", terminationMessagePolicy: "File" };
 

@@ -41,6 +41,9 @@ export const volumes = {
   state: { name: "tencrypt-state", folder: "/var/run/tencrypt/state" },
 } as const;
 
+/** Where the API server mounts a token of its own into every container, unless something is there. */
+export const apiTokenFolder = "/var/run/secrets/kubernetes.io/serviceaccount";
+
 export const caAudience = "tencrypt-ca";
 
 export const control = {

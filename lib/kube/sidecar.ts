@@ -1,11 +1,11 @@
 /**
  * Whether a pod is protected, by what cannot change in its life: its containers. init first, proxy second and a native
- * sidecar, both with the token volume to themselves, not on the host's network. Whether the images are ours is for the
- * caller to compare. Pure.
+ * sidecar, both with the token volume to themselves and with nothing that makes their images run something else, not on
+ * the host's network. Whether the images are ours is for the caller to compare. Pure.
  */
 import { modes } from "../project/mode.ts";
 import type { Mode } from "../project/mode.ts";
-import { containers, volumes } from "./names.ts";
+import { apiTokenFolder, containers, volumes } from "./names.ts";
 import type { Container, Pod } from "./objects.ts";
 
 export type Sidecar = {
@@ -37,7 +37,29 @@ export function readSidecar({ spec }: Pod): SidecarReading {
   if (!mountsToken(proxy)) return none(`${containers.proxy} does not mount ${volumes.token.name}`);
   const thief = [init, ...others, ...spec.containers, ...(spec.ephemeralContainers ?? [])].find(mountsToken);
   if (thief !== undefined) return none(`container ${thief.name} mounts ${volumes.token.name}`);
+  for (const container of [init, proxy]) {
+    const change = changeOf(container);
+    if (change !== null) return none(`${container.name} is not as its image is made: ${change}`);
+  }
   return sidecarOf(init, proxy);
+}
+
+const ownFolders: ReadonlySet<string> = new Set([
+  ...Object.values(volumes).map(({ folder }) => folder),
+  apiTokenFolder,
+]);
+const ownVolumes: ReadonlySet<string> = new Set(Object.values(volumes).map(({ name }) => name));
+/** `NODE_OPTIONS` or `LD_PRELOAD` would run code of somebody else in our image. */
+const ownVariable = /^(?:TENCRYPT_[A-Z_]+|OTEL_[A-Z_]+|XTABLES_LOCKFILE)$/;
+
+/** What makes the container run something else than its image says; null where nothing does. */
+function changeOf({ command, args, lifecycle, env = [], volumeMounts = [] }: Container): string | null {
+  if (command !== undefined || args !== undefined) return "it has a command of its own";
+  if (lifecycle !== undefined) return "it has a lifecycle handler";
+  const variable = env.find(({ name }) => !ownVariable.test(name));
+  if (variable !== undefined) return `it is given ${variable.name}`;
+  const mount = volumeMounts.find(({ name, mountPath }) => !ownVolumes.has(name) || !ownFolders.has(mountPath));
+  return mount === undefined ? null : `${mount.name} is mounted at ${mount.mountPath}`;
 }
 
 function sidecarOf(init: Container, proxy: Container): Sidecar {

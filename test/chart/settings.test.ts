@@ -49,6 +49,7 @@ describe("the settings in the chart", () => {
     assert.equal(store.broughtRoot, "corporate-root");
     const digests = readCa(environmentOf("digests", "tencrypt-ca"));
     assert.ok(digests.authenticator.kind === "kubernetes");
+    assert.deepEqual(digests.authenticator.initImages, ["ghcr.io/tencrypt/init", "old.example.org/init:0.0.9"]);
     assert.deepEqual(digests.authenticator.proxyImages, ["ghcr.io/tencrypt/proxy", "old.example.org/proxy:0.0.9"]);
   });
 

@@ -1,16 +1,28 @@
 /** The spec of a pod as it looks after injection, as far as ca and directory look at it. */
 import type { Json } from "./client.ts";
 
+export const initImage = "localhost/tencrypt/init:test";
 export const proxyImage = "localhost/tencrypt/proxy:test";
 
 const tokenMount = { name: "tencrypt-token", mountPath: "/var/run/tencrypt/token", readOnly: true };
 
-export type ProtectedOptions = { readonly mode?: string; readonly image?: string; readonly changes?: Json };
+export type ProtectedOptions = {
+  readonly mode?: string;
+  readonly image?: string;
+  readonly changes?: Json;
+  /** Of tencrypt-init. */
+  readonly init?: Json;
+};
 
-export function protectedSpec({ mode = "strict", image = proxyImage, changes = {} }: ProtectedOptions = {}): Json {
+export function protectedSpec({
+  mode = "strict",
+  image = proxyImage,
+  changes = {},
+  init = {},
+}: ProtectedOptions = {}): Json {
   return {
     initContainers: [
-      { name: "tencrypt-init", image: "localhost/tencrypt/init:test" },
+      { name: "tencrypt-init", image: initImage, ...init },
       {
         name: "tencrypt-proxy",
         image,
@@ -19,6 +31,7 @@ export function protectedSpec({ mode = "strict", image = proxyImage, changes = {
         volumeMounts: [tokenMount],
       },
     ],
+    automountServiceAccountToken: false,
     volumes: [
       {
         name: "tencrypt-token",

@@ -81,6 +81,7 @@ const programs: Readonly<Record<string, Program>> = {
         TENCRYPT_CA_LISTEN: "[::]:15012",
         TENCRYPT_TRUST_DOMAIN: "mesh.local",
         TENCRYPT_AUTHENTICATOR: "kubernetes",
+        TENCRYPT_INIT_IMAGES: "local/init:1",
         TENCRYPT_PROXY_IMAGES: "local/proxy:1",
         TENCRYPT_CA_STORE: "kubernetes",
       },

@@ -178,7 +178,7 @@ describe("the root that a pod believes", why === null ? {} : { skip: why }, () =
     const read = "process.stdout.write(require('node:fs').readFileSync('/var/run/tencrypt/root/root.pem', 'utf8'))";
     await eventually(async () => assert.equal((await inProxy(read)).trim(), foreign.trim()), 120_000);
     assert.ok((await mesh.call("shop", "author", "http://web/")).ok, "what is verified stays so");
-    await inProxy("process.kill(1)");
+    await mesh.endProxy("shop", "author");
     await eventually(async () => {
       const lines = JSON.stringify(await mesh.log("shop", "author"));
       assert.match(lines, /no certificate in the root file .* matches a pin/);

@@ -47,8 +47,7 @@ describe("without the controller", why === null ? {} : { skip: why }, () => {
 
   test("pods go on, also one whose proxy was killed and starts anew", async () => {
     assert.ok(await calls());
-    const stop = ["node", "-e", "process.kill(1, 'SIGTERM')"];
-    await kubectl("-n", "shop", "exec", "client", "-c", "tencrypt-proxy", "--", ...stop);
+    await mesh.endProxy("shop", "client");
     await eventually(async () => {
       const path = "jsonpath={.status.initContainerStatuses[1].restartCount}";
       assert.equal(await kubectl("-n", "shop", "get", "pod", "client", "-o", path), "1");

@@ -260,6 +260,12 @@ export class Mesh {
     });
   }
 
+  /** Ends the pod's proxy; the kubelet starts it again. The command may end with it, which is no failure. */
+  async endProxy(namespace: string, pod: string): Promise<void> {
+    const end = ["-c", "tencrypt-proxy", "--", "node", "-e", "process.kill(1, 'SIGTERM')"];
+    await this.cluster.run("kubectl", ["-n", namespace, "exec", pod, ...end]);
+  }
+
   /** The token that the pod's proxy shows the ca. */
   token(namespace: string, pod: string): Promise<string> {
     const read = "process.stdout.write(require('node:fs').readFileSync('/var/run/tencrypt/token/token', 'utf8'))";

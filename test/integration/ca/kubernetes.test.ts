@@ -16,7 +16,8 @@ import type { ApiServer } from "../../cluster/api-server.ts";
 import { eventually } from "../../cluster/eventually.ts";
 import type { Metadata, PodOptions } from "../../cluster/objects.ts";
 import { kubeconfigOfAccount } from "../../chart/rights.ts";
-import { protectedSpec, proxyImage } from "../../cluster/protected-pod.ts";
+import type { Json } from "../../cluster/client.ts";
+import { initImage, protectedSpec, proxyImage } from "../../cluster/protected-pod.ts";
 import { cleanUp, clientsOf, issued } from "./running-ca.ts";
 import type { Clients, LogLine, Outcome } from "./running-ca.ts";
 
@@ -53,6 +54,7 @@ async function startReplica(t: TestContext, env: Readonly<Record<string, string>
     TENCRYPT_CA_LISTEN: "127.0.0.1:0",
     TENCRYPT_TRUST_DOMAIN: "cluster.local",
     TENCRYPT_AUTHENTICATOR: "kubernetes",
+    TENCRYPT_INIT_IMAGES: initImage,
     TENCRYPT_PROXY_IMAGES: proxyImage,
     TENCRYPT_CA_STORE: "kubernetes",
     TENCRYPT_CA_SERVING_NAMES: "localhost",
@@ -181,6 +183,23 @@ describe("who gets a certificate", why === null ? {} : { skip: why }, () => {
         code: codes.permissionDenied,
         reason: "pod_not_protected",
       });
+  });
+
+  test("a pod whose init is not ours, or is made to do something else, is not protected", async (t) => {
+    const replica = await startReplica(t);
+    const forged: readonly Json[] = [
+      { image: "localhost/attacker/init:test" },
+      { command: ["true"] },
+      { args: ["--print"] },
+      { env: [{ name: "NODE_OPTIONS", value: "--import=data:text/javascript,process.exit()" }] },
+      { volumeMounts: [{ name: "tencrypt-own", mountPath: "/tencrypt/dist/init" }] },
+    ];
+    for (const [index, init] of forged.entries()) {
+      const spec = protectedSpec({ init });
+      const volumes = [...(spec["volumes"] as readonly Json[]), { name: "tencrypt-own", emptyDir: {} }];
+      const token = await tokenOf(await podOf(`forged-${index}`, { spec: { ...spec, volumes } }));
+      await refused(replica, token, { code: codes.permissionDenied, reason: "pod_not_protected" });
+    }
   });
 
   test("the token of a deleted pod gets nothing, at once", async (t) => {

@@ -21,7 +21,7 @@ import { createCsr } from "../../../lib/x509/csr.ts";
 import { startApiServer } from "../../cluster/api-server.ts";
 import type { ApiServer } from "../../cluster/api-server.ts";
 import type { Metadata, PodOptions } from "../../cluster/objects.ts";
-import { protectedSpec, proxyImage } from "../../cluster/protected-pod.ts";
+import { initImage, protectedSpec, proxyImage } from "../../cluster/protected-pod.ts";
 
 export type LogLine = Readonly<Record<string, unknown>> & { readonly event: string };
 export type Leaf = { readonly key: string; readonly chain: string };
@@ -50,6 +50,7 @@ export class Rig {
       TENCRYPT_CA_LISTEN: "127.0.0.1:0",
       TENCRYPT_TRUST_DOMAIN: "cluster.local",
       TENCRYPT_AUTHENTICATOR: "kubernetes",
+      TENCRYPT_INIT_IMAGES: initImage,
       TENCRYPT_PROXY_IMAGES: proxyImage,
       // Calls come over loopback, and every pod here has an address of its own.
       TENCRYPT_CA_SOURCE_CHECK: "warn",

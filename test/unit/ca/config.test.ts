@@ -90,23 +90,27 @@ const onKubernetes = {
 void test("on Kubernetes the images of proxies are asked for, and the source is checked", () => {
   const { authenticator, store } = readConfig({
     ...onKubernetes,
+    TENCRYPT_INIT_IMAGES: "a/init",
     TENCRYPT_PROXY_IMAGES: "a/proxy:1, b/proxy@sha256:00",
   });
   assert.deepEqual(authenticator, {
     kind: "kubernetes",
+    initImages: ["a/init"],
     proxyImages: ["a/proxy:1", "b/proxy@sha256:00"],
     sourceCheck: "enforce",
   });
   assert.deepEqual(store, { kind: "kubernetes", namespace: "tencrypt-ca", broughtRoot: null });
   assert.deepEqual(problemsOf(onKubernetes), [
+    "TENCRYPT_INIT_IMAGES is missing: expected comma-separated image names",
     "TENCRYPT_PROXY_IMAGES is missing: expected comma-separated image names",
   ]);
 });
 
 void test("Kubernetes for one of authenticator and store alone is refused", () => {
   const problem = "TENCRYPT_AUTHENTICATOR and TENCRYPT_CA_STORE are both kubernetes, or neither is";
+  const images = { TENCRYPT_INIT_IMAGES: "a", TENCRYPT_PROXY_IMAGES: "a" };
   assert.deepEqual(problemsOf({ ...good, TENCRYPT_CA_STORE: "kubernetes" }), [problem]);
-  assert.deepEqual(problemsOf({ ...onKubernetes, TENCRYPT_PROXY_IMAGES: "a", TENCRYPT_CA_STORE: "/store" }), [problem]);
+  assert.deepEqual(problemsOf({ ...onKubernetes, ...images, TENCRYPT_CA_STORE: "/store" }), [problem]);
 });
 
 for (const ttl of ["9s", "31d", "1", "-1h"]) {

@@ -18,7 +18,11 @@ const namespace = (annotations: Record<string, string> = {}, project = "enabled"
 
 const sidecar: readonly Container[] = [
   { name: "tencrypt-init" },
-  { name: "tencrypt-proxy", restartPolicy: "Always", volumeMounts: [{ name: "tencrypt-token", mountPath: "/t" }] },
+  {
+    name: "tencrypt-proxy",
+    restartPolicy: "Always",
+    volumeMounts: [{ name: "tencrypt-token", mountPath: "/var/run/tencrypt/token" }],
+  },
 ];
 
 type Change = { readonly annotations?: Record<string, string>; readonly spec?: object; readonly phase?: string };
