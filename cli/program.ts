@@ -35,7 +35,7 @@ function helmCommand(program: Command, name: string, about: string): Command {
     .option("--chart <path>", "chart to use instead of the one beside this program")
     .option("-f, --values <file...>", "values files")
     .option("--set <name=value...>", "single values")
-    .option("--dry-run", "show what would be done, and do nothing")
+    .option("--dry-run", "show what would be done (of an upgrade: what would change), and do nothing")
     .option("--timeout <duration>", "how long to wait", "3m");
 }
 

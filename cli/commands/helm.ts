@@ -9,6 +9,7 @@ import { createInterface } from "node:readline/promises";
 import { control } from "../../lib/kube/names.ts";
 import { exitCodes } from "../../lib/lifecycle/exit-codes.ts";
 import type { Connection } from "../cluster.ts";
+import { changes, told } from "../diff.ts";
 import { Failure } from "../failure.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -46,22 +47,51 @@ const valueArguments = ({ values = [], set = [] }: HelmOptions): readonly string
   ...set.flatMap((value) => ["--set", value]),
 ];
 
-/** Helm's own output goes to stderr, but for what was asked for as data. */
-function helm(args: readonly string[], stdout: "data" | "progress"): void {
-  const { status, error } = spawnSync("helm", args, { stdio: ["ignore", stdout === "data" ? 1 : 2, 2] });
+/** Helm's own output goes to stderr, but for what was asked for as data; `read` returns it. */
+function helm(args: readonly string[], output: "data" | "progress" | "read"): string {
+  const stdout = { data: 1, progress: 2, read: "pipe" } as const;
+  const {
+    status,
+    error,
+    stdout: text,
+  } = spawnSync("helm", args, {
+    stdio: ["ignore", stdout[output], 2],
+    encoding: "utf8",
+    maxBuffer: longestManifest,
+  });
   if (error !== undefined)
     throw new Failure("helm is not to be found", "install Helm 3.17 or later, or use --print", exitCodes.notHere);
   if (status !== 0) throw new Failure(`helm ${args[0]} ended with status ${status}`, "tencrypt check");
+  return text ?? "";
+}
+
+const longestManifest = 64 * 1024 * 1024;
+
+/** What an upgrade would change of what is installed; the API server has looked at the new objects. */
+function difference(options: HelmOptions, chart: string): string {
+  const there = ["--namespace", namespace, ...connectionArguments(options)];
+  const installed = helm(["get", "manifest", release, ...there], "read");
+  const upgrade = ["upgrade", release, chart, ...there, ...valueArguments(options)];
+  const { manifest } = JSON.parse(helm([...upgrade, "--dry-run=server", "--output", "json"], "read")) as {
+    readonly manifest: string;
+  };
+  return told(changes(installed, manifest));
 }
 
 export function install(verb: "install" | "upgrade", options: HelmOptions, screen: Terminal): void {
   const chart = chartOf(options);
-  if (options.print === true)
-    return helm(["template", release, chart, "--namespace", namespace, ...valueArguments(options)], "data");
+  if (options.print === true) {
+    helm(["template", release, chart, "--namespace", namespace, ...valueArguments(options)], "data");
+    return;
+  }
+  if (options.dryRun === true && verb === "upgrade") return screen.data(difference(options, chart));
   const common = ["--namespace", namespace, ...connectionArguments(options), ...valueArguments(options)];
   const verbArguments =
     verb === "install" ? ["install", release, chart, "--create-namespace"] : ["upgrade", release, chart];
-  if (options.dryRun === true) return helm([...verbArguments, ...common, "--dry-run=server"], "data");
+  if (options.dryRun === true) {
+    helm([...verbArguments, ...common, "--dry-run=server"], "data");
+    return;
+  }
   screen.note(`${verb}: waiting for controller, ca and the webhooks' trust, at most ${options.timeout}\n`);
   helm([...verbArguments, ...common, "--wait", "--timeout", options.timeout], "progress");
   screen.note("next: kubectl label namespace NAME tencrypt.io/project=enabled; tencrypt check\n");
@@ -69,7 +99,10 @@ export function install(verb: "install" | "upgrade", options: HelmOptions, scree
 
 export async function uninstall(options: HelmOptions, screen: Terminal): Promise<void> {
   const args = ["uninstall", release, "--namespace", namespace, ...connectionArguments(options)];
-  if (options.dryRun === true) return helm([...args, "--dry-run"], "data");
+  if (options.dryRun === true) {
+    helm([...args, "--dry-run"], "data");
+    return;
+  }
   screen.note(
     "This removes the control plane and all keys of the ca. Injected pods keep refusing clear text and lose their\n" +
       "connections when their certificates end: restart them without the label first (tencrypt status -A shows them).\n",

@@ -67,9 +67,8 @@ async function injectOne(manifest: unknown, config: InjectConfig, { cluster, opt
 
 /** A namespace that is to be made later is taken for a project: nobody injects by hand for another one. */
 async function namespaceOf(name: string, { client }: Cluster): Promise<Pick<Namespace, "metadata">> {
-  const path = `/api/v1/namespaces/${encodeURIComponent(name)}`;
-  const absent = { metadata: { name, uid: "", resourceVersion: "", labels: { [projectLabel]: "enabled" } } };
-  return client.get<Namespace>(path).catch(() => absent);
+  const found = await client.find<Namespace>(`/api/v1/namespaces/${encodeURIComponent(name)}`);
+  return found ?? { metadata: { name, uid: "", resourceVersion: "", labels: { [projectLabel]: "enabled" } } };
 }
 
 /** What the installed controller injects, from its Deployment and the published root. */

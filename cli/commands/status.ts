@@ -14,19 +14,23 @@ import type { PodRow } from "../workloads.ts";
 
 export type StatusOptions = Connection & { readonly output: Format; readonly allNamespaces?: boolean };
 
-type Row = PodRow & { readonly certificateEnds: string };
+export type Row = PodRow & { readonly certificateEnds: string };
 
 const atOnce = 8;
 
 export async function status(namespace: string | undefined, options: StatusOptions, screen: Terminal): Promise<void> {
   await withCluster(options, async (cluster) => {
     const rows = await withCertificates(await gather(namespace, options, cluster), options);
-    if (options.output !== "table") return screen.data(structured(rows, options.output));
-    screen.data(table(heads, rows.map(cells), screen.width));
-    const bare = rows.filter((row) => !row.protected).length;
-    screen.note(`\n${rows.length - bare} of ${rows.length} pods protected\n`);
-    if (bare > 0) screen.note("next: tencrypt explain REASON, or tencrypt check\n");
+    tell(rows, options.output, screen);
   });
+}
+
+export function tell(rows: readonly Row[], output: Format, screen: Terminal): void {
+  if (output !== "table") return screen.data(structured(rows, output));
+  screen.data(table(heads, rows.map(cells), screen.width));
+  const bare = rows.filter((row) => !row.protected).length;
+  screen.note(`\n${rows.length - bare} of ${rows.length} pods protected\n`);
+  if (bare > 0) screen.note("next: tencrypt explain REASON, or tencrypt check\n");
 }
 
 const heads = ["NAMESPACE", "WORKLOAD", "POD", "PROTECTED", "MODE", "VERSION", "CERTIFICATE ENDS"];

@@ -22,13 +22,17 @@ const ready = setUp("api");
 export const whyNoHelm: string | null = ready.kind === "ready" ? null : ready.why;
 
 /** Runs helm; a `kubeconfig` is for what asks an API server. */
-export async function helm(args: readonly string[], kubeconfig = "/nowhere"): Promise<Answer> {
+export const helm = (args: readonly string[], kubeconfig = "/nowhere"): Promise<Answer> =>
+  runWithHelm("helm", args, kubeconfig);
+
+/** Runs a program that finds helm. */
+export async function runWithHelm(program: string, args: readonly string[], kubeconfig: string): Promise<Answer> {
   if (ready.kind === "impossible") throw new Error(ready.why);
   const home = mkdtempSync(join(tmpdir(), "tencrypt-helm-"));
   const env = { PATH: ready.path, HOME: home, KUBECONFIG: kubeconfig };
   try {
     return await new Promise((resolve) => {
-      execFile("helm", args, { env, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+      execFile(program, args, { env, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
         resolve({ code: error === null ? 0 : ((error.code as unknown as number | undefined) ?? -1), stdout, stderr });
       });
     });

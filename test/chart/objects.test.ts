@@ -7,10 +7,11 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { whyNoApiServer } from "../cluster/api-server.ts";
 import { cases } from "./cases.ts";
-import { chart, helm, releaseNamespace } from "./helm.ts";
+import { chart, helm, releaseNamespace, runWithHelm } from "./helm.ts";
 import { InstalledChart } from "./installed.ts";
 
 const why = whyNoApiServer();
+const main = join(import.meta.dirname, "../../cli/main.ts");
 const golden = join(import.meta.dirname, "../golden/chart");
 
 describe("the chart's objects", why === null ? {} : { skip: why }, () => {
@@ -41,6 +42,24 @@ describe("the chart's objects", why === null ? {} : { skip: why }, () => {
       assert.match(shown, /deployment\.apps\/tencrypt-controller serverside-applied \(server dry run\)/);
     });
   }
+
+  test("are compared by `tencrypt upgrade --dry-run` with those that an upgrade would make", async () => {
+    const dryRun = async (...args: readonly string[]): Promise<string> => {
+      const command = [main, "upgrade", "--dry-run", ...args];
+      const { code, stdout, stderr } = await runWithHelm(process.execPath, command, installed.api.kubeconfig);
+      assert.equal(code, 0, stderr);
+      return stdout;
+    };
+    assert.equal(await dryRun(), "nothing would change\n");
+    const text = await dryRun("--set", "mode=strict", "--set", "ca.leafTtl=1h");
+    assert.match(
+      text,
+      /changed: Deployment tencrypt-ca\/tencrypt-ca\n(?: .*\n)+? {2}- +value: 24h\n {2}\+ +value: 1h\n/,
+    );
+    assert.match(text, /changed: Deployment tencrypt-system\/tencrypt-controller\n(?: .*\n)+? {2}\+ +value: strict\n/);
+    assert.match(text, /\n0 added, [1-9][0-9]* changed, 0 removed\n$/);
+    assert.equal(await dryRun(), "nothing would change\n", "nothing was changed");
+  });
 
   test("keep the caBundle that the hook wrote, however they are upgraded", async () => {
     const caBundle = Buffer.from("-----BEGIN CERTIFICATE-----\n").toString("base64");

@@ -6,37 +6,14 @@ import { judgeCluster, judgeInstallation } from "../../../cli/checks/judge.ts";
 import { report } from "../../../cli/commands/check.ts";
 import { explanation } from "../../../cli/commands/explain.ts";
 import { table } from "../../../cli/terminal.ts";
-import { newRoot } from "../../../ca/issue/authority.ts";
+import { deployment, goodFacts, now, webhook } from "./facts.ts";
 
-const now = Date.UTC(2026, 10, 27);
-const rootPem = newRoot(now).certificate;
-const caBundle = Buffer.from(rootPem).toString("base64");
-const deployment = (image: string, ready = 2): NonNullable<Facts["ca"]> => ({
-  spec: { replicas: 2, template: { spec: { containers: [{ image }] } } },
-  status: { readyReplicas: ready },
-});
-const webhook = { webhooks: [{ name: "inject.tencrypt.io", failurePolicy: "Fail", clientConfig: { caBundle } }] };
 const metadata = { uid: "1", resourceVersion: "1" };
 const shop = { metadata: { ...metadata, name: "shop", labels: { "tencrypt.io/project": "enabled" } } };
 
-const good: Facts = {
-  now,
-  version: "v1.36.3",
-  policies: true,
-  forbidden: [],
-  serverTime: now + 900,
-  controller: deployment("x/control-plane:0.1.0"),
-  ca: deployment("x/control-plane:0.1.0"),
-  mutating: webhook,
-  validating: webhook,
-  rootPem,
-  sourceMismatches: 0,
-  projects: [],
-  pods: [],
-};
 const all = (facts: Facts): ReturnType<typeof judgeCluster> => [...judgeCluster(facts), ...judgeInstallation(facts)];
 const worse = (changes: Partial<Facts>): readonly string[] =>
-  all({ ...good, ...changes })
+  all({ ...goodFacts, ...changes })
     .filter(({ level }) => level !== "good")
     .map(({ code, level }) => `${code} ${level}`);
 
@@ -82,7 +59,7 @@ test("a pod that should be protected is told with its workload and why", () => {
     },
     spec: { containers: [] },
   };
-  const findings = all({ ...good, projects: [shop], pods: [pod] });
+  const findings = all({ ...goodFacts, projects: [shop], pods: [pod] });
   const text = report(findings, { color: false });
   assert.match(
     text,
