@@ -56,7 +56,8 @@ FROM runtime AS proxy
 COPY --from=bundles /out/package.json dist/
 COPY --from=bundles /out/proxy dist/proxy
 COPY --from=addon /src/proxy/listen/socket-options.node dist/proxy/
-CMD ["dist/proxy/main.js"]
+# Of the container's memory: left to itself, Node lets the heap of a proxy with 256 MiB grow to 275 MB.
+CMD ["--max-old-space-size-percentage=50", "dist/proxy/main.js"]
 
 FROM runtime AS control-plane
 COPY --from=bundles /control-plane dist

@@ -4,7 +4,19 @@
  */
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-const types = { data: 0, headers: 1, reset: 3, settings: 4, goaway: 7 } as const;
+const types = {
+  data: 0,
+  headers: 1,
+  priority: 2,
+  reset: 3,
+  settings: 4,
+  ping: 6,
+  goaway: 7,
+  windowUpdate: 8,
+  continuation: 9,
+  unknown: 0xba,
+} as const;
+const endStream = 0x01;
 const endHeaders = 0x04;
 const frameHeader = 9;
 
@@ -26,19 +38,98 @@ function literal(text: string): Buffer {
   return Buffer.concat([Buffer.from([bytes.length]), bytes]);
 }
 
+const literals = (fields: readonly Field[]): Buffer =>
+  Buffer.concat(fields.flatMap(([name, value]) => [Buffer.from([0]), literal(name), literal(value)]));
+
 /** A client's first flight: preface, SETTINGS, and one request with exactly these fields, which stays open. */
 export const openingWith = (fields: readonly Field[], body: string): Buffer =>
   Buffer.concat([
     preface,
     frame(types.settings, 0, 0),
-    frame(
-      types.headers,
-      endHeaders,
-      1,
-      Buffer.concat(fields.flatMap(([name, value]) => [Buffer.from([0]), literal(name), literal(value)])),
-    ),
+    frame(types.headers, endHeaders, 1, literals(fields)),
     ...(body === "" ? [] : [frame(types.data, 0, 1, Buffer.from(body))]),
   ]);
+
+/** What is sent first, and the n-th piece after it. */
+export type Flood = { readonly opening: Buffer; readonly next: (index: number) => Buffer };
+
+const greeting = Buffer.concat([preface, frame(types.settings, 0, 0)]);
+const request = (stream: number, authority: string, more: readonly Field[] = []): Buffer =>
+  frame(types.headers, endHeaders, stream, literals([[":method", "CONNECT"], [":authority", authority], ...more]));
+const uint32 = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+};
+const setting = (id: number, value: number): Buffer => Buffer.concat([Buffer.from([0, id]), uint32(value)]);
+const always = (piece: Buffer, opening: Buffer = greeting): Flood => ({ opening, next: () => piece });
+/** Streams of a client are odd. */
+const streamOf = (index: number): number => 2 * index + 1;
+const filler: readonly Field[] = Array.from({ length: 60 }, (_, index) => [`x-${index}`, "y".repeat(100)] as const);
+
+/** Kinds of abuse, each of a connection whose certificate is good. `authority` is one that would be served. */
+export const floods: Readonly<Record<string, (authority: string) => Flood>> = {
+  "rapid reset": (authority) => ({
+    opening: greeting,
+    next: (index) =>
+      Buffer.concat([request(streamOf(index), authority), frame(types.reset, 0, streamOf(index), uint32(8))]),
+  }),
+  "streams without end": (authority) => ({
+    opening: greeting,
+    next: (index) => request(streamOf(index), authority),
+  }),
+  "streams that may get no byte back": (authority) => ({
+    opening: Buffer.concat([preface, frame(types.settings, 0, 0, setting(4, 0))]),
+    next: (index) =>
+      Buffer.concat([
+        request(streamOf(index), authority),
+        frame(types.data, 0, streamOf(index), Buffer.alloc(8192, 1)),
+      ]),
+  }),
+  "streams that end at once": (authority) => ({
+    opening: greeting,
+    next: (index) =>
+      Buffer.concat([request(streamOf(index), authority), frame(types.data, endStream, streamOf(index))]),
+  }),
+  SETTINGS: () => always(frame(types.settings, 0, 0, setting(4, 65_535))),
+  PING: () => always(frame(types.ping, 0, 0, Buffer.alloc(8))),
+  "CONTINUATION without end": () =>
+    always(
+      frame(types.continuation, 0, 1, literals([["x-more", "y".repeat(100)]])),
+      Buffer.concat([greeting, frame(types.headers, 0, 1, literals([[":method", "CONNECT"]]))]),
+    ),
+  "headers of 100 KB": (authority) => ({
+    opening: greeting,
+    next: (index) => {
+      const stream = streamOf(index);
+      const block = literals([
+        [":method", "CONNECT"],
+        [":authority", authority],
+      ]);
+      const rest = Array.from({ length: 15 }, (_, at) =>
+        frame(types.continuation, at === 14 ? endHeaders : 0, stream, literals(filler)),
+      );
+      return Buffer.concat([frame(types.headers, 0, stream, block), ...rest]);
+    },
+  }),
+  "trailers without end": (authority) =>
+    always(frame(types.headers, endHeaders, 1, literals(filler)), Buffer.concat([greeting, request(1, authority)])),
+  "empty DATA": (authority) => always(frame(types.data, 0, 1), Buffer.concat([greeting, request(1, authority)])),
+  PRIORITY: () => ({ opening: greeting, next: (index) => frame(types.priority, 0, streamOf(index), Buffer.alloc(5)) }),
+  WINDOW_UPDATE: () => always(frame(types.windowUpdate, 0, 0, uint32(1))),
+  "frames of a kind that there is not": () => always(frame(types.unknown, 0xff, 0, Buffer.alloc(1024))),
+  "a frame of 16 MB": () =>
+    always(Buffer.alloc(16_384), Buffer.concat([greeting, Buffer.from([0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1])])),
+  "a header block that is none": () => always(frame(types.headers, endHeaders, 1, Buffer.alloc(64, 0xff))),
+  "a header named __proto__": (authority) => ({
+    opening: greeting,
+    next: (index) =>
+      request(streamOf(index), authority, [
+        ["__proto__", "x"],
+        ["constructor", "y"],
+      ]),
+  }),
+};
 
 export type Answered = {
   readonly status: number | null;

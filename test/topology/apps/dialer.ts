@@ -6,6 +6,7 @@
  * `open`  {name, host, port, send?, half?, pump?, discard?}: the same, but stays open; -> {connected, error}. `pump`: repeats
  *         that text every few milliseconds. `discard`: counts what comes and keeps none of it.
  *         Events: `data`, `ended` {name, ended, reset, bytes}; `reset` also for an RST that came after the FIN.
+ * `resets` {host, port, perSecond, forMs}: opens connections and resets each at once. -> {begun, reset, failed, milliseconds}
  * `write` {name, send}, `end` {name} (half-close), `reset` {name}, `read` {name, expect}: waits for so many bytes in all
  * ended: `end` (FIN), `reset` (RST), `timeout`, `closed` (we closed it), or the errno.
  */
@@ -148,8 +149,34 @@ async function onNamed(command: Fields): Promise<Fields> {
   return report(connection, started);
 }
 
+/** Dials at that rate and resets each connection as soon as it is open. */
+async function resets(command: Fields): Promise<Fields> {
+  const [perSecond, forMs] = [Number(command["perSecond"]), Number(command["forMs"])];
+  const started = performance.now();
+  let [begun, reset, failed] = [0, 0, 0];
+  const begin = (): void => {
+    const socket = connect({ host: text(command, "host"), port: Number(command["port"]) });
+    socket.once("connect", () => {
+      reset++;
+      socket.resetAndDestroy();
+    });
+    socket.once("error", () => failed++);
+  };
+  await new Promise<void>((resolve) => {
+    const timer = setInterval(() => {
+      const elapsed = performance.now() - started;
+      for (const due = (Math.min(elapsed, forMs) * perSecond) / 1000; begun < due; begun++) begin();
+      if (elapsed < forMs || reset + failed < begun) return;
+      clearInterval(timer);
+      resolve();
+    }, 1);
+  });
+  return { begun, reset, failed, milliseconds: performance.now() - started };
+}
+
 const verbs: Readonly<Record<string, (command: Fields) => Promise<Fields>>> = {
   dial,
+  resets,
   open: openNamed,
   write: onNamed,
   end: onNamed,

@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { Duplex } from "node:stream";
 import { test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import type { TestContext } from "node:test";
 import { parseIp } from "../../../../lib/net/address.ts";
 import type { Endpoint } from "../../../../lib/net/address.ts";
@@ -27,11 +28,25 @@ test("a caller that goes while the application is dialled ends the dial and its 
   const clock = manualClock();
   const stream = caller();
   const dialling = dialApplication(endpoint, stream, clock);
+  // A dial waits for one turn of the loop: see the next test.
+  await turn();
   assert.equal(clock.pending, 1);
   // Closes in this turn, before the kernel's answer can be read.
   stream.destroy();
   assert.deepEqual(await dialling, gone);
   assert.equal(clock.pending, 0);
+});
+
+test("a caller that goes in the turn in which it came dials nothing", async (t) => {
+  const endpoint = await application(t);
+  const clock = manualClock();
+  const stream = caller();
+  const dialling = dialApplication(endpoint, stream, clock);
+  assert.equal(clock.pending, 0);
+  stream.destroy();
+  await turn();
+  assert.equal(clock.pending, 0);
+  assert.deepEqual(await dialling, gone);
 });
 
 test("a caller that is gone already dials nothing", async (t) => {

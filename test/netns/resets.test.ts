@@ -1,0 +1,72 @@
+/**
+ * An application that resets its connections, thousands a second, is ordinary churn for its proxy: it ends no other
+ * stream of the session that they share, and leaves nothing behind at either proxy or at the application.
+ */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { filesReturnTo, openFiles, reaches } from "../topology/attempts.ts";
+import type { Capture, Child, Json } from "../topology/cluster.ts";
+import { needsRoot } from "../topology/cluster.ts";
+import { startMesh } from "../topology/mesh.ts";
+import type { Mesh } from "../topology/mesh.ts";
+
+const canary = "canary-resets-93c4";
+const port = 7000;
+const perSecond = 2_000;
+const forMs = 5_000;
+
+let mesh: Mesh;
+let bridge: Capture;
+let steady: Child;
+let churning: Child;
+
+before(async () => {
+  if (needsRoot !== false) return;
+  mesh = await startMesh({
+    projects: { shop: { mode: "strict" } },
+    pods: [
+      { name: "client", project: "shop" },
+      { name: "server", project: "shop" },
+    ],
+  });
+  bridge = await mesh.cluster.capture();
+  await mesh.pod("server").serve("echo-server", port);
+  steady = await mesh.pod("client").app("dialer");
+  churning = await mesh.pod("client").app("dialer");
+});
+after(() => mesh?.close());
+
+describe("an application that resets 2 000 connections a second", { skip: needsRoot }, () => {
+  test("ends no other connection of its pod, and leaves no descriptor behind", async () => {
+    const target = { host: mesh.pod("server").ip, port };
+    await reaches(steady, target, canary);
+    const proxies = [mesh.proxy("client"), mesh.proxy("server")];
+    const files = proxies.map(({ pid }) => openFiles(pid));
+    const echo = (command: Json): Promise<Json> => steady.request({ name: "steady", ...command });
+    assert.equal((await echo({ do: "open", ...target, send: canary, discard: true }))["connected"], true);
+    let bytes = canary.length;
+
+    let over = false;
+    const churn = churning
+      .request({ do: "resets", ...target, perSecond, forMs }, { timeoutMs: 6 * forMs })
+      .finally(() => (over = true));
+    while (!over) {
+      bytes += canary.length;
+      await echo({ do: "write", send: canary });
+      const { bytes: read, ended } = await echo({ do: "read", expect: bytes });
+      assert.deepEqual([read, ended], [bytes, null], "the steady connection goes on");
+    }
+    const { begun, reset, failed } = await churn;
+    assert.ok(Number(begun) >= (perSecond * forMs) / 1000, `${String(begun)} begun`);
+    // A dial is accepted by the own proxy whatever becomes of it.
+    assert.deepEqual([reset, failed], [begun, 0]);
+
+    assert.equal((await echo({ do: "end" }))["ended"], null);
+    await steady.event("ended", (line) => line["name"] === "steady" && line["ended"] === "end");
+    for (const [index, { pid }] of proxies.entries()) await filesReturnTo(pid, files[index]!);
+  });
+
+  test("and the canary was nowhere on the bridge", async () => {
+    assert.equal((await bridge.stop()).count(canary), 0);
+  });
+});
