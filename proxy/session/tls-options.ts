@@ -12,7 +12,10 @@ export const alpn: readonly string[] = ["h2"];
 /** Order of preference; the first is OpenSSL 3.5's hybrid of ML-KEM-768 and X25519. */
 const groups = "X25519MLKEM768:X25519:P-256";
 
-/** Resumption would skip the verifier: no tickets, and `session` is never passed to a dial. */
+/**
+ * Resumption would skip the verifier: `session` is never passed to a dial, and no ticket of ours can be used. OpenSSL
+ * still sends some in TLS 1.3, but with this option they only name a session in a store, and nobody keeps one.
+ */
 const noTickets = constants.SSL_OP_NO_TICKET;
 
 /** `roots` are PEM; OpenSSL's own store holds nothing else, the project's CA is judged by our verifier. */

@@ -167,6 +167,36 @@ async function stolen(family: "v4" | "v6", leaf: Leaf): Promise<void> {
   await refusalLine(mesh.proxy("server"), position, endpoint({ host: ipOf(server, family), port: echo }), "wrong_pod");
 }
 
+describe("a session is never resumed", options, () => {
+  // OpenSSL gives tickets in TLS 1.3 whatever is set (SSL_OP_NO_TICKET makes them stateful); nobody keeps what they name.
+  for (const session of ["own", "foreign"]) {
+    test(
+      `with a ticket that is its ${session} one: a good certificate is served by a whole handshake`,
+      options,
+      async () => {
+        const answer = await connect("client", "v4", { ...show(forger.leaf(identityOf(client))), session });
+        const { status, text, resumed } = answer;
+        assert.deepEqual([status, text, resumed], [200, canary, false], JSON.stringify(answer));
+      },
+    );
+  }
+
+  test("nor does a ticket hide that the certificate has ended", options, async () => {
+    const ended = { ...identityOf(client), notBefore: Date.now() - 2 * hour, notAfter: Date.now() - hour };
+    await refused("v4", "expired", () => connect("client", "v4", { ...show(forger.leaf(ended)), session: "foreign" }));
+  });
+});
+
+test("whatever name a caller asks for, the verdict is the same", options, async () => {
+  const names = ["server", "SERVER.", "tencrypt-ca", "10.77.0.3".repeat(2), `${"a".repeat(60)}.`.repeat(4) + "local"];
+  for (const servername of names) {
+    const good = await connect("client", "v4", { ...show(forger.leaf(identityOf(client))), servername });
+    assert.deepEqual([good["status"], good["text"]], [200, canary], servername);
+    const none = await refused("v4", "no_certificate", () => connect("attacker", "v4", { servername }));
+    assert.equal((none["goaway"] as Json | null)?.["text"], "no_certificate");
+  }
+});
+
 test("garbage inside of good TLS ends the connection, and asks nothing of the application", options, async () => {
   const since = echoes.position;
   for (const raw of ["GET / HTTP/1.1\r\n\r\n", "\u0000\u0000\u0000\u0063\u0000\u0000\u0000\u0000\u0001"]) {

@@ -94,6 +94,8 @@ export type ProxyOptions = ProgramOptions & {
   readonly mode?: "permissive" | "project" | "strict";
   /** In place of a good token for the pod. */
   readonly token?: string;
+  /** How many files it may open. */
+  readonly nofile?: number;
 };
 
 /** A good token for the pod, valid for an hour from `now`. */
@@ -129,7 +131,9 @@ export function proxyEnvironment(cluster: Cluster, pod: Pod, options: ProxyOptio
 /** The proxy as in a cluster: its own uid, no capability. The directory has to be written for it to get ready. */
 export async function startProxy(cluster: Cluster, pod: Pod, options: ProxyOptions): Promise<Child> {
   const env = proxyEnvironment(cluster, pod, options);
-  const child = pod.spawn("proxy", pod.nodeCommand(script("proxy", options.from)), { uid: uids.proxy, env });
+  const limit = options.nofile === undefined ? [] : ["prlimit", `--nofile=${options.nofile}`];
+  const command = [...limit, ...pod.nodeCommand(script("proxy", options.from))];
+  const child = pod.spawn("proxy", command, { uid: uids.proxy, env });
   if (options.wait !== false) await child.event("ready");
   return child;
 }

@@ -4,13 +4,17 @@
  *
  * `connect` {host, port, key?, cert?, alpn?, version?, authority?, headers?, send?, expect?, timeoutMs?} ->
  *   {secured, protocol, alpn, error, goaway: {code, text} | null, status, reason, bytes, text, ended}
+ *   `resumed` is what the handshake was. With `session` one
+ *   is offered: `own` is of that very server, `foreign` of another one with the same certificate.
  *   With `fields` [[name, value], ...] the request is written by hand with exactly these, and `reset` is the code of the
  *   RST_STREAM that answered. With `raw` that text alone is sent.
  *   `secured` only says that our side of the handshake is done: TLS 1.3 tells a client of a refusal afterwards.
  */
+import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
-import { connect } from "node:tls";
+import type { AddressInfo } from "node:net";
+import { connect, createServer } from "node:tls";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { openingWith, readAnswer } from "../http2-frames.ts";
 import type { Field } from "../http2-frames.ts";
@@ -19,6 +23,7 @@ import type { Fields } from "./commands.ts";
 
 type Result = {
   secured: boolean;
+  resumed: boolean;
   protocol: string | null;
   alpn: string | null;
   error: string | null;
@@ -33,6 +38,7 @@ type Result = {
 
 const nothingYet = (): Result => ({
   secured: false,
+  resumed: false,
   protocol: null,
   alpn: null,
   error: null,
@@ -56,13 +62,37 @@ function tlsOptions(command: Fields): ConnectionOptions {
     minVersion: version,
     maxVersion: version,
     ...(alpn.length > 0 ? { ALPNProtocols: alpn } : {}),
+    ...(command["servername"] === undefined ? {} : { servername: text(command, "servername") }),
     ...shown,
   };
 }
 
-function connectCommand(command: Fields): Promise<Fields> {
+/** A session that a server resumes which has shown the same certificate, and whose tickets nobody else can read. */
+async function foreignSession(command: Fields): Promise<Buffer> {
+  const options = { key: text(command, "key"), cert: text(command, "cert"), ALPNProtocols: ["h2"] };
+  const server = createServer({ ...options, minVersion: "TLSv1.3" }, (socket) => socket.end("x"));
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  const session = await sessionOf({ ...tlsOptions(command), host: "127.0.0.1", port });
+  server.close();
+  return session;
+}
+
+async function sessionOf(options: ConnectionOptions): Promise<Buffer> {
+  const socket = connect(options);
+  socket.resume();
+  const [session] = (await once(socket, "session")) as [Buffer];
+  socket.destroy();
+  return session;
+}
+
+const offered = (command: Fields): Promise<Buffer> =>
+  command["session"] === "own" ? sessionOf(tlsOptions(command)) : foreignSession(command);
+
+async function connectCommand(command: Fields): Promise<Fields> {
   const result = nothingYet();
-  const socket = connect(tlsOptions(command));
+  const session = command["session"] === undefined ? {} : { session: await offered(command) };
+  const socket = connect({ ...tlsOptions(command), ...session });
   return new Promise((resolve) => {
     const finish = (how: string): void => {
       clearTimeout(timer);
@@ -75,6 +105,7 @@ function connectCommand(command: Fields): Promise<Fields> {
     socket.on("close", () => finish("closed"));
     socket.on("secureConnect", () => {
       result.secured = true;
+      result.resumed = socket.isSessionReused();
       result.protocol = socket.getProtocol();
       result.alpn = socket.alpnProtocol === false ? null : (socket.alpnProtocol ?? null);
       if (command["fields"] !== undefined || command["raw"] !== undefined) byHand(socket, command, result, finish);

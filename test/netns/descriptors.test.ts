@@ -1,0 +1,55 @@
+/**
+ * A proxy that may open few files is asked for more connections than it can hold: half-open handshakes by the thousand,
+ * from a pod without a certificate. It stays, refuses what it cannot hold, and serves again with all descriptors back.
+ */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { filesReturnTo, openFiles, reaches } from "../topology/attempts.ts";
+import type { Child } from "../topology/cluster.ts";
+import { needsRoot } from "../topology/cluster.ts";
+import { startMesh } from "../topology/mesh.ts";
+import type { Mesh } from "../topology/mesh.ts";
+
+const port = 7000;
+const nofile = 256;
+const halfOpen = 1_000;
+
+let mesh: Mesh;
+let inside: Child;
+let attacker: Child;
+
+before(async () => {
+  if (needsRoot !== false) return;
+  mesh = await startMesh({
+    projects: { shop: { mode: "strict" } },
+    pods: [
+      { name: "client", project: "shop" },
+      { name: "server", project: "shop" },
+      { name: "attacker", project: "default", protected: false },
+    ],
+    without: ["server"],
+  });
+  await mesh.startProxy("server", { nofile });
+  await mesh.pod("server").serve("echo-server", port);
+  inside = await mesh.pod("client").app("dialer");
+  attacker = await mesh.pod("attacker").app("dialer");
+});
+after(() => mesh?.close());
+
+describe(`1 000 half-open handshakes at a proxy with ${nofile} descriptors`, { skip: needsRoot }, () => {
+  for (const tunnelPort of [15_008, 15_006])
+    test(`on ${tunnelPort}: it stays, and serves when they are gone`, async () => {
+      const proxy = mesh.proxy("server");
+      const target = { host: mesh.pod("server").ip, port };
+      await reaches(inside, target, "before");
+      const files = openFiles(proxy.pid);
+      const names = Array.from({ length: halfOpen }, (_, index) => `${tunnelPort}-${index}`);
+      const host = mesh.pod("server").ip;
+      await Promise.all(names.map((name) => attacker.request({ do: "open", name, host, port: tunnelPort })));
+      assert.equal(proxy.end, null);
+      await Promise.all(names.map((name) => attacker.request({ do: "reset", name, timeoutMs: 1 })));
+      await filesReturnTo(proxy.pid, files);
+      await reaches(inside, target, "after");
+      assert.equal(proxy.end, null);
+    });
+});
