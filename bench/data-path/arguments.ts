@@ -23,6 +23,8 @@ export type Arguments = {
   readonly scenarios: readonly ScenarioName[];
   readonly contenders: readonly ContenderName[];
   readonly variants: readonly Variant[];
+  /** Commits whose proxies are built and measured beside the one of this tree. */
+  readonly against: readonly string[];
   readonly rounds: number;
   /** Of load in each measurement. */
   readonly seconds: number;
@@ -36,6 +38,7 @@ export const usage = `usage: npm run bench -- data-path [options]
   --only NAME[,NAME]      scenarios whose names start so: ${scenarioNames.join(", ")}
   --contenders NAME[,...] of ${contenderNames.join(", ")} (default: all but haproxy-h2)
   --variant NAME=DIR      also measures the proxy in DIR (what \`node build/main.ts DIR\` made); may be repeated
+  --against REV           the same with the proxy of that commit, which is built first; may be repeated
   --rounds N              default 3
   --seconds N             of load in each measurement, default 6
   --megabytes N           of each bulk transfer, default 400
@@ -72,6 +75,7 @@ export function readArguments(args: readonly string[]): Arguments {
     only: text,
     contenders: text,
     variant: { ...text, multiple: true },
+    against: { ...text, multiple: true },
     rounds: text,
     seconds: text,
     megabytes: text,
@@ -83,6 +87,7 @@ export function readArguments(args: readonly string[]): Arguments {
     scenarios: list(values.only, scenarioNames) ?? scenarioNames,
     contenders: list(values.contenders, contenderNames) ?? contenderNames.filter((name) => name !== "haproxy-h2"),
     variants: (values.variant ?? []).map(variant),
+    against: values.against ?? [],
     rounds: positive(values.rounds, 3),
     seconds: positive(values.seconds, 6),
     megabytes: positive(values.megabytes, 400),

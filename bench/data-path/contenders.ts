@@ -11,8 +11,9 @@ import type { Child, Cluster, Pod } from "../../test/topology/cluster.ts";
 import { uids } from "../../test/topology/enter.ts";
 import { proxyEnvironment, startCa, startInit } from "../../test/topology/programs.ts";
 import type { Ca } from "../../test/topology/programs.ts";
-import type { Arguments, ContenderName } from "./arguments.ts";
+import type { Arguments, ContenderName, Variant } from "./arguments.ts";
 import { familyOf } from "./process.ts";
+import { buildRevision } from "./revision.ts";
 import { applicationPort, nginxFrame, startRival } from "./rivals.ts";
 import type { Side } from "./rivals.ts";
 
@@ -43,7 +44,7 @@ export async function startContenders(args: Arguments, started: (cluster: Cluste
   await bundleAll(dist);
   const plans: Plan[] = [];
   for (const kind of args.contenders) plans.push({ name: kind, kind, dist, pods: await createPods(cluster, kind) });
-  for (const { name, dist: own } of args.variants)
+  for (const { name, dist: own } of [...args.variants, ...builtRevisions(args, cluster.folder)])
     plans.push({ name, kind: "tencrypt", dist: own, pods: await createPods(cluster, name) });
   const ours = plans.some(({ kind }) => kind === "tencrypt");
   await Promise.all(plans.flatMap(({ pods }) => sides.map((side) => startInit(pods[side]))));
@@ -57,6 +58,16 @@ export async function startContenders(args: Arguments, started: (cluster: Cluste
   const contenders: Contender[] = [];
   for (const plan of plans) contenders.push(await startContender(plan, field));
   return contenders;
+}
+
+/** Named by number: a commit's name may be longer than a network namespace's. */
+function builtRevisions({ against }: Arguments, folder: string): readonly Variant[] {
+  return against.map((revision, index) => {
+    const variant = { name: `against-${index + 1}`, dist: join(folder, `dist-${index + 1}`) };
+    console.log(`${variant.name}: building ${revision}`);
+    buildRevision(revision, variant.dist);
+    return variant;
+  });
 }
 
 async function createPods(cluster: Cluster, name: string): Promise<Record<Side, Pod>> {

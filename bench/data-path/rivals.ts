@@ -58,7 +58,7 @@ const nginxPlaces = (folder: string): string =>
 /** What every nginx here has: one worker in the foreground that writes only below its folder. */
 export const nginxFrame = (folder: string, http: string): string => `
 daemon off;
-worker_processes 1;
+master_process off;
 worker_rlimit_nofile 8000;
 pid ${folder}/nginx.pid;
 error_log stderr warn;

@@ -85,7 +85,7 @@ export async function startCapture(tap: Tap, file: string, started: (child: Chil
     "-s",
     "0",
     "-B",
-    "32768",
+    "131072",
     "-Z",
     "root",
     "-w",

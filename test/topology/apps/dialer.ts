@@ -3,8 +3,8 @@
  *
  * `dial`  {host, port, send?, sendBase64?, half?, expect?, timeoutMs?}: connects, sends, optionally half-closes; done
  *         when the connection ended, or when `expect` bytes came (then it closes). -> {connected, error, ended, bytes, text, base64, milliseconds}
- * `open`  {name, host, port, send?, half?, pump?, discard?}: the same, but stays open; -> {connected, error}. `pump`: repeats
- *         that text every few milliseconds. `discard`: counts what comes and keeps none of it.
+ * `open`  {name, host, port, send?, half?, pump?, discard?, deaf?}: the same, but stays open; -> {connected, error}. `pump`:
+ *         repeats that text every few milliseconds. `discard`: counts what comes and keeps none of it. `deaf`: reads nothing.
  *         Events: `data`, `ended` {name, ended, reset, bytes}; `reset` also for an RST that came after the FIN.
  * `resets` {host, port, perSecond, forMs}: opens connections and resets each at once. -> {begun, reset, failed, milliseconds}
  * `write` {name, send}, `end` {name} (half-close), `reset` {name}, `read` {name, expect}: waits for so many bytes in all
@@ -56,11 +56,13 @@ function open(command: Fields, changed: () => void): Connection {
     if (typeof command["pump"] === "string") pump(socket, command["pump"]);
     connection.changed();
   });
-  socket.on("data", (chunk: Buffer) => {
-    if (command["discard"] !== true) connection.chunks.push(chunk);
-    connection.bytes += chunk.length;
-    connection.changed();
-  });
+  if (command["deaf"] === true) socket.pause();
+  else
+    socket.on("data", (chunk: Buffer) => {
+      if (command["discard"] !== true) connection.chunks.push(chunk);
+      connection.bytes += chunk.length;
+      connection.changed();
+    });
   socket.on("end", () => finish("end"));
   socket.on("error", (error: NodeJS.ErrnoException) => {
     if (!connection.connected) connection.error = error.code ?? error.message;

@@ -1,0 +1,82 @@
+/**
+ * What only watches must never stop what it watches: a proxy whose log goes to a full disk, and one whose collector takes
+ * connections and never answers, serve as any other.
+ */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before, describe, test } from "node:test";
+import { eventually } from "../cluster/eventually.ts";
+import { reaches } from "../topology/attempts.ts";
+import type { Capture, Child } from "../topology/cluster.ts";
+import { needsRoot, uids } from "../topology/cluster.ts";
+import { startMesh } from "../topology/mesh.ts";
+import type { Mesh } from "../topology/mesh.ts";
+import { proxyEnvironment } from "../topology/programs.ts";
+
+const canary = "canary-hindered-e8a5";
+const port = 7000;
+const collectorPort = 4318;
+const requests = 300;
+const grownMb = 40;
+
+let mesh: Mesh;
+let bridge: Capture;
+let collector: Child;
+
+const anonymousMb = (pid: number): number =>
+  Number(/^RssAnon:\s+([0-9]+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024;
+
+before(async () => {
+  if (needsRoot !== false) return;
+  mesh = await startMesh({
+    projects: { shop: { mode: "project" } },
+    pods: ["server", "full-disk", "traced", "collector"].map((name) => ({ name, project: "shop" })),
+    without: ["full-disk", "traced"],
+  });
+  bridge = await mesh.cluster.capture();
+  await mesh.pod("server").serve("echo-server", port);
+  collector = (await mesh.pod("collector").serve("echo-server", collectorPort)).child;
+});
+after(() => {
+  if (needsRoot === false) collector?.kill("SIGCONT");
+  return mesh?.close();
+});
+
+const servesAll = async (pod: string): Promise<void> => {
+  const inside = await mesh.pod(pod).app("dialer");
+  const target = { host: mesh.pod("server").ip, port };
+  await eventually(() => reaches(inside, target, canary));
+  for (let count = 0; count < requests; count++) await reaches(inside, target, canary);
+};
+
+describe("a proxy serves all requests", { skip: needsRoot }, () => {
+  test("while its log goes to a full disk", async () => {
+    const pod = mesh.pod("full-disk");
+    const env = {
+      ...proxyEnvironment(mesh.cluster, pod, { ca: mesh.ca, mode: "project" }),
+      TENCRYPT_ACCESS_LOG: "all",
+    };
+    const full = ["sh", "-c", 'exec "$@" > /dev/full', "sh", ...pod.nodeCommand("proxy/main.ts")];
+    const proxy = pod.spawn("proxy", full, { uid: uids.proxy, env });
+    await servesAll("full-disk");
+    assert.equal(proxy.end, null);
+    assert.deepEqual(proxy.lines, [], "nothing was written elsewhere");
+  });
+
+  test("while its collector takes connections and never answers", async () => {
+    collector.kill("SIGSTOP");
+    const url = `http://${mesh.pod("collector").ip}:${collectorPort}`;
+    const proxy = await mesh.startProxy("traced", {
+      env: { OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_BSP_SCHEDULE_DELAY: "50", OTEL_EXPORTER_OTLP_TIMEOUT: "1000" },
+    });
+    await servesAll("traced");
+    const before_ = anonymousMb(proxy.pid);
+    await servesAll("traced");
+    assert.ok(anonymousMb(proxy.pid) < before_ + grownMb, `${anonymousMb(proxy.pid)} MB, ${before_} MB before`);
+    assert.equal(proxy.end, null);
+  });
+
+  test("and the canary was nowhere on the bridge", async () => {
+    assert.equal((await bridge.stop()).count(canary), 0);
+  });
+});
