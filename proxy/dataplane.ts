@@ -9,6 +9,7 @@ import type { Sampling } from "./observe/trace-context.ts";
 import type { TraceContext } from "./observe/events.ts";
 import type { Relay } from "./relay/relay.ts";
 import type { LookUpAnswer, Self, View } from "./route/policy.ts";
+import type { AnswerContext } from "./session/answer-reauthentication.ts";
 import type { SessionPool } from "./session/pool.ts";
 
 /** Who is where. From a watched file, or streamed from the controller. */
@@ -25,6 +26,7 @@ type Parts = {
   readonly self: Self;
   readonly directory: Directory;
   readonly pool: SessionPool;
+  readonly reauthentication: AnswerContext;
   /** Null while tracing is off. */
   readonly sampling: Sampling | null;
   readonly maxConnections: number;
@@ -35,6 +37,8 @@ export class Dataplane {
   readonly self: Self;
   readonly directory: Directory;
   readonly pool: SessionPool;
+  /** What a request to re-authenticate a session is judged by. */
+  readonly reauthentication: AnswerContext;
   /** Every connection that is being relayed. */
   readonly relays: Set<Relay> = new Set();
   readonly #log: Log;
@@ -50,6 +54,7 @@ export class Dataplane {
     this.self = parts.self;
     this.directory = parts.directory;
     this.pool = parts.pool;
+    this.reauthentication = parts.reauthentication;
     this.#log = parts.log;
     this.#sampling = parts.sampling;
     this.#maxConnections = parts.maxConnections;

@@ -17,6 +17,7 @@ import type { ConnectionRecord } from "./observe/events.ts";
 import { Relay } from "./relay/relay.ts";
 import { authorizeClear, authorizeStream } from "./route/authorize.ts";
 import type { ClearDecision } from "./route/authorize.ts";
+import { answerReauthentication, asksReauthentication } from "./session/answer-reauthentication.ts";
 import { readRequest } from "./session/connect-request.ts";
 import { headerNames } from "./session/header-names.ts";
 import type { ServerSession } from "./session/session.ts";
@@ -24,15 +25,16 @@ import { formatEndpoint } from "../lib/net/address.ts";
 import type { Endpoint, Ip } from "../lib/net/address.ts";
 import type { Reason } from "../lib/errors/reasons.ts";
 
-/** A verified session: every stream of it is one connection. */
+/** A verified session: every stream of it is one connection, but for the request to re-authenticate it. */
 export function handleSession(session: ServerSession, plane: Dataplane): void {
   session.facts.http2.on("stream", (stream, headers, _flags, rawHeaders) => {
-    session.streamOpened();
-    stream.once("close", () => session.streamClosed());
     // A stream that is reset before it is relayed must not end the process.
     stream.on("error", () => {});
-    const request = { headers, rawHeaders };
-    plane.guard(stream, handleStream(stream, request, { session, plane }));
+    if (asksReauthentication(headers))
+      return plane.guard(stream, answerReauthentication(stream, session, plane.reauthentication));
+    session.streamOpened();
+    session.carry(stream);
+    plane.guard(stream, handleStream(stream, { headers, rawHeaders }, { session, plane }));
   });
 }
 
@@ -44,7 +46,8 @@ async function handleStream(
   request: Request,
   { session, plane }: StreamContext,
 ): Promise<void> {
-  const { peer, tls, address, remote } = session.facts;
+  const { address, remote } = session.facts;
+  const { peer, tls } = session.terms;
   const record = newRecord("inbound", address, plane);
   record.transport = "tunnel";
   record.peerProject = peer.id.project;
@@ -139,7 +142,7 @@ function relay(
     bulk: () => {},
     done: (outcome) => {
       plane.relays.delete(connection);
-      closed(record, plane.clock, { outcome, cut: session?.endReason ?? null });
+      closed(record, plane.clock, { outcome, cut: session?.whyCut(client) ?? null });
     },
   });
   plane.relays.add(connection);

@@ -67,13 +67,9 @@ export class Listeners {
 
   #createTunnel(first: Credentials): TunnelListener {
     const { plane, config, credentials } = this.#context;
-    const ownProject = new Set([plane.self.project]);
     return new TunnelListener(first, {
       credentials,
-      expected: () => ({
-        kind: "projects",
-        projects: plane.directory.current()?.policy.internalProjects ?? ownProject,
-      }),
+      expected: () => ({ kind: "projects", projects: plane.reauthentication.projects() }),
       maxLeafLifetimeMs: config.maxLeafLifetimeMs,
       clock: plane.clock,
       onSession: (session) => {
@@ -116,12 +112,12 @@ export class Listeners {
     return this.#sessions;
   }
 
-  /** New handshakes use the new certificate; sessions that the bundle no longer backs end, older ones take nothing new. */
+  /** New handshakes use the new certificate; sessions that the bundle no longer backs end. Who dialled re-authenticates. */
   renew(credentials: Credentials): void {
     this.#tunnel?.renew(credentials);
     for (const session of this.#sessions) {
       session.judge(credentials.bundle);
-      if (session.facts.generation !== credentials.identity.generation) session.retire();
+      session.certificateRenewed(credentials.identity.generation);
     }
   }
 

@@ -102,7 +102,7 @@ async function dialTunnel(candidates: readonly Candidate[], record: ConnectionRe
       traceparent: record.trace === null ? null : formatTraceparent(record.trace),
     });
     if (answer.kind === "stream") {
-      record.tls = answer.session.facts.tls;
+      record.tls = answer.session.terms.tls;
       return { kind: "far", duplex: answer.stream, session: answer.session };
     }
     failure = { kind: "failed", reason: answer.reason, detail: answer.detail };
@@ -131,7 +131,7 @@ function relay(
     done: (outcome) => {
       if (bulk.counted && session !== null) session.bulkStreams--;
       plane.relays.delete(connection);
-      closed(record, plane.clock, { outcome, cut: session?.endReason ?? null });
+      closed(record, plane.clock, { outcome, cut: session?.whyCut(far.duplex) ?? null });
     },
   });
   plane.relays.add(connection);

@@ -74,16 +74,18 @@ export class Proxy {
     const self = ownFacts(config, proxyPorts);
     // A snapshot that comes before the proxy is put together is seen when capture is bound.
     const directory = await openDirectory(config, { ...deps, self, onSnapshot: () => snapshotChanged() });
-    const pool = new SessionPool({
+    const identified = {
       credentials: () => agent.current(),
       maxLeafLifetimeMs: config.maxLeafLifetimeMs,
       clock: deps.clock,
-    });
+    };
+    const welcome = (): ReadonlySet<string> => directory.current()?.policy.internalProjects ?? new Set([self.project]);
     const plane = new Dataplane({
       ...deps,
       self,
       directory,
-      pool,
+      pool: new SessionPool({ ...identified, random }),
+      reauthentication: { ...identified, projects: welcome },
       sampling: config.tracing?.sampling ?? null,
       maxConnections: config.maxConnections,
     });

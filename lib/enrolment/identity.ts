@@ -19,6 +19,8 @@ export type Identity = {
   readonly keyPem: () => string;
   /** Leaf and project CA. */
   readonly chainPem: string;
+  /** The same in DER. */
+  readonly chain: readonly Uint8Array[];
   /** The project CA that issued it, DER. */
   readonly issuer: Uint8Array;
   readonly serial: string;

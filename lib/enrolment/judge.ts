@@ -74,6 +74,7 @@ export function judgeIssued(
       keyPem: () => key.export({ type: "pkcs8", format: "pem" }),
       // The root is left out: the peer has it, and OpenSSL would send it with every handshake.
       chainPem: chain.slice(0, 2).map(String).join(""),
+      chain: chain.slice(0, 2).map(({ raw }) => raw),
       issuer: chain[1]!.raw,
       serial: verdict.serial,
       notBefore: verdict.notBefore,

@@ -272,11 +272,16 @@ export const reasons = {
     hint: "the address was re-used, or a certificate was stolen",
   },
   pod_denied: { initiator: "peer", what: "the pod was revoked", hint: "see tencrypt revoke" },
+  bad_reauthentication: {
+    initiator: "peer",
+    what: "a request to re-authenticate a session, or its answer, proves nothing",
+    hint: "a peer that is broken or hostile: its connections end with the certificates that it showed before",
+  },
   // --- the end of a session
   certificate_ended: {
     initiator: "local",
     what: "a certificate of the session reached its notAfter",
-    hint: "long-lived connections are cut here when one side could not renew",
+    hint: "one side could not renew, or is no proxy of ours: look at its log for certificate_renewal_failed",
   },
   issuer_removed: {
     initiator: "local",

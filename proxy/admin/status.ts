@@ -35,8 +35,9 @@ export function statusOf({ credentials, view, plane, listeners }: StatusInput): 
   };
 }
 
-function describeSession(session: Pick<Session, "facts" | "streams" | "usable">): object {
-  const { direction, address, tls, generation } = session.facts;
+function describeSession(session: Pick<Session, "facts" | "terms" | "streams" | "usable">): object {
+  const { direction, address } = session.facts;
+  const { tls, generation } = session.terms;
   return {
     direction,
     address,

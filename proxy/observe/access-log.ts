@@ -10,7 +10,7 @@ import type { Reason } from "../../lib/errors/reasons.ts";
 import { parseSpiffeId } from "../../lib/identity/spiffe-id.ts";
 import type { Fields, Log } from "../../lib/log/log.ts";
 import { events } from "./events.ts";
-import type { ConnectionRecord, RefusalEvent, SessionRefusalEvent } from "./events.ts";
+import type { ConnectionRecord, ReauthenticationEvent, RefusalEvent, SessionRefusalEvent } from "./events.ts";
 import { limitLines } from "./line-limit.ts";
 import { all, subscribe } from "./subscription.ts";
 import type { Unsubscribe } from "./subscription.ts";
@@ -28,6 +28,7 @@ export type AccessLogOptions = {
 type Incident =
   | { readonly kind: "refused"; readonly event: RefusalEvent }
   | { readonly kind: "session-refused"; readonly event: SessionRefusalEvent }
+  | { readonly kind: "not-reauthenticated"; readonly event: ReauthenticationEvent; readonly reason: Reason }
   | { readonly kind: "cut"; readonly record: ConnectionRecord; readonly reason: Reason };
 
 export function startAccessLog(options: AccessLogOptions): Unsubscribe {
@@ -45,6 +46,11 @@ export function startAccessLog(options: AccessLogOptions): Unsubscribe {
     subscribe<SessionRefusalEvent>(
       events.sessionRefused,
       (event) => report({ kind: "session-refused", event }),
+      failed,
+    ),
+    subscribe<ReauthenticationEvent>(
+      events.sessionReauthenticated,
+      (event) => event.reason !== null && report({ kind: "not-reauthenticated", event, reason: event.reason }),
       failed,
     ),
     subscribe<ConnectionRecord>(events.connectionClosed, (record) => ended(options, record, report), failed),
@@ -80,6 +86,10 @@ function keyOf(incident: Incident): Key {
       const { direction, source, destination, reason } = incident.event;
       return { direction, source, destination, reason, dryRun: false };
     }
+    case "not-reauthenticated": {
+      const { direction, address } = incident.event;
+      return { direction, source: "", destination: address, reason: incident.reason, dryRun: false };
+    }
     case "cut": {
       const { direction, source, destination } = incident.record;
       return { direction, source, destination, reason: incident.reason, dryRun: false };
@@ -108,6 +118,12 @@ function writeIncident(options: AccessLogOptions, incident: Incident, { count, m
       const outbound = incident.event.direction === "outbound";
       const fields = { ...sessionRefused(options, incident.event), ...some, ...blame, count };
       return options.log(outbound ? "debug" : "warn", outbound ? "session_refused" : "connection_refused", fields);
+    }
+    case "not-reauthenticated": {
+      const { direction, address, peer, reason, detail } = incident.event;
+      const whose = merged ? { address: null, peer: null } : { address, peer };
+      const fields = { direction, reason, ...whose, project: options.project, detail, ...blame, count };
+      return options.log("warn", "session_not_reauthenticated", fields);
     }
     case "cut": {
       const level = reasons[incident.reason].initiator === "local" ? "info" : "debug";

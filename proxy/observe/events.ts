@@ -106,6 +106,9 @@ export type SessionEvent = {
   readonly reason: Reason | null;
 };
 
+/** An exchange of re-authentication; `reason` null where both ends have renewed the session. */
+export type ReauthenticationEvent = SessionEvent & { readonly detail: string | null };
+
 export const events = {
   /** Bytes can flow. */
   connectionOpened: channel("tencrypt:connection:opened"),
@@ -114,5 +117,6 @@ export const events = {
   connectionRefused: channel("tencrypt:connection:refused"),
   sessionOpened: channel("tencrypt:session:opened"),
   sessionClosed: channel("tencrypt:session:closed"),
+  sessionReauthenticated: channel("tencrypt:session:reauthenticated"),
   sessionRefused: channel("tencrypt:session:refused"),
 } as const;

@@ -92,6 +92,12 @@ export const proxyMetrics = {
     help: "Handshakes and sessions refused before any connection was asked for.",
     labels: { direction, reason },
   },
+  sessionReauthentications: {
+    type: "counter",
+    name: "tencrypt_session_reauthentications_total",
+    help: "Exchanges of new certificates on live sessions, by reason code (empty where both ends renewed the session).",
+    labels: { direction, reason },
+  },
   certificateNotAfter: {
     type: "gauge",
     name: "tencrypt_certificate_not_after_seconds",

@@ -4,7 +4,13 @@
  */
 import type { Counter, Gauge, Histogram, Registry } from "../../lib/metrics/registry.ts";
 import { events } from "./events.ts";
-import type { ConnectionRecord, RefusalEvent, SessionEvent, SessionRefusalEvent } from "./events.ts";
+import type {
+  ConnectionRecord,
+  ReauthenticationEvent,
+  RefusalEvent,
+  SessionEvent,
+  SessionRefusalEvent,
+} from "./events.ts";
 import { proxyMetrics } from "./metric-names.ts";
 import { all, subscribe } from "./subscription.ts";
 import type { Unsubscribe } from "./subscription.ts";
@@ -50,6 +56,7 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
         subscribe<SessionEvent>(events.sessionOpened, sessions.opened, failed),
         subscribe<SessionEvent>(events.sessionClosed, sessions.closed, failed),
         subscribe<SessionRefusalEvent>(events.sessionRefused, sessions.refused, failed),
+        subscribe<ReauthenticationEvent>(events.sessionReauthenticated, sessions.reauthenticated, failed),
       ]),
   };
 }
@@ -130,6 +137,7 @@ type SessionCounters = {
   readonly opened: (event: SessionEvent) => void;
   readonly closed: (event: SessionEvent) => void;
   readonly refused: (event: SessionRefusalEvent) => void;
+  readonly reauthenticated: (event: ReauthenticationEvent) => void;
 };
 
 function sessionCounters(registry: Registry): SessionCounters {
@@ -137,6 +145,7 @@ function sessionCounters(registry: Registry): SessionCounters {
   const closed = registry.counter(proxyMetrics.sessionsClosed);
   const active = registry.gauge(proxyMetrics.sessionsActive);
   const refusals = registry.counter(proxyMetrics.sessionRefusals);
+  const reauthentications = registry.counter(proxyMetrics.sessionReauthentications);
   return {
     opened: ({ direction }) => {
       opened.labels({ direction }).add();
@@ -147,6 +156,7 @@ function sessionCounters(registry: Registry): SessionCounters {
       active.labels({ direction }).add(-1);
     },
     refused: ({ direction, reason }) => refusals.labels({ direction, reason }).add(),
+    reauthenticated: ({ direction, reason }) => reauthentications.labels({ direction, reason: reason ?? "" }).add(),
   };
 }
 

@@ -19,6 +19,7 @@ import { verifyPeer } from "./dial.ts";
 import { openWindow, serverOptions } from "./flow.ts";
 import { refusalFrames } from "./refusal-frame.ts";
 import { Session } from "./session.ts";
+import { firstTerms } from "./terms.ts";
 import type { ServerSession } from "./session.ts";
 import { alpn, contextOptions } from "./tls-options.ts";
 
@@ -125,23 +126,12 @@ export class TunnelListener {
       {
         direction: "inbound",
         http2,
-        peer,
-        tls: {
-          protocolVersion: socket.getProtocol() ?? "",
-          cipher: socket.getCipher().standardName,
-          group: null,
-          ownIdentity: identity.uri,
-          peerIdentity: peer.uri,
-          peerPodUid: peer.pod?.podUid ?? null,
-          peerSerial: peer.serial,
-          peerNotAfter: peer.notAfter,
-        },
+        socket,
         remote,
         address: formatEndpoint(remote),
-        generation: identity.generation,
-        ownNotAfter: identity.notAfter,
         clock: this.#context.clock,
       },
+      firstTerms(socket, peer, { role: "server", identity }),
       this.#context.onClose,
     );
     http2.once("remoteSettings", () => this.#settled(end));

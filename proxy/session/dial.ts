@@ -15,11 +15,11 @@ import { keepAlive } from "../../lib/net/keep-alive.ts";
 import { verify } from "../../lib/x509/verify.ts";
 import type { Expected, Peer, Refusal } from "../../lib/x509/verify.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
-import type { TlsFacts } from "../observe/events.ts";
 import { clientOptions, openWindow } from "./flow.ts";
 import { opensslVerdict, peerChain } from "../../lib/tls/peer-chain.ts";
 import { readRefusal } from "./refusal-frame.ts";
 import { Session } from "./session.ts";
+import { firstTerms } from "./terms.ts";
 import type { ClientSession } from "./session.ts";
 import { alpn, clientContext } from "./tls-options.ts";
 
@@ -135,19 +135,16 @@ async function openHttp2(socket: TLSSocket, peer: Peer, { target, context }: Dia
     return failure;
   }
   openWindow(http2);
-  const { identity } = context.credentials;
   const session = new Session(
     {
       direction: "outbound",
       http2,
-      peer,
-      tls: clientTlsFacts(socket, peer, identity.uri),
+      socket,
       remote: target.endpoint,
       address: formatEndpoint(target.endpoint),
-      generation: identity.generation,
-      ownNotAfter: identity.notAfter,
       clock: context.clock,
     },
+    firstTerms(socket, peer, { role: "client", identity: context.credentials.identity }),
     context.onClose,
   );
   return { kind: "session", session };
@@ -169,18 +166,4 @@ function settled(http2: ClientHttp2Session): Promise<DialFailure | null> {
     );
     http2.once("close", () => resolve(failed("handshake_failed", "closed before its SETTINGS")));
   });
-}
-
-function clientTlsFacts(socket: TLSSocket, peer: Peer, ownIdentity: string): TlsFacts {
-  const key = socket.getEphemeralKeyInfo();
-  return {
-    protocolVersion: socket.getProtocol() ?? "",
-    cipher: socket.getCipher().standardName,
-    group: key !== null && "name" in key && typeof key.name === "string" ? key.name : null,
-    ownIdentity,
-    peerIdentity: peer.uri,
-    peerPodUid: peer.pod?.podUid ?? null,
-    peerSerial: peer.serial,
-    peerNotAfter: peer.notAfter,
-  };
 }

@@ -15,15 +15,23 @@ export const streamWindow = 256 * 1024;
 const sessionWindow = streamsPerSession * streamWindow;
 export const maxHeaderBlock = 16 * 1024;
 
+/**
+ * The setting that says "I know re-authentication in band", of the range for experiments (RFC 9113, 11.3); others skip
+ * what they do not know (6.5.2).
+ */
+export const reauthenticationSetting = 0xf7e1;
+
 const settings: Settings = {
   enablePush: false,
   initialWindowSize: streamWindow,
   maxConcurrentStreams: streamsPerSession,
   maxHeaderListSize: maxHeaderBlock,
   headerTableSize: 4096,
+  customSettings: { [reauthenticationSetting]: 1 },
 };
 
 const limits = {
+  remoteCustomSettings: [reauthenticationSetting],
   maxSessionMemory: Math.ceil((sessionWindow * 1.25) / 1_000_000),
   maxHeaderListPairs: 32,
   maxOutstandingPings: 4,
@@ -37,6 +45,9 @@ export const serverOptions: ServerSessionOptions = { ...limits, settings };
 
 /** Opens the session's window; Node's own default of 64 KiB is shared by all streams. */
 export const openWindow = (session: Http2Session): void => session.setLocalWindowSize(sessionWindow);
+
+export const knowsReauthentication = (session: Http2Session): boolean =>
+  session.remoteSettings.customSettings?.[reauthenticationSetting] === 1;
 
 /** The peer's limit, of which we use 80 % but at least one, so that a dial never waits in Node's queue. */
 export function streamBudget(session: Http2Session): number {

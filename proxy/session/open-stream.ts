@@ -54,7 +54,7 @@ function ask(session: ClientSession, request: StreamRequest): Promise<Answer> {
     return Promise.resolve({ kind: "unprocessed", detail: "the session was retired" });
   }
   const stream = session.facts.http2.request(requestHeaders(session, request), { endStream: false });
-  stream.once("close", () => session.streamClosed());
+  session.carry(stream);
   return new Promise((resolve) => {
     const timer = session.facts.clock.after(answerTimeoutMs, () => {
       resolve(unanswered);
@@ -84,7 +84,7 @@ function requestHeaders(session: ClientSession, request: StreamRequest): Outgoin
     ":authority": formatEndpoint(request.authority),
     [headerNames.pod]: request.target.podUid,
   };
-  if (session.facts.tls.group !== null) headers[headerNames.group] = session.facts.tls.group;
+  if (session.terms.tls.group !== null) headers[headerNames.group] = session.terms.tls.group;
   if (request.traceparent !== null) headers[headerNames.trace] = request.traceparent;
   return headers;
 }

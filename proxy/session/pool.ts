@@ -5,7 +5,7 @@
  *   stream limit another session is opened.
  * - A session that carries a bulk transfer is left to it; small requests get another one.
  * - Dials to one peer are shared: many connections that arrive at once wait for one handshake.
- * - A session made with an earlier certificate of ours takes no new streams.
+ * - After a renewal of our certificate a session is re-authenticated; one whose peer cannot do that takes no new streams.
  */
 import type { Clock } from "../../lib/clock/clock.ts";
 import { formatEndpoint } from "../../lib/net/address.ts";
@@ -14,6 +14,7 @@ import type { Credentials } from "../../lib/enrolment/identity.ts";
 import { dial } from "./dial.ts";
 import type { DialFailure, Dialled } from "./dial.ts";
 import { streamBudget } from "./flow.ts";
+import { Reauthentication } from "./reauthenticate.ts";
 import type { ClientSession } from "./session.ts";
 
 /** The pod that must answer there: what the directory says of the address. */
@@ -28,6 +29,8 @@ export type PoolContext = {
   readonly credentials: () => Credentials | null;
   readonly maxLeafLifetimeMs: number;
   readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
 };
 
 /** Beyond this many sessions a peer's streams share the least loaded one. */
@@ -40,6 +43,7 @@ type Entry = { readonly sessions: Set<ClientSession>; dialling: Promise<Dialled>
 export class SessionPool {
   readonly #context: PoolContext;
   readonly #peers = new Map<string, Entry>();
+  readonly #reauthentications = new WeakMap<ClientSession, Reauthentication>();
 
   constructor(context: PoolContext) {
     this.#context = context;
@@ -79,9 +83,10 @@ export class SessionPool {
   async #dial(target: PeerTarget, key: string, entry: Entry): Promise<Dialled> {
     const credentials = this.#context.credentials();
     if (credentials === null) return this.#dropIfEmpty(key, noCertificate);
-    const { project, serviceAccount, podUid } = target;
+    const { endpoint, project, serviceAccount, podUid } = target;
+    const expected = { kind: "pod", project, serviceAccount, podUid } as const;
     const dialled = await dial(
-      { endpoint: target.endpoint, expected: { kind: "pod", project, serviceAccount, podUid } },
+      { endpoint, expected },
       { ...this.#context, credentials, onClose: (session) => this.#closed(key, session) },
     );
     if (dialled.kind === "failed") return this.#dropIfEmpty(key, dialled);
@@ -90,6 +95,8 @@ export class SessionPool {
       session.destroy(null);
       return this.#dropIfEmpty(key, noRoom);
     }
+    if (session.reauthenticates)
+      this.#reauthentications.set(session, new Reauthentication(session, expected, this.#context));
     // The certificate may have been renewed, or the bundle replaced, while this dial was under way.
     this.#judge(session, this.#context.credentials() ?? credentials);
     if (!session.facts.http2.destroyed) entry.sessions.add(session);
@@ -107,14 +114,17 @@ export class SessionPool {
     if (entry?.sessions.size === 0 && entry.dialling === null) this.#peers.delete(key);
   }
 
-  /** New credentials: sessions that the bundle no longer backs end, those of an earlier certificate take nothing new. */
+  /** New credentials: sessions that the bundle no longer backs end, the others are re-authenticated, or take nothing new. */
   renew(credentials: Credentials): void {
     for (const session of this.sessions) this.#judge(session, credentials);
   }
 
   #judge(session: ClientSession, { identity, bundle }: Credentials): void {
     session.judge(bundle);
-    if (session.facts.generation !== identity.generation) session.retire();
+    if (session.terms.generation === identity.generation) return;
+    const reauthentication = this.#reauthentications.get(session);
+    if (reauthentication === undefined) session.retire();
+    else reauthentication.soon();
   }
 
   /** Lets open streams end; nothing new is opened. */

@@ -1,18 +1,25 @@
 /**
  * One verified HTTP/2 session with a peer's proxy, whichever side dialled it, and the rules for its life:
  * - it ends at the earlier notAfter of both certificates, and at once when the peer's issuer or pod leaves the bundle;
- * - it takes no new stream once either certificate was renewed, once told to go away, or while draining;
+ *   re-authentication in band (reauthenticate.ts) puts new certificates in the place of the old ones;
+ * - with a peer that does not know that, it takes no new stream once our certificate was renewed, and its streams end
+ *   one after the other over the last tenth of its life;
+ * - it takes no new stream once told to go away, or while draining;
  * - while streams are open it is pinged every 10 s and ends when an answer takes longer than 5 s.
  * Streams of a session that ends early are reset, never ended.
  */
 import { constants } from "node:http2";
-import type { ClientHttp2Session, Http2Session, ServerHttp2Session } from "node:http2";
+import type { ClientHttp2Session, Http2Session, Http2Stream, ServerHttp2Session } from "node:http2";
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
 import type { Clock, Timer } from "../../lib/clock/clock.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import type { Endpoint } from "../../lib/net/address.ts";
 import type { Peer, TrustBundle } from "../../lib/x509/verify.ts";
 import { events } from "../observe/events.ts";
 import type { Direction, TlsFacts } from "../observe/events.ts";
+import { knowsReauthentication } from "./flow.ts";
+import type { Role } from "./proof.ts";
 
 export const pingIntervalMs = 10_000;
 export const pingTimeoutMs = 5_000;
@@ -20,17 +27,28 @@ export const pingTimeoutMs = 5_000;
 export type SessionFacts<H extends Http2Session = Http2Session> = {
   readonly direction: Direction;
   readonly http2: H;
-  readonly peer: Peer;
-  readonly tls: TlsFacts;
+  /** Under it. */
+  readonly socket: TLSSocket;
   readonly remote: Endpoint;
   /** `remote` as text, for records. */
   readonly address: string;
-  /** Generation of our certificate that the session was made with. */
+  readonly clock: Clock;
+};
+
+/** The certificates that the two ends have shown, in the handshake or last in band. Replaced as a whole. */
+export type Terms = {
+  readonly peer: Peer;
+  readonly tls: TlsFacts;
+  /** Of our certificate. */
   readonly generation: number;
   /** Our certificate's end, milliseconds since the epoch. */
   readonly ownNotAfter: number;
-  readonly clock: Clock;
+  /** SHA-256 of both leaves. */
+  readonly leaves: Readonly<Record<Role, Uint8Array>>;
 };
+
+/** Part of a session's life over which its streams end one by one, where the peer cannot re-authenticate. */
+const lastPart = 0.1;
 
 export class Session<H extends Http2Session = Http2Session> {
   readonly facts: SessionFacts<H>;
@@ -38,16 +56,26 @@ export class Session<H extends Http2Session = Http2Session> {
   streams = 0;
   /** Streams that turned out to be bulk transfers. */
   bulkStreams = 0;
+  /** Number of the last exchange of re-authentication that was begun. */
+  exchanges = 0;
+  exchangeUnderWay = false;
+  #terms: Terms;
   #retired = false;
   #endReason: Reason | null = null;
-  #expiry: Timer;
+  readonly #carried = new Set<Http2Stream>();
+  /** Streams that were ended before the session was. */
+  readonly #cut = new WeakSet<Duplex>();
+  #expiry: Timer | null = null;
+  #lastPart: Timer | null = null;
   #ping: Timer | null = null;
 
-  constructor(facts: SessionFacts<H>, onClose: (session: Session<H>) => void) {
+  constructor(facts: SessionFacts<H>, terms: Terms, onClose: (session: Session<H>) => void) {
     this.facts = facts;
-    const { http2, clock } = facts;
-    const end = Math.min(facts.ownNotAfter, facts.peer.notAfter);
-    this.#expiry = clock.after(end - clock.now(), () => this.destroy("certificate_ended"));
+    this.#terms = terms;
+    const { http2 } = facts;
+    this.#armEnd();
+    // What the peer knows is in its SETTINGS: the side that dialled has waited for them, the other one is told here.
+    http2.once("remoteSettings", () => this.#armEnd());
     http2.on("goaway", () => this.retire());
     // The cause reaches every stream by itself; without a listener it would end the process.
     http2.on("error", () => {});
@@ -58,6 +86,31 @@ export class Session<H extends Http2Session = Http2Session> {
   /** Why it was ended early; null while it lives and after an ordinary end. */
   get endReason(): Reason | null {
     return this.#endReason;
+  }
+
+  get terms(): Terms {
+    return this.#terms;
+  }
+
+  /** When it ends unless it is re-authenticated, milliseconds since the epoch. */
+  get end(): number {
+    return Math.min(this.#terms.ownNotAfter, this.#terms.peer.notAfter);
+  }
+
+  /** Whether the peer has said that it knows re-authentication in band. */
+  get reauthenticates(): boolean {
+    return knowsReauthentication(this.facts.http2);
+  }
+
+  /** Both ends have shown a certificate: these stand from now on. */
+  renewed(terms: Terms): void {
+    this.#terms = terms;
+    this.#armEnd();
+  }
+
+  /** Our certificate was renewed. */
+  certificateRenewed(generation: number): void {
+    if (this.#terms.generation !== generation && !this.reauthenticates) this.retire();
   }
 
   /** Whether a new stream may be opened on it. */
@@ -81,7 +134,7 @@ export class Session<H extends Http2Session = Http2Session> {
 
   /** A new bundle: the session goes on only if it still lists issuer and namespace, and does not deny the pod. */
   judge(bundle: TrustBundle): void {
-    const { issuer, pod, id } = this.facts.peer;
+    const { issuer, pod, id } = this.#terms.peer;
     const project = bundle.projects.get(id.project);
     const authorities = project?.authorities ?? [];
     const listed = issuer !== null && authorities.some((authority) => Buffer.compare(authority.der, issuer) === 0);
@@ -96,6 +149,46 @@ export class Session<H extends Http2Session = Http2Session> {
 
   streamClosed(): void {
     this.streams--;
+  }
+
+  /** Takes the stream for which a place was taken with `streamOpened`; the place is given back when it closes. */
+  carry(stream: Http2Stream): void {
+    this.#carried.add(stream);
+    stream.once("close", () => {
+      this.#carried.delete(stream);
+      this.streamClosed();
+    });
+  }
+
+  /** Why this stream of it was ended early; null if it was not. */
+  whyCut(stream: Duplex): Reason | null {
+    return this.#endReason ?? (this.#cut.has(stream) ? "certificate_ended" : null);
+  }
+
+  #armEnd(): void {
+    const { clock, http2 } = this.facts;
+    this.#expiry?.cancel();
+    this.#lastPart?.cancel();
+    if (http2.destroyed) return;
+    const left = this.end - clock.now();
+    this.#expiry = clock.after(left, () => this.destroy("certificate_ended"));
+    if (!this.reauthenticates) this.#lastPart = clock.after(left * (1 - lastPart), () => this.#endStreams());
+  }
+
+  /** All at once they would all be dialled again at once. */
+  #endStreams(): void {
+    this.retire();
+    const { clock } = this.facts;
+    const streams = [...this.#carried];
+    const pause = (this.end - clock.now()) / (streams.length + 1);
+    const next = (): void => {
+      const stream = streams.shift();
+      if (stream === undefined) return;
+      this.#cut.add(stream);
+      stream.close(constants.NGHTTP2_CANCEL);
+      this.#lastPart = clock.after(pause, next);
+    };
+    next();
   }
 
   #armPing(): void {
@@ -115,14 +208,15 @@ export class Session<H extends Http2Session = Http2Session> {
   }
 
   #closed(onClose: (session: Session<H>) => void): void {
-    this.#expiry.cancel();
+    this.#expiry?.cancel();
+    this.#lastPart?.cancel();
     this.#ping?.cancel();
     if (events.sessionClosed.hasSubscribers) events.sessionClosed.publish(this.#event(this.#endReason));
     onClose(this);
   }
 
   #event(reason: Reason | null): { direction: Direction; peer: string; address: string; reason: Reason | null } {
-    return { direction: this.facts.direction, peer: this.facts.peer.uri, address: this.facts.address, reason };
+    return { direction: this.facts.direction, peer: this.#terms.peer.uri, address: this.facts.address, reason };
   }
 }
 

@@ -6,9 +6,9 @@ import type { Peer } from "../../lib/x509/verify.ts";
 
 export const mostSessionsPerPeer = 32;
 
-type Counted = { readonly streams: number; readonly facts: { readonly peer: Pick<Peer, "pod" | "uri"> } };
+type Counted = { readonly streams: number; readonly terms: { readonly peer: Pick<Peer, "pod" | "uri"> } };
 
-const holderOf = ({ facts }: Counted): string => facts.peer.pod?.podUid ?? facts.peer.uri;
+const holderOf = ({ terms: { peer } }: Counted): string => peer.pod?.podUid ?? peer.uri;
 
 /**
  * The session to end now that `newest` has come, or null: the oldest of its peer without streams, else the newest

@@ -151,6 +151,7 @@ export const pure: readonly string[] = [
   "proxy/probe/declared.ts",
   "proxy/route/",
   "proxy/session/header-names.ts",
+  "proxy/session/proof.ts",
   "proxy/session/surplus.ts",
 ];
 

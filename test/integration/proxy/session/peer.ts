@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createSecureServer } from "node:http2";
-import type { ServerHttp2Session, ServerHttp2Stream, Settings } from "node:http2";
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream, Settings } from "node:http2";
 import type { AddressInfo } from "node:net";
 import type { TestContext } from "node:test";
 import type { Clock } from "../../../../lib/clock/clock.ts";
@@ -25,6 +25,7 @@ export function ownCredentials(): Credentials {
     key: leaf.key.privateKey,
     keyPem: () => leaf.keyPem,
     chainPem: leaf.chainPem,
+    chain: leaf.chain,
     issuer: leaf.chain[1]!,
     serial: "01",
     notBefore: Date.now() - hour,
@@ -44,10 +45,12 @@ export type Peer = {
 export type PeerOptions = {
   readonly clock: Clock;
   readonly settings?: Settings;
-  readonly onStream: (stream: ServerHttp2Stream) => void;
+  readonly onStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
+  /** Default: the same all the time. */
+  readonly credentials?: () => Credentials;
 };
 
-export async function peer(t: TestContext, { clock, settings, onStream }: PeerOptions): Promise<Peer> {
+export async function peer(t: TestContext, { clock, settings, onStream, ...options }: PeerOptions): Promise<Peer> {
   const leaf = pki.issueLeaf({ project: "shop", serviceAccount: "server" });
   const server = createSecureServer({
     cert: leaf.chainPem,
@@ -58,13 +61,19 @@ export async function peer(t: TestContext, { clock, settings, onStream }: PeerOp
   });
   const accepted: ServerHttp2Session[] = [];
   server.on("session", (session) => accepted.push(session));
-  server.on("stream", (stream: ServerHttp2Stream) => {
+  server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
     stream.on("error", () => {});
-    onStream(stream);
+    onStream(stream, headers);
   });
   await once(server.listen(0, "127.0.0.1"), "listening");
-  const credentials = ownCredentials();
-  const pool = new SessionPool({ credentials: () => credentials, maxLeafLifetimeMs: 48 * hour, clock });
+  const same = ownCredentials();
+  const credentials = options.credentials ?? (() => same);
+  const pool = new SessionPool({
+    credentials,
+    maxLeafLifetimeMs: 48 * hour,
+    clock,
+    random: () => 0,
+  });
   t.after(() => {
     pool.destroy();
     server.close();

@@ -202,6 +202,6 @@ test("stop unsubscribes everything", (t) => {
   stop();
   assert.deepEqual(
     Object.values(events).map((channel) => channel.hasSubscribers),
-    [false, false, false, false, false, false],
+    [false, false, false, false, false, false, false],
   );
 });

@@ -16,7 +16,7 @@ function sessionOf(podUid: string, streams: number): Fake {
     node: "",
     nodeUid: "",
   };
-  return { streams, facts: { peer: { pod, uri: "spiffe://mesh.local/ns/shop/sa/web" } } };
+  return { streams, terms: { peer: { pod, uri: "spiffe://mesh.local/ns/shop/sa/web" } } };
 }
 
 const full = (podUid: string, streams: number): Fake[] =>

@@ -1,0 +1,167 @@
+/** Sessions that are re-authenticated in band: what is open on them outlives certificates, for as long as both ends renew. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { ServerHttp2Stream } from "node:http2";
+import { describe, test } from "node:test";
+import { echo, leafOf, lifetimeMs, pair, rawClient, stream } from "./pair.ts";
+import type { Pair } from "./pair.ts";
+import { ownCredentials, peer } from "./peer.ts";
+import { manualClock } from "../../../clock/manual-clock.ts";
+
+/** Below the interval of PINGs: each is answered before the clock is moved to its time limit. */
+const step = 4_000;
+
+/** Moves the clock and lets exchanges and PINGs that it set off be answered. */
+async function pass(here: Pair, long: Awaited<ReturnType<typeof stream>>): Promise<void> {
+  here.clock.advance(step);
+  await echo(long);
+  await echo(long);
+}
+
+async function exchanged({ exchanges }: Pair, count: number): Promise<void> {
+  while (exchanges.length < count) await new Promise((resolve) => setImmediate(resolve));
+}
+
+async function gone({ facts: { http2 } }: Pair["pool"]["sessions"][number]): Promise<void> {
+  if (!http2.destroyed) await once(http2, "close");
+}
+
+async function shortConnection(here: Pair): Promise<void> {
+  const short = await stream(here);
+  await echo(short);
+  short.end();
+  await once(short, "close");
+}
+
+test("a stream lives through a hundred renewals of both ends, and no request beside it fails", async (t) => {
+  const here = await pair(t);
+  const long = await stream(here);
+  for (let renewal = 1; renewal <= 100; renewal++) {
+    here.renewBoth();
+    const short = Promise.all(Array.from({ length: 20 }, () => shortConnection(here)));
+    here.clock.advance(step);
+    await exchanged(here, 2 * renewal);
+    await short;
+    await echo(long, `after renewal ${renewal}`);
+  }
+  assert.deepEqual([...new Set(here.exchanges.map(({ reason }) => reason))], [null]);
+  assert.equal(here.pool.sessions.length, 1, "all of it was one session");
+  const [ours] = here.pool.sessions;
+  const [theirs] = here.accepted;
+  assert.equal(ours!.end, here.client.current().identity.notAfter);
+  assert.equal(theirs!.end, ours!.end);
+  assert.equal(ours!.terms.generation, 101);
+});
+
+test("a peer's renewal is noticed without one of our own, before what it showed first has ended", async (t) => {
+  const here = await pair(t);
+  const long = await stream(here);
+  const [session] = here.pool.sessions;
+  here.server.renew();
+  // Ours is the same all the time: the session ends with it, and not before.
+  for (let passed = step; passed < lifetimeMs - step; passed += step) {
+    if (passed === 7 * step) here.server.renew();
+    await pass(here, long);
+  }
+  assert.ok(here.exchanges.length >= 2);
+  assert.ok(session!.terms.peer.notAfter > here.client.current().identity.notAfter);
+  here.clock.advance(2 * step);
+  await gone(session!);
+});
+
+describe("where one end does not renew, what is open ends with that end's certificate, and says so", () => {
+  for (const who of ["client", "server"] as const) {
+    test(who, async (t) => {
+      const here = await pair(t);
+      const long = await stream(here);
+      const [ours] = here.pool.sessions;
+      const first = { ours: here.pool.sessions[0]!.end, theirs: here.accepted[0]!.end };
+      here[who === "client" ? "server" : "client"].renew();
+      for (let passed = step; passed < lifetimeMs - step; passed += step) await pass(here, long);
+      assert.deepEqual({ ours: ours!.end, theirs: here.accepted[0]!.end }, first, "not a moment later");
+      const closed = once(long, "close");
+      here.clock.advance(2 * step);
+      await closed;
+      assert.equal(ours!.whyCut(long), "certificate_ended");
+      assert.equal(here.accepted[0]!.endReason, "certificate_ended");
+    });
+  }
+});
+
+test("an idle session is not kept alive", async (t) => {
+  const here = await pair(t);
+  const short = await stream(here);
+  short.end();
+  short.resume();
+  await once(short, "close");
+  const [session] = here.pool.sessions;
+  here.renewBoth();
+  await gone(session!);
+  assert.deepEqual(here.exchanges, []);
+  assert.deepEqual(here.pool.sessions, []);
+});
+
+describe("with a peer that does not know it", () => {
+  const count = 9;
+
+  test("as client: nothing new on the old session after our renewal, and its streams end one by one", async (t) => {
+    const clock = manualClock(Date.now());
+    const own = ownCredentials();
+    const end = clock.now() + lifetimeMs;
+    let current = { ...own, identity: { ...own.identity, notAfter: end } };
+    const onStream = (asked: ServerHttp2Stream): void => asked.respond({ ":status": 200 });
+    const { pool, request } = await peer(t, { clock, onStream, credentials: () => current });
+    const streams = await Promise.all(Array.from({ length: count }, () => stream({ pool, request })));
+    const [session] = pool.sessions;
+    assert.equal(session!.reauthenticates, false);
+    const later = clock.now() + 2 * lifetimeMs;
+    current = { ...own, identity: { ...own.identity, generation: 2, notAfter: later } };
+    pool.renew(current);
+    await stream({ pool, request });
+    assert.equal(pool.sessions.length, 2);
+    await endsOneByOne({ clock, session: session!, streams });
+    await gone(session!);
+    assert.equal(session!.usable, false);
+  });
+
+  test("as server: its streams end one by one, and its session with them", async (t) => {
+    const here = await pair(t);
+    const raw = await rawClient(t, here.port, { leaf: leafOf({}), knows: false });
+    const streams = await Promise.all(
+      Array.from({ length: count }, async () => {
+        const each = raw.http2.request({ ":method": "CONNECT", ":authority": "127.0.0.1:8080" });
+        each.on("error", () => {});
+        await once(each, "response");
+        return each;
+      }),
+    );
+    const [session] = here.accepted;
+    assert.equal(session!.reauthenticates, false);
+    await endsOneByOne({ clock: here.clock, session: session!, streams });
+  });
+
+  type Ending = {
+    readonly clock: ReturnType<typeof manualClock>;
+    readonly session: Pair["accepted"][number] | Pair["pool"]["sessions"][number];
+    readonly streams: readonly { readonly closed: boolean; readonly destroyed: boolean }[];
+  };
+
+  async function endsOneByOne({ clock, session, streams }: Ending): Promise<void> {
+    const alive = (): number => streams.filter(({ closed, destroyed }) => !closed && !destroyed).length;
+    const turns = async (): Promise<void> => {
+      for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    };
+    const last = (session.end - clock.now()) / 10;
+    // PINGs are answered in between.
+    for (let left = session.end - clock.now() - last - 1; left > 0; left -= step) {
+      clock.advance(Math.min(step, left));
+      await turns();
+    }
+    assert.equal(alive(), count, "none before the last part");
+    for (let each = 0; each < count; each++) {
+      clock.advance(each === 0 ? 2 : Math.ceil(last / (count + 1)));
+      while (alive() === count - each) await turns();
+      assert.equal(alive(), count - each - 1);
+    }
+  }
+});
