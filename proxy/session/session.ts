@@ -5,6 +5,7 @@
  * - with a peer that does not know that, it takes no new stream once our certificate was renewed, and its streams end
  *   one after the other over the last tenth of its life;
  * - it takes no new stream once told to go away, or while draining;
+ * - the side that dialled gives it up when it was not used for 5 minutes;
  * - while streams are open it is pinged every 10 s and ends when an answer takes longer than 5 s.
  * Streams of a session that ends early are reset, never ended.
  */
@@ -23,6 +24,8 @@ import type { Role } from "./proof.ts";
 
 export const pingIntervalMs = 10_000;
 export const pingTimeoutMs = 5_000;
+/** A session that we dialled and nobody uses costs both ends memory: after this long it is given up. */
+export const unusedMs = 5 * 60_000;
 
 export type SessionFacts<H extends Http2Session = Http2Session> = {
   readonly direction: Direction;
@@ -68,6 +71,7 @@ export class Session<H extends Http2Session = Http2Session> {
   #expiry: Timer | null = null;
   #lastPart: Timer | null = null;
   #ping: Timer | null = null;
+  #unused: Timer | null = null;
 
   constructor(facts: SessionFacts<H>, terms: Terms, onClose: (session: Session<H>) => void) {
     this.facts = facts;
@@ -145,6 +149,9 @@ export class Session<H extends Http2Session = Http2Session> {
   streamOpened(): void {
     this.streams++;
     if (this.#ping === null) this.#armPing();
+    if (this.#unused === null) return;
+    this.#unused.cancel();
+    this.#unused = null;
   }
 
   streamClosed(): void {
@@ -197,7 +204,8 @@ export class Session<H extends Http2Session = Http2Session> {
 
   #sendPing(): void {
     this.#ping = null;
-    if (this.streams === 0 || this.facts.http2.destroyed) return;
+    if (this.facts.http2.destroyed) return;
+    if (this.streams === 0) return this.#rest();
     const silence = this.facts.clock.after(pingTimeoutMs, () => this.destroy("peer_silent"));
     const sent = this.facts.http2.ping(() => {
       silence.cancel();
@@ -207,10 +215,15 @@ export class Session<H extends Http2Session = Http2Session> {
     if (!sent && this.facts.http2.destroyed) silence.cancel();
   }
 
+  #rest(): void {
+    if (this.facts.direction === "outbound") this.#unused = this.facts.clock.after(unusedMs, () => this.retire());
+  }
+
   #closed(onClose: (session: Session<H>) => void): void {
     this.#expiry?.cancel();
     this.#lastPart?.cancel();
     this.#ping?.cancel();
+    this.#unused?.cancel();
     if (events.sessionClosed.hasSubscribers) events.sessionClosed.publish(this.#event(this.#endReason));
     onClose(this);
   }
