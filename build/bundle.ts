@@ -37,6 +37,8 @@ export async function bundleProgram(name: Program, out: string): Promise<Metafil
     format: "esm",
     chunkNames: "[name]-[hash]",
     banner: { js: banner },
+    // Only services that nobody starts here (channelz, ORCA) would load it, and with it a second protobuf library.
+    external: ["@grpc/proto-loader"],
     logLevel: "warning",
   });
   for (const addon of globSync(`${name}/**/*.node`, { cwd: root })) {

@@ -3,6 +3,7 @@
  * load dials the application's address, is redirected to 15001, and what listens there is the contender.
  */
 import { join } from "node:path";
+import { proxyLaunch } from "../../build/proxy-launch.ts";
 import { bundleAll } from "../../build/bundle.ts";
 import { createPki } from "../../test/pki/pki.ts";
 import type { Pki } from "../../test/pki/pki.ts";
@@ -97,8 +98,8 @@ async function startOurs({ dist }: Plan, pod: Pod, { cluster, ca, profiles }: Fi
     profiles === null ? [] : ["--cpu-prof", `--cpu-prof-dir=${cluster.makeFolder("profiles", uids.proxy)}`];
   const file = profiles === null ? [] : [`--cpu-prof-name=${pod.name}.cpuprofile`, "--cpu-prof-interval=400"];
   const env = proxyEnvironment(cluster, pod, { ca, mode: "strict" });
-  const command = [node, ...profiling, ...file, join(dist, "proxy/main.js")];
-  const child = pod.spawn("proxy", command, { uid: uids.proxy, env });
+  const command = [node, ...proxyLaunch.flags, ...profiling, ...file, join(dist, "proxy/main.js")];
+  const child = pod.spawn("proxy", command, { uid: uids.proxy, env: { ...proxyLaunch.env, ...env } });
   await child.event("ready");
   return child;
 }

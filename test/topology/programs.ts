@@ -5,6 +5,7 @@ import type { Child } from "./child.ts";
 import type { Cluster } from "./cluster.ts";
 import { uids } from "./enter.ts";
 import type { Pod } from "./pod.ts";
+import { proxyLaunch } from "../../build/proxy-launch.ts";
 import { audience, issuer, keySet, newTokenKey, tokenFor } from "../tokens/tokens.ts";
 import type { TokenKeyPair } from "../tokens/tokens.ts";
 
@@ -132,8 +133,9 @@ export function proxyEnvironment(cluster: Cluster, pod: Pod, options: ProxyOptio
 export async function startProxy(cluster: Cluster, pod: Pod, options: ProxyOptions): Promise<Child> {
   const env = proxyEnvironment(cluster, pod, options);
   const limit = options.nofile === undefined ? [] : ["prlimit", `--nofile=${options.nofile}`];
-  const command = [...limit, ...pod.nodeCommand(script("proxy", options.from))];
-  const child = pod.spawn("proxy", command, { uid: uids.proxy, env });
+  const [node = "", ...args] = pod.nodeCommand(script("proxy", options.from));
+  const command = [...limit, node, ...proxyLaunch.flags, ...args];
+  const child = pod.spawn("proxy", command, { uid: uids.proxy, env: { ...proxyLaunch.env, ...env } });
   if (options.wait !== false) await child.event("ready");
   return child;
 }
