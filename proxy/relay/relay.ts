@@ -13,6 +13,7 @@ import type { Http2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ClosedBy } from "../observe/events.ts";
+import { gather, gatherFrom } from "./gather.ts";
 
 export type RelayOutcome = {
   readonly bytesSent: number;
@@ -28,13 +29,6 @@ type DisarmReset = (socket: Socket) => void;
 const abort = new DOMException("connection reset by the application", "AbortError");
 
 const isStream = (duplex: Duplex): duplex is Http2Stream & Duplex => "rstCode" in duplex;
-
-/**
- * Whether what says `end` really ended. Node emits `end` also for a stream whose session died: then it is destroyed
- * already, with `rstCode` 8 or, after a local `session.destroy()`, even 0; `aborted` stays false once our half is ended.
- */
-const endedCleanly = (duplex: Duplex): boolean =>
-  !isStream(duplex) || (duplex.rstCode === 0 && !duplex.aborted && !duplex.destroyed);
 
 /** A stream that has carried more than this is bulk: its session is left to it, so that small requests do not queue behind it. */
 export const bulkBytes = 8 * 1024 * 1024;
@@ -57,11 +51,28 @@ class Side {
   ended = false;
   finished = false;
   closed = false;
+  /** Of a stream that was reset before our half was ended: END_STREAM had come before. */
+  complete = false;
   constructor(duplex: Duplex, name: ClosedBy) {
     this.duplex = duplex;
     this.name = name;
   }
 }
+
+/**
+ * Whether what says `end` really ended. Node emits `end` also for a stream whose session died: then it is destroyed
+ * already, with `rstCode` 8 or, after a local `session.destroy()`, even 0; `aborted` stays false once our half is ended.
+ * A reset with NO_ERROR may be known here before what came ahead of it was read.
+ */
+const endedCleanly = ({ duplex, complete }: Side): boolean =>
+  !isStream(duplex) || (duplex.rstCode === 0 && (!duplex.aborted || complete) && !duplex.destroyed);
+
+/**
+ * Whether END_STREAM has come, read or not. Nothing public says so: `state.remoteClose` is 1 after any reset. Were the
+ * field gone, the answer would be no, and an end would look like a reset, never the other way round.
+ */
+const hasEnd = (stream: Duplex): boolean =>
+  (stream as { _readableState?: { ended?: boolean } })._readableState?.ended === true;
 
 /** Our half was sent in full. A stream that both ends completed closes without ever emitting `finish`. */
 const wasFinished = (side: Side): boolean =>
@@ -107,14 +118,17 @@ export class Relay {
   #attach(from: Side, to: Side): void {
     const source = from.duplex;
     const sink = to.duplex;
+    const inPieces = isStream(source);
     source.on("data", (chunk: Buffer) => {
       from.bytes += chunk.length;
       if (from.bytes > bulkBytes && !this.#bulk) this.#becomeBulk();
+      if (inPieces && chunk.length >= gatherFrom) gather(sink);
       if (!sink.write(chunk)) source.pause();
     });
     sink.on("drain", () => source.resume());
     source.on("end", () => this.#ended(from, to));
-    if (!isStream(source)) source.on("finish", () => this.#finished(from));
+    if (isStream(source)) source.on("aborted", () => (from.complete = hasEnd(source)));
+    else source.on("finish", () => this.#finished(from));
     source.on("error", () => this.#failed(from, to));
     source.on("close", () => this.#closed(from, to));
     // What happened while nobody listened: a side may have died between dial and relay.
@@ -127,7 +141,7 @@ export class Relay {
   }
 
   #ended(from: Side, to: Side): void {
-    if (!endedCleanly(from.duplex)) return this.#failed(from, to);
+    if (!endedCleanly(from)) return this.#failed(from, to);
     from.ended = true;
     if (this.#closedBy === "unknown") this.#closedBy = from.name;
     if (!to.duplex.destroyed) to.duplex.end();

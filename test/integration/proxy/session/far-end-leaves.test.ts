@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { constants } from "node:http2";
 import { connect } from "node:net";
-import type { Socket } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import { createServer } from "node:tls";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { systemClock } from "../../../../lib/clock/clock.ts";
@@ -15,18 +16,19 @@ import { resetOnClose } from "../../../../proxy/listen/socket-options.ts";
 import { Relay } from "../../../../proxy/relay/relay.ts";
 import type { RelayOutcome } from "../../../../proxy/relay/relay.ts";
 import { openStream } from "../../../../proxy/session/open-stream.ts";
+import { SessionPool } from "../../../../proxy/session/pool.ts";
+import { parseIp } from "../../../../lib/net/address.ts";
+import { manualClock } from "../../../clock/manual-clock.ts";
+import { hour } from "../../../pki/pki.ts";
+import { leafOf, party, pki } from "./pair.ts";
 import { peer } from "./peer.ts";
+import type { Peer } from "./peer.ts";
 
-/** An application's socket whose connection is relayed to a stream that the peer ends with `body` and then takes back. */
-async function relayed(t: TestContext, body: Buffer): Promise<{ app: Socket; done: Promise<RelayOutcome> }> {
-  const { pool, request } = await peer(t, {
-    clock: systemClock,
-    onStream: (stream) => {
-      stream.respond({ ":status": 200 });
-      stream.end(body);
-      stream.close(constants.NGHTTP2_NO_ERROR);
-    },
-  });
+/** An application's socket whose connection is relayed to a stream of that peer. */
+async function relayed(
+  t: TestContext,
+  { pool, request }: Pick<Peer, "pool" | "request">,
+): Promise<{ app: Socket; done: Promise<RelayOutcome> }> {
   const done = Promise.withResolvers<RelayOutcome>();
   const capture = captureServer((socket) => {
     void openStream(pool, request).then((far) => {
@@ -45,12 +47,82 @@ async function relayed(t: TestContext, body: Buffer): Promise<{ app: Socket; don
   return { app, done: done.promise };
 }
 
+/** Ends its half with `body` and takes back the other. */
+const leaving = (t: TestContext, body: Buffer): Promise<Peer> =>
+  peer(t, {
+    clock: systemClock,
+    onStream: (stream) => {
+      stream.respond({ ":status": 200 });
+      stream.end(body);
+      stream.close(constants.NGHTTP2_NO_ERROR);
+    },
+  });
+
+const types = { data: 0, headers: 1, reset: 3, settings: 4 } as const;
+
+function frame(type: number, stream: number, payload: Buffer, flags = 0): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head.writeUInt8(type, 3);
+  head.writeUInt8(flags, 4);
+  head.writeUInt32BE(stream, 5);
+  return Buffer.concat([head, payload]);
+}
+
+/** Answers 200 and some bytes, and resets with NO_ERROR what it has not ended: Node's own server would end it first. */
+async function truncating(t: TestContext): Promise<Pick<Peer, "pool" | "request">> {
+  const leaf = leafOf({ serviceAccount: "server" });
+  const server = createServer(
+    { cert: leaf.chainPem, key: leaf.keyPem, ca: pki.root.pem, requestCert: true, ALPNProtocols: ["h2"] },
+    (socket) => {
+      const endHeaders = 0x04;
+      socket.on("error", () => {});
+      socket.write(frame(types.settings, 0, Buffer.alloc(0)));
+      socket.on("data", (chunk: Buffer) => {
+        // The one stream of a client is 1; its HEADERS come after the preface and what belongs to the session.
+        if (!chunk.includes(Buffer.from([types.headers, endHeaders, 0, 0, 0, 1]))) return;
+        const status200 = frame(types.headers, 1, Buffer.from([0x88]), endHeaders);
+        socket.write(Buffer.concat([status200, frame(types.data, 1, Buffer.alloc(1_000, "x"))]));
+        socket.write(frame(types.reset, 1, Buffer.alloc(4)));
+      });
+    },
+  );
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const clock = manualClock(Date.now());
+  const pool = new SessionPool({
+    credentials: party(clock, "cart").current,
+    maxLeafLifetimeMs: 48 * hour,
+    clock,
+    random: () => 0,
+  });
+  t.after(() => {
+    pool.destroy();
+    server.close();
+  });
+  const ip = parseIp("127.0.0.1")!;
+  const { port } = server.address() as AddressInfo;
+  const target = { endpoint: { ip, port }, project: "shop", serviceAccount: "server", podUid: "uid-of-server-1" };
+  return { pool, request: { target, authority: { ip, port: 8080 }, traceparent: null } };
+}
+
+test("a reset with NO_ERROR of a half that was not ended is no end", { timeout: 10_000 }, async (t) => {
+  const { app, done } = await relayed(t, await truncating(t));
+  app.resume();
+  let ended = false;
+  app.on("end", () => (ended = true));
+  // `once` rejects with what the socket died of.
+  await assert.rejects(once(app, "close"), { code: "ECONNRESET" });
+  assert.equal(ended, false, "truncation looks like completion");
+  const { reset, closedBy } = await done;
+  assert.deepEqual([reset, closedBy], [true, "server"]);
+});
+
 test(
   "every byte and the end arrive, although the relay is over before they are read",
   { timeout: 10_000 },
   async (t) => {
     const body = Buffer.alloc(200_000, "x");
-    const { app, done } = await relayed(t, body);
+    const { app, done } = await relayed(t, await leaving(t, body));
     const outcome = await done;
     assert.deepEqual([outcome.bytesReceived, outcome.closedBy, outcome.reset], [body.length, "server", true]);
     const chunks: Buffer[] = [];
@@ -61,7 +133,7 @@ test(
 );
 
 test("what the application still sends is answered with a reset", { timeout: 10_000 }, async (t) => {
-  const { app, done } = await relayed(t, Buffer.from("bye"));
+  const { app, done } = await relayed(t, await leaving(t, Buffer.from("bye")));
   await done;
   app.resume();
   await once(app, "end");
