@@ -57,11 +57,11 @@ COPY --from=bundles /out/package.json dist/
 COPY --from=bundles /out/proxy dist/proxy
 COPY --from=addon /src/proxy/listen/socket-options.node dist/proxy/
 # Figures for each are in docs/performance.md.
-# - Freed memory up to 64 MB stays with the process: buffers of a bulk transfer otherwise cost a page fault for each 4 KB.
+# - Freed memory up to 16 MB stays with the process: buffers of a bulk transfer otherwise cost a page fault for each 4 KB.
 # - Heap: of the container's memory. Left to itself, Node lets that of a proxy with 256 MiB grow to 275 MB.
 # - Buffers are counted with the heap, which may grow to 32 MB before all of it is collected. With V8's own limit for
 #   what lies outside of the heap, all of it is collected for every 25 MB that a connection carries.
-ENV MALLOC_TRIM_THRESHOLD_=67108864
+ENV MALLOC_TRIM_THRESHOLD_=16777216
 CMD ["--max-old-space-size-percentage=50", "--external-memory-accounted-in-global-limit", "--initial-old-space-size=32", "dist/proxy/main.js"]
 
 FROM runtime AS control-plane

@@ -82,7 +82,7 @@ export class Reauthentication {
     const credentials = this.#context.credentials();
     if (credentials !== null) {
       session.exchangeUnderWay = true;
-      const outcome = await exchange(session, this.#expected, { ...this.#context, credentials });
+      const outcome = await exchange(session, this.#expected, { ...this.#context, credentials }).catch(unforeseen);
       session.exchangeUnderWay = false;
       report(session, outcome);
       if (outcome.kind === "failed" && outcome.final) return session.retire();
@@ -110,7 +110,9 @@ async function exchange(
   const { leaves } = session.terms;
   const { socket } = session.facts;
   const sequence = ++session.exchanges;
-  const binding = { role: "client", keyingMaterial: keyingMaterial(socket, "client"), leaves, request: null } as const;
+  // Both now: the socket may be gone when the answer is here.
+  const material = { client: keyingMaterial(socket, "client"), server: keyingMaterial(socket, "server") };
+  const binding = { role: "client", keyingMaterial: material.client, leaves, request: null } as const;
   const request = encodeProof(createProof(binding, { sequence, chain: identity.chain, key: identity.key }));
   const answer = await post(session, request, clock);
   if (answer.kind === "failed") return answer;
@@ -119,7 +121,7 @@ async function exchange(
   if (read.proof.sequence !== sequence) return notGood(`answers exchange ${read.proof.sequence}`);
   const verdict = checkProof(
     read.proof,
-    { role: "server", keyingMaterial: keyingMaterial(socket, "server"), leaves, request: digestOf(request) },
+    { role: "server", keyingMaterial: material.server, leaves, request: digestOf(request) },
     { now: clock.now(), expected, bundle, maxLeafLifetimeMs },
   );
   if (verdict.kind === "refusal")
@@ -135,6 +137,9 @@ const notGood = (detail: string): Outcome & { kind: "failed" } => ({
   detail,
   final: true,
 });
+
+/** A session that ends in this very turn, for example. */
+const unforeseen = (error: unknown): Outcome => notGood(error instanceof Error ? error.message : String(error));
 
 type Answer = { readonly kind: "answer"; readonly body: Buffer } | (Outcome & { kind: "failed" });
 

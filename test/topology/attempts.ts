@@ -57,8 +57,8 @@ export async function nobodyListens(from: Child, target: Target, text: string): 
 export const openFiles = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
 
 /** Waits until the process has no more open files than that. */
-export async function filesReturnTo(pid: number, count: number): Promise<void> {
-  for (const deadline = performance.now() + 10_000; openFiles(pid) > count; await pause(10)) {
+export async function filesReturnTo(pid: number, count: number, { timeoutMs = 10_000 } = {}): Promise<void> {
+  for (const deadline = performance.now() + timeoutMs; openFiles(pid) > count; await pause(10)) {
     assert.ok(performance.now() < deadline, `process ${pid} keeps ${openFiles(pid)} open files, it had ${count}`);
   }
 }

@@ -3,8 +3,8 @@
  *
  * `dial`  {host, port, send?, sendBase64?, half?, expect?, timeoutMs?}: connects, sends, optionally half-closes; done
  *         when the connection ended, or when `expect` bytes came (then it closes). -> {connected, error, ended, bytes, text, base64, milliseconds}
- * `open`  {name, host, port, send?, half?, pump?, discard?, deaf?}: the same, but stays open; -> {connected, error}. `pump`:
- *         repeats that text every few milliseconds. `discard`: counts what comes and keeps none of it. `deaf`: reads nothing.
+ * `open`  {name, host, port, send?, half?, pump?, discard?, pace?, deaf?}: the same, but stays open; -> {connected, error}. `pump`:
+ *         repeats that text every few milliseconds. `discard`: counts what comes and keeps none of it. `pace`: reads so many MB a second. `deaf`: reads nothing.
  *         Events: `data`, `ended` {name, ended, reset, bytes}; `reset` also for an RST that came after the FIN.
  * `resets` {host, port, perSecond, forMs}: opens connections and resets each at once. -> {begun, reset, failed, milliseconds}
  * `write` {name, send}, `end` {name} (half-close), `reset` {name}, `read` {name, expect}: waits for so many bytes in all
@@ -44,6 +44,7 @@ function open(command: Fields, changed: () => void): Connection {
   });
   const start = { bytes: 0, connected: false, error: null, ended: null, reset: false } as const;
   const connection: Connection = { socket, chunks: [], ...start, changed };
+  const opened = performance.now();
   const finish = (ended: Ending): void => {
     connection.ended ??= ended;
     connection.changed();
@@ -61,6 +62,7 @@ function open(command: Fields, changed: () => void): Connection {
     socket.on("data", (chunk: Buffer) => {
       if (command["discard"] !== true) connection.chunks.push(chunk);
       connection.bytes += chunk.length;
+      if (typeof command["pace"] === "number") slowDown(connection, command["pace"] * 1_000, opened);
       connection.changed();
     });
   socket.on("end", () => finish("end"));
@@ -71,6 +73,13 @@ function open(command: Fields, changed: () => void): Connection {
   });
   socket.on("close", () => finish("closed"));
   return connection;
+}
+
+function slowDown({ socket, bytes }: Connection, bytesPerMs: number, since: number): void {
+  const aheadMs = bytes / bytesPerMs - (performance.now() - since);
+  if (aheadMs < 1) return;
+  socket.pause();
+  setTimeout(() => socket.resume(), aheadMs);
 }
 
 const endOf = ({ ended, reset, bytes }: Connection): Fields => ({ ended, reset, bytes });
