@@ -7,7 +7,6 @@ import type { Clock } from "../../lib/clock/clock.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { Expected, Peer } from "../../lib/x509/verify.ts";
 import type { Fault } from "../../lib/x509/fault.ts";
-import { events } from "../observe/events.ts";
 import { headerNames } from "./header-names.ts";
 import {
   checkProof,
@@ -44,7 +43,7 @@ export async function answerReauthentication(
   context: AnswerContext,
 ): Promise<void> {
   const answer = session.exchangeUnderWay ? refuse("one exchange at a time") : await exchange(stream, session, context);
-  report(session, answer);
+  session.exchanged(answer.kind === "refused" ? answer : null);
   if (stream.destroyed) return;
   if (answer.kind === "renewed") {
     stream.respond({ ":status": 200 });
@@ -106,10 +105,3 @@ const samePod = ({ id, pod }: Peer): Expected => ({
   serviceAccount: id.serviceAccount,
   podUid: pod?.podUid ?? "",
 });
-
-function report({ facts, terms }: ServerSession, answer: Answer): void {
-  if (!events.sessionReauthenticated.hasSubscribers) return;
-  const { reason, detail } = answer.kind === "renewed" ? { reason: null, detail: null } : answer;
-  const { direction, address } = facts;
-  events.sessionReauthenticated.publish({ direction, peer: terms.peer.uri, address, reason, detail });
-}

@@ -14,7 +14,6 @@ import type { Credentials } from "../../lib/enrolment/identity.ts";
 import { reasons } from "../../lib/errors/reasons.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import type { Expected } from "../../lib/x509/verify.ts";
-import { events } from "../observe/events.ts";
 import { headerNames } from "./header-names.ts";
 import {
   checkProof,
@@ -82,9 +81,9 @@ export class Reauthentication {
     const credentials = this.#context.credentials();
     if (credentials !== null) {
       session.exchangeUnderWay = true;
-      const outcome = await exchange(session, this.#expected, { ...this.#context, credentials }).catch(unforeseen);
+      const outcome = await exchange(session, this.#expected, { ...this.#context, own: credentials }).catch(unforeseen);
       session.exchangeUnderWay = false;
-      report(session, outcome);
+      session.exchanged(outcome.kind === "failed" ? outcome : null);
       if (outcome.kind === "failed" && outcome.final) return session.retire();
       if (this.#context.credentials()?.identity.generation !== credentials.identity.generation) return this.soon();
     }
@@ -93,20 +92,15 @@ export class Reauthentication {
   }
 }
 
-function report({ facts, terms }: ClientSession, outcome: Outcome): void {
-  if (!events.sessionReauthenticated.hasSubscribers) return;
-  const { reason, detail } = outcome.kind === "renewed" ? { reason: null, detail: null } : outcome;
-  const { direction, address } = facts;
-  events.sessionReauthenticated.publish({ direction, peer: terms.peer.uri, address, reason, detail });
-}
-
-type ExchangeContext = Omit<ReauthenticationContext, "credentials"> & { readonly credentials: Credentials };
+/** `own`: what we show, fixed at the start. */
+type ExchangeContext = ReauthenticationContext & { readonly own: Credentials };
 
 async function exchange(
   session: ClientSession,
   expected: Expected,
-  { credentials: { identity, bundle }, maxLeafLifetimeMs, clock }: ExchangeContext,
+  { own, credentials, maxLeafLifetimeMs, clock }: ExchangeContext,
 ): Promise<Outcome> {
+  const { identity } = own;
   const { leaves } = session.terms;
   const { socket } = session.facts;
   const sequence = ++session.exchanges;
@@ -119,6 +113,8 @@ async function exchange(
   const read = decodeProof(answer.body);
   if (read.kind === "malformed") return { kind: "failed", ...read.fault, final: true };
   if (read.proof.sequence !== sequence) return notGood(`answers exchange ${read.proof.sequence}`);
+  // What the peer shows is judged by what is known now.
+  const { bundle } = credentials() ?? own;
   const verdict = checkProof(
     read.proof,
     { role: "server", keyingMaterial: material.server, leaves, request: digestOf(request) },

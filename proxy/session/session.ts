@@ -16,6 +16,7 @@ import type { TLSSocket } from "node:tls";
 import type { Clock, Timer } from "../../lib/clock/clock.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import type { Endpoint } from "../../lib/net/address.ts";
+import type { Fault } from "../../lib/x509/fault.ts";
 import type { Peer, TrustBundle } from "../../lib/x509/verify.ts";
 import { events } from "../observe/events.ts";
 import type { Direction, TlsFacts } from "../observe/events.ts";
@@ -110,6 +111,13 @@ export class Session<H extends Http2Session = Http2Session> {
   renewed(terms: Terms): void {
     this.#terms = terms;
     this.#armEnd();
+  }
+
+  /** An exchange is over; null: well. */
+  exchanged(failure: Fault | null): void {
+    if (!events.sessionReauthenticated.hasSubscribers) return;
+    const { reason, detail } = failure ?? { reason: null, detail: null };
+    events.sessionReauthenticated.publish({ ...this.#event(reason), detail });
   }
 
   /** Our certificate was renewed. */
