@@ -66,6 +66,7 @@ export class StreamSource implements DirectorySource {
   #wantsWhole = false;
   #retry: Timer | null = null;
   #keeping: Timer | null = null;
+  #kept = false;
   #closed = false;
 
   private constructor(options: StreamSourceOptions) {
@@ -260,8 +261,10 @@ export class StreamSource implements DirectorySource {
   #keep(): void {
     const { stateFolder, clock, log } = this.#options;
     if (stateFolder === null || this.#keeping !== null) return;
-    this.#keeping = clock.after(keepEveryMs, () => {
+    // The first one at once: a proxy that is ended soon after its start would otherwise leave nothing to its successor.
+    this.#keeping = clock.after(this.#kept ? keepEveryMs : 0, () => {
       this.#keeping = null;
+      this.#kept = true;
       // Only what was accepted: it has to be of use to a proxy that knows nothing else.
       const knowledge = this.#knowledge;
       if (this.#closed || knowledge === null || this.#refusal !== null) return;
