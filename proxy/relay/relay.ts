@@ -9,7 +9,7 @@
  *   of this process is an RST. It is taken away just before a clean close, which would otherwise throw data away.
  * - Nothing is allocated per chunk and nothing is awaited.
  */
-import type { Http2Stream } from "node:http2";
+import type { Http2Session, Http2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ClosedBy } from "../observe/events.ts";
@@ -74,6 +74,9 @@ const endedCleanly = ({ duplex, complete }: Side): boolean =>
 const hasEnd = (stream: Duplex): boolean =>
   (stream as { _readableState?: { ended?: boolean } })._readableState?.ended === true;
 
+/** A session that died, however, ends streams that were not ended: Node pushes the end of each itself. */
+const isAlive = (session: Http2Session | undefined): boolean => session !== undefined && !session.destroyed;
+
 /** Our half was sent in full. A stream that both ends completed closes without ever emitting `finish`. */
 const wasFinished = (side: Side): boolean =>
   isStream(side.duplex) ? side.duplex.writableEnded && side.duplex.rstCode === 0 : side.finished;
@@ -127,7 +130,7 @@ export class Relay {
     });
     sink.on("drain", () => source.resume());
     source.on("end", () => this.#ended(from, to));
-    if (isStream(source)) source.on("aborted", () => (from.complete = hasEnd(source)));
+    if (isStream(source)) source.on("aborted", () => (from.complete = hasEnd(source) && isAlive(source.session)));
     else source.on("finish", () => this.#finished(from));
     source.on("error", () => this.#failed(from, to));
     source.on("close", () => this.#closed(from, to));
