@@ -19,8 +19,8 @@ import { authorizeClear, authorizeStream } from "./route/authorize.ts";
 import type { ClearDecision } from "./route/authorize.ts";
 import { answerReauthentication, asksReauthentication } from "./session/answer-reauthentication.ts";
 import { readRequest } from "./session/connect-request.ts";
-import { headerNames } from "./session/header-names.ts";
 import type { ServerSession } from "./session/session.ts";
+import { refuseRequest } from "./session/told-reason.ts";
 import { formatEndpoint } from "../lib/net/address.ts";
 import type { Endpoint, Ip } from "../lib/net/address.ts";
 import type { Reason } from "../lib/errors/reasons.ts";
@@ -54,7 +54,7 @@ async function handleStream(
   record.trace = plane.startTrace(request.headers.traceparent);
   record.tls = tls;
   const refuse = (failure: { reason: Reason; detail: string; status: number }): void => {
-    answer(stream, failure.status, failure.reason);
+    refuseRequest(stream, failure.status, failure.reason);
     refused(record, plane.clock, failure);
   };
 
@@ -82,14 +82,6 @@ async function handleStream(
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
   if (!stream.destroyed) stream.respond({ ":status": 200 });
   relay(stream, application.duplex, { record, plane, session });
-}
-
-/** The reason goes to a verified peer only; a request that asked for anything else than CONNECT gets the same form. */
-function answer(stream: ServerHttp2Stream, status: number, reason: Reason): void {
-  if (stream.destroyed || stream.headersSent) return;
-  stream.respond({ ":status": status, [headerNames.reason]: reason }, { endStream: true });
-  // Whatever the peer goes on to send is not read. A close in the same turn would overtake the answer.
-  setImmediate(() => stream.close());
 }
 
 /** Clear text, captured whatever port it was for. */

@@ -7,7 +7,6 @@ import type { Clock } from "../../lib/clock/clock.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { Expected, Peer } from "../../lib/x509/verify.ts";
 import type { Fault } from "../../lib/x509/fault.ts";
-import { headerNames } from "./header-names.ts";
 import {
   checkProof,
   createProof,
@@ -21,6 +20,7 @@ import type { Proof } from "./proof.ts";
 import { readBody } from "./read-body.ts";
 import type { ServerSession } from "./session.ts";
 import { keyingMaterial, nextTerms } from "./terms.ts";
+import { refuseRequest } from "./told-reason.ts";
 
 /** For the whole of the request to arrive. */
 const requestTimeoutMs = 5_000;
@@ -44,14 +44,10 @@ export async function answerReauthentication(
 ): Promise<void> {
   const answer = session.exchangeUnderWay ? refuse("one exchange at a time") : await exchange(stream, session, context);
   session.exchanged(answer.kind === "refused" ? answer : null);
+  if (answer.kind === "refused") return refuseRequest(stream, 403, answer.reason);
   if (stream.destroyed) return;
-  if (answer.kind === "renewed") {
-    stream.respond({ ":status": 200 });
-    stream.end(answer.body);
-    return;
-  }
-  stream.respond({ ":status": 403, [headerNames.reason]: answer.reason }, { endStream: true });
-  setImmediate(() => stream.close());
+  stream.respond({ ":status": 200 });
+  stream.end(answer.body);
 }
 
 type Answer = { readonly kind: "renewed"; readonly body: Buffer } | ({ readonly kind: "refused" } & Fault);

@@ -5,13 +5,13 @@
  */
 import { constants } from "node:http2";
 import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
-import { reasons } from "../../lib/errors/reasons.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import { formatEndpoint } from "../../lib/net/address.ts";
 import type { Endpoint } from "../../lib/net/address.ts";
 import { headerNames } from "./header-names.ts";
 import type { PeerTarget, SessionPool } from "./pool.ts";
 import type { ClientSession } from "./session.ts";
+import { toldReason } from "./told-reason.ts";
 
 /** The far proxy dials its application within 5 s or says 503: who is silent for longer is dead, or hostile. */
 export const answerTimeoutMs = 10_000;
@@ -89,7 +89,7 @@ function requestHeaders(session: ClientSession, request: StreamRequest): Outgoin
   return headers;
 }
 
-/** An answer that is not 200 ends the attempt for good. The peer's reason is believed only if it is one of our codes. */
+/** An answer that is not 200 ends the attempt for good. */
 function judge(
   stream: ClientHttp2Stream,
   session: ClientSession,
@@ -99,8 +99,7 @@ function judge(
   if (status === 200) return { kind: "stream", stream, session };
   stream.on("error", () => {});
   stream.destroy();
-  const text = headers[headerNames.reason];
-  const reason = typeof text === "string" && Object.hasOwn(reasons, text) ? (text as Reason) : "peer_refused";
+  const reason = toldReason(headers);
   return { kind: "failed", reason, detail: `the peer's proxy answered ${status}`, final: status !== 503 };
 }
 

@@ -11,10 +11,8 @@
 import type { ClientHttp2Stream } from "node:http2";
 import type { Clock, Timer } from "../../lib/clock/clock.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
-import { reasons } from "../../lib/errors/reasons.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import type { Expected } from "../../lib/x509/verify.ts";
-import { headerNames } from "./header-names.ts";
 import {
   checkProof,
   createProof,
@@ -27,6 +25,7 @@ import {
 import { readBody } from "./read-body.ts";
 import type { ClientSession } from "./session.ts";
 import { keyingMaterial, nextTerms } from "./terms.ts";
+import { toldReason } from "./told-reason.ts";
 
 export const exchangeTimeoutMs = 5_000;
 /** Sessions with many peers do not all sign and verify in one turn when our certificate is renewed. */
@@ -157,15 +156,11 @@ async function post(session: ClientSession, request: Buffer, clock: Clock): Prom
   return { kind: "failed", reason, detail: `the peer's proxy answered ${status}`, final: false };
 }
 
-/** Status 0 without one. The peer's reason is believed only if it is one of our codes. */
+/** Status 0 without one. */
 function head(stream: ClientHttp2Stream): Promise<{ status: number; reason: Reason }> {
   stream.on("error", () => {});
   return new Promise((resolve) => {
-    stream.once("response", (headers) => {
-      const text = headers[headerNames.reason];
-      const known = typeof text === "string" && Object.hasOwn(reasons, text);
-      resolve({ status: headers[":status"] ?? 0, reason: known ? (text as Reason) : "peer_refused" });
-    });
+    stream.once("response", (headers) => resolve({ status: headers[":status"] ?? 0, reason: toldReason(headers) }));
     stream.once("close", () => resolve({ status: 0, reason: "peer_refused" }));
   });
 }

@@ -3,10 +3,9 @@
  * connections and never answers, serve as any other.
  */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { eventually } from "../cluster/eventually.ts";
-import { reaches } from "../topology/attempts.ts";
+import { anonymousMb, reaches } from "../topology/attempts.ts";
 import type { Capture, Child } from "../topology/cluster.ts";
 import { needsRoot, uids } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
@@ -22,9 +21,6 @@ const grownMb = 40;
 let mesh: Mesh;
 let bridge: Capture;
 let collector: Child;
-
-const anonymousMb = (pid: number): number =>
-  Number(/^RssAnon:\s+([0-9]+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024;
 
 before(async () => {
   if (needsRoot !== false) return;

@@ -3,9 +3,8 @@
  * proxy stays the same process, its memory stays below its container's, descriptors come back, and everybody else is served meanwhile.
  */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { endpoint, filesReturnTo, openFiles, reaches } from "../topology/attempts.ts";
+import { anonymousMb, endpoint, filesReturnTo, openFiles, reaches } from "../topology/attempts.ts";
 import type { Capture, Child, Json } from "../topology/cluster.ts";
 import { needsRoot, uids } from "../topology/cluster.ts";
 import { createForger, identityOf } from "../topology/forgery.ts";
@@ -30,10 +29,6 @@ let inside: Child;
 let flooder: Child;
 let credentials: Json;
 let files: number;
-
-/** Memory of its own, without pages of files. */
-const anonymousMb = (pid: number): number =>
-  Number(/^RssAnon:\s+([0-9]+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024;
 
 before(async () => {
   if (needsRoot !== false) return;

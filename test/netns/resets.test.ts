@@ -36,19 +36,13 @@ before(async () => {
 });
 after(() => mesh?.close());
 
-/** Of the client's proxy. */
-async function sessions(): Promise<number> {
-  const status = await mesh.pod("client").must("curl", ["-s", "http://127.0.0.1:15000/status"]);
-  return (JSON.parse(status) as { sessions: unknown[] }).sessions.length;
-}
-
 describe("an application that resets 2 000 connections a second", { skip: needsRoot }, () => {
   test("ends no other connection of its pod, and leaves no descriptor behind", async () => {
     const target = { host: mesh.pod("server").ip, port };
     await reaches(steady, target, canary);
     const proxies = [mesh.proxy("client"), mesh.proxy("server")];
     const filesBefore = proxies.map(({ pid }) => openFiles(pid));
-    const sessionsBefore = await sessions();
+    const { length: sessionsBefore } = await mesh.sessions("client");
     const echo = (command: Json): Promise<Json> => steady.request({ name: "steady", ...command });
     assert.equal((await echo({ do: "open", ...target, send: canary, discard: true }))["connected"], true);
     let bytes = canary.length;
@@ -71,7 +65,7 @@ describe("an application that resets 2 000 connections a second", { skip: needsR
     assert.equal((await echo({ do: "end" }))["ended"], null);
     await steady.event("ended", (line) => line["name"] === "steady" && line["ended"] === "end");
     // A burst may have needed another session, which is kept for a while: a descriptor at each end.
-    const more = (await sessions()) - sessionsBefore;
+    const more = (await mesh.sessions("client")).length - sessionsBefore;
     for (const [index, { pid }] of proxies.entries()) await filesReturnTo(pid, filesBefore[index]! + more);
   });
 

@@ -3,9 +3,8 @@
  * and neither the 501st nor the session that they share is any slower for it.
  */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { filesReturnTo, openFiles, reaches } from "../topology/attempts.ts";
+import { anonymousMb, filesReturnTo, openFiles, reaches } from "../topology/attempts.ts";
 import type { Capture, Child } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
@@ -21,9 +20,6 @@ let mesh: Mesh;
 let bridge: Capture;
 let slow: Child;
 let other: Child;
-
-const anonymousMb = (pid: number): number =>
-  Number(/^RssAnon:\s+([0-9]+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024;
 
 before(async () => {
   if (needsRoot !== false) return;

@@ -1,8 +1,8 @@
 /** A gigabyte for an application that reads it more slowly than it is sent: it all arrives, and no proxy holds it. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
+import { anonymousMb } from "../topology/attempts.ts";
 import type { Child } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
@@ -17,9 +17,6 @@ const slackMb = 25;
 
 let mesh: Mesh;
 let slow: Child;
-
-const anonymousMb = (pid: number): number =>
-  Number(/^RssAnon:\s+([0-9]+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024;
 
 // Without a capture of the bridge: a gigabyte of ciphertext would be all that it shows.
 before(async () => {

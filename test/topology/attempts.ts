@@ -3,7 +3,7 @@
  * with exactly that reason in the log of the proxy that refused.
  */
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Child, Json } from "./child.ts";
 
@@ -55,6 +55,10 @@ export async function nobodyListens(from: Child, target: Target, text: string): 
 }
 
 export const openFiles = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
+
+/** Memory of its own, without pages of files. */
+export const anonymousMb = (pid: number): number =>
+  Number(/^RssAnon:\s+([0-9]+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024;
 
 /** Waits until the process has no more open files than that. */
 export async function filesReturnTo(pid: number, count: number, { timeoutMs = 10_000 } = {}): Promise<void> {

@@ -68,6 +68,12 @@ export class Mesh {
     return proxy;
   }
 
+  /** The sessions that the pod's proxy says it has. */
+  async sessions(name: string): Promise<readonly { readonly generation: number }[]> {
+    const status = await this.pod(name).must("curl", ["-s", "http://127.0.0.1:15000/status"]);
+    return (JSON.parse(status) as { sessions: { generation: number }[] }).sessions;
+  }
+
   /** Writes the document of now and waits until those proxies, by default all that run, have taken it. */
   async publish(
     change: Partial<DirectoryDocument> = {},

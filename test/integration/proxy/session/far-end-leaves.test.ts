@@ -16,18 +16,16 @@ import { resetOnClose } from "../../../../proxy/listen/socket-options.ts";
 import { Relay } from "../../../../proxy/relay/relay.ts";
 import type { RelayOutcome } from "../../../../proxy/relay/relay.ts";
 import { openStream } from "../../../../proxy/session/open-stream.ts";
-import { SessionPool } from "../../../../proxy/session/pool.ts";
-import { parseIp } from "../../../../lib/net/address.ts";
 import { manualClock } from "../../../clock/manual-clock.ts";
-import { hour } from "../../../pki/pki.ts";
-import { leafOf, party, pki } from "./pair.ts";
+import { dialling, leafOf, party, pki } from "./pair.ts";
+import type { Dialling } from "./pair.ts";
 import { peer } from "./peer.ts";
 import type { Peer } from "./peer.ts";
 
 /** An application's socket whose connection is relayed to a stream of that peer. */
 async function relayed(
   t: TestContext,
-  { pool, request }: Pick<Peer, "pool" | "request">,
+  { pool, request }: Dialling,
 ): Promise<{ app: Socket; done: Promise<RelayOutcome> }> {
   const done = Promise.withResolvers<RelayOutcome>();
   const capture = captureServer((socket) => {
@@ -70,7 +68,7 @@ function frame(type: number, stream: number, payload: Buffer, flags = 0): Buffer
 }
 
 /** Answers 200 and some bytes, and resets with NO_ERROR what it has not ended: Node's own server would end it first. */
-async function truncating(t: TestContext): Promise<Pick<Peer, "pool" | "request">> {
+async function truncating(t: TestContext): Promise<Dialling> {
   const leaf = leafOf({ serviceAccount: "server" });
   const server = createServer(
     { cert: leaf.chainPem, key: leaf.keyPem, ca: pki.root.pem, requestCert: true, ALPNProtocols: ["h2"] },
@@ -89,20 +87,13 @@ async function truncating(t: TestContext): Promise<Pick<Peer, "pool" | "request"
   );
   await once(server.listen(0, "127.0.0.1"), "listening");
   const clock = manualClock(Date.now());
-  const pool = new SessionPool({
-    credentials: party(clock, "cart").current,
-    maxLeafLifetimeMs: 48 * hour,
-    clock,
-    random: () => 0,
-  });
+  const { port } = server.address() as AddressInfo;
+  const own = dialling(port, { credentials: party(clock, "cart").current, clock });
   t.after(() => {
-    pool.destroy();
+    own.pool.destroy();
     server.close();
   });
-  const ip = parseIp("127.0.0.1")!;
-  const { port } = server.address() as AddressInfo;
-  const target = { endpoint: { ip, port }, project: "shop", serviceAccount: "server", podUid: "uid-of-server-1" };
-  return { pool, request: { target, authority: { ip, port: 8080 }, traceparent: null } };
+  return own;
 }
 
 test("a reset with NO_ERROR of a half that was not ended is no end", { timeout: 10_000 }, async (t) => {

@@ -57,6 +57,21 @@ export function credentialsOf(
   return { identity, bundle, roots: [pki.root.pem] };
 }
 
+export type Dialling = { readonly pool: SessionPool; readonly request: StreamRequest };
+
+/** A pool of ours, and a request for the pod server-1 behind that port of this machine. */
+export function dialling(
+  port: number,
+  context: Pick<ConstructorParameters<typeof SessionPool>[0], "credentials" | "clock">,
+): Dialling {
+  const ip = parseIp("127.0.0.1")!;
+  const target = { endpoint: { ip, port }, project: "shop", serviceAccount: "server", podUid: "uid-of-server-1" };
+  return {
+    pool: new SessionPool({ ...context, maxLeafLifetimeMs: 365 * day, random: () => 0 }),
+    request: { target, authority: { ip, port: 8080 }, traceparent: null },
+  };
+}
+
 export type Party = { readonly current: () => Credentials; readonly renew: () => Credentials };
 
 /** A pod whose certificate is renewed by hand. */
@@ -110,14 +125,12 @@ export async function pair(t: TestContext): Promise<Pair> {
   });
   await once(listener.server.listen(0, "127.0.0.1"), "listening");
   const { port } = listener.server.address() as AddressInfo;
-  const pool = new SessionPool({ credentials: client.current, ...judged, random: () => 0 });
+  const { pool, request } = dialling(port, { credentials: client.current, clock });
   t.after(() => {
     pool.destroy();
     for (const session of accepted) session.destroy(null);
     listener.server.close();
   });
-  const ip = parseIp("127.0.0.1")!;
-  const target = { endpoint: { ip, port }, project: "shop", serviceAccount: "server", podUid: "uid-of-server-1" };
   return {
     clock,
     client,
@@ -126,7 +139,7 @@ export async function pair(t: TestContext): Promise<Pair> {
     port,
     accepted,
     projects,
-    request: { target, authority: { ip, port: 8080 }, traceparent: null },
+    request,
     exchanges: watchExchanges(t),
     renewBoth: () => {
       listener.renew(server.renew());

@@ -1,43 +1,22 @@
 /** A peer's proxy that does what a test tells it, over real TLS, and a pool of ours that dials it. */
-import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createSecureServer } from "node:http2";
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream, Settings } from "node:http2";
 import type { AddressInfo } from "node:net";
 import type { TestContext } from "node:test";
 import type { Clock } from "../../../../lib/clock/clock.ts";
-import { parseIp } from "../../../../lib/net/address.ts";
-import { loadBundle } from "../../../../lib/trust/bundle.ts";
 import type { Credentials } from "../../../../lib/enrolment/identity.ts";
-import type { StreamRequest } from "../../../../proxy/session/open-stream.ts";
-import { SessionPool } from "../../../../proxy/session/pool.ts";
-import { createPki, hour } from "../../../pki/pki.ts";
+import { hour } from "../../../pki/pki.ts";
+import { credentialsOf, dialling, pki } from "./pair.ts";
+import type { Dialling } from "./pair.ts";
 
-const pki = createPki({ projects: [{ name: "shop", uid: "uid-shop" }] });
-const loaded = loadBundle(pki.rawBundle());
-assert.ok(loaded.kind === "bundle");
-
-export function ownCredentials(): Credentials {
-  const leaf = pki.issueLeaf({ project: "shop", serviceAccount: "cart" });
-  const identity = {
+export const ownCredentials = (): Credentials =>
+  credentialsOf(pki.issueLeaf({ project: "shop", serviceAccount: "cart" }), {
     generation: 1,
-    uri: leaf.uri,
-    key: leaf.key.privateKey,
-    keyPem: () => leaf.keyPem,
-    chainPem: leaf.chainPem,
-    chain: leaf.chain,
-    issuer: leaf.chain[1]!,
-    serial: "01",
-    notBefore: Date.now() - hour,
     notAfter: Date.now() + hour,
-  };
-  assert.ok(loaded.kind === "bundle");
-  return { identity, bundle: loaded.bundle, roots: [pki.root.pem] };
-}
+  });
 
-export type Peer = {
-  readonly pool: SessionPool;
-  readonly request: StreamRequest;
+export type Peer = Dialling & {
   /** Sessions that the peer accepted. */
   readonly accepted: ServerHttp2Session[];
 };
@@ -68,18 +47,11 @@ export async function peer(t: TestContext, { clock, settings, onStream, ...optio
   await once(server.listen(0, "127.0.0.1"), "listening");
   const same = ownCredentials();
   const credentials = options.credentials ?? (() => same);
-  const pool = new SessionPool({
-    credentials,
-    maxLeafLifetimeMs: 48 * hour,
-    clock,
-    random: () => 0,
-  });
+  const { port } = server.address() as AddressInfo;
+  const { pool, request } = dialling(port, { credentials, clock });
   t.after(() => {
     pool.destroy();
     server.close();
   });
-  const ip = parseIp("127.0.0.1")!;
-  const { port } = server.address() as AddressInfo;
-  const target = { endpoint: { ip, port }, project: "shop", serviceAccount: "server", podUid: "uid-of-server-1" };
-  return { pool, accepted, request: { target, authority: { ip, port: 8080 }, traceparent: null } };
+  return { pool, accepted, request };
 }
