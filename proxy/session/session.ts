@@ -54,6 +54,9 @@ export type Terms = {
 /** Part of a session's life over which its streams end one by one, where the peer cannot re-authenticate. */
 const lastPart = 0.1;
 
+/** RST_STREAM CANCEL alone, as in the relay: `stream.close(code)` sends END_STREAM first, which reads as a clean end. */
+const cut = new DOMException("a certificate of the session ended", "AbortError");
+
 export class Session<H extends Http2Session = Http2Session> {
   readonly facts: SessionFacts<H>;
   /** Open streams of ours or the peer's. */
@@ -200,7 +203,7 @@ export class Session<H extends Http2Session = Http2Session> {
       const stream = streams.shift();
       if (stream === undefined) return;
       this.#cut.add(stream);
-      stream.close(constants.NGHTTP2_CANCEL);
+      stream.destroy(cut);
       this.#lastPart = clock.after(pause, next);
     };
     next();

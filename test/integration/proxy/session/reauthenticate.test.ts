@@ -1,7 +1,7 @@
 /** Sessions that are re-authenticated in band: what is open on them outlives certificates, for as long as both ends renew. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import type { ServerHttp2Stream } from "node:http2";
+import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
 import { describe, test } from "node:test";
 import { echo, leafOf, lifetimeMs, pair, rawClient, stream } from "./pair.ts";
 import type { Pair } from "./pair.ts";
@@ -109,7 +109,11 @@ describe("with a peer that does not know it", () => {
     const own = ownCredentials();
     const end = clock.now() + lifetimeMs;
     let current = { ...own, identity: { ...own.identity, notAfter: end } };
-    const onStream = (asked: ServerHttp2Stream): void => asked.respond({ ":status": 200 });
+    const ends: string[] = [];
+    const onStream = (asked: ServerHttp2Stream): void => {
+      watchEnd(asked, ends);
+      asked.respond({ ":status": 200 });
+    };
     const { pool, request } = await peer(t, { clock, onStream, credentials: () => current });
     const streams = await Promise.all(Array.from({ length: count }, () => stream({ pool, request })));
     const [session] = pool.sessions;
@@ -122,23 +126,40 @@ describe("with a peer that does not know it", () => {
     await endsOneByOne({ clock, session: session!, streams });
     await gone(session!);
     assert.equal(session!.usable, false);
+    while (ends.length < count) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual([...new Set(ends)], ["reset"]);
   });
 
   test("as server: its streams end one by one, and its session with them", async (t) => {
     const here = await pair(t);
     const raw = await rawClient(t, here.port, { leaf: leafOf({}), knows: false });
+    const ends: string[] = [];
     const streams = await Promise.all(
       Array.from({ length: count }, async () => {
         const each = raw.http2.request({ ":method": "CONNECT", ":authority": "127.0.0.1:8080" });
         each.on("error", () => {});
         await once(each, "response");
+        watchEnd(each, ends);
         return each;
       }),
     );
     const [session] = here.accepted;
     assert.equal(session!.reauthenticates, false);
     await endsOneByOne({ clock: here.clock, session: session!, streams });
+    assert.deepEqual(ends, Array(count).fill("reset"));
   });
+
+  /** What the far end of a stream was told, first of all: half a transfer must not look like a whole one. */
+  function watchEnd(far: ClientHttp2Stream | ServerHttp2Stream, ends: string[]): void {
+    let told = false;
+    const tell = (what: string): void => {
+      if (!told) ends.push(what);
+      told = true;
+    };
+    far.on("end", () => tell(far.rstCode === 0 && !far.aborted && !far.destroyed ? "end" : "reset"));
+    far.on("close", () => tell("reset"));
+    far.resume();
+  }
 
   type Ending = {
     readonly clock: ReturnType<typeof manualClock>;
