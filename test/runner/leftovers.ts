@@ -20,6 +20,7 @@ export function openRunFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "tencrypt-run-"));
   chmodSync(folder, 0o755); // proxies under their own UID read what tests write below it
   process.env["TMPDIR"] = folder;
+  process.env["NODE_DISABLE_COMPILE_CACHE"] = "1"; // npm keeps one in TMPDIR, and leaves it there
   return folder;
 }
 
