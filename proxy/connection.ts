@@ -87,13 +87,16 @@ export function opened(record: ConnectionRecord, clock: Clock): void {
   if (events.connectionOpened.hasSubscribers) events.connectionOpened.publish(record);
 }
 
-/** `cut` is why the session under it was ended early, if it was. */
+/** Why an open connection was ended by this proxy. */
+export type Cut = { readonly reason: Reason; readonly detail: string | null };
+
 export function closed(
   record: ConnectionRecord,
   clock: Clock,
-  { outcome, cut }: { outcome: RelayOutcome; cut: Reason | null },
+  { outcome, cut }: { outcome: RelayOutcome; cut: Cut | null },
 ): void {
-  record.reason = cut;
+  record.reason = cut?.reason ?? null;
+  record.detail = cut?.detail ?? null;
   record.bytesSent = outcome.bytesSent;
   record.bytesReceived = outcome.bytesReceived;
   record.closedBy = outcome.closedBy;

@@ -1,14 +1,14 @@
 /** What both paths share: the knowledge they decide by, the sessions they use, and the connections that are open. */
 import { randomBytes, randomFillSync } from "node:crypto";
 import type { Duplex } from "node:stream";
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../lib/clock/clock.ts";
 import type { Log } from "../lib/log/log.ts";
 import type { Ip } from "../lib/net/address.ts";
 import { continueTrace, createTraceIds } from "./observe/trace-context.ts";
 import type { Sampling } from "./observe/trace-context.ts";
 import type { TraceContext } from "./observe/events.ts";
-import type { Relay } from "./relay/relay.ts";
-import type { LookUpAnswer, Self, View } from "./route/policy.ts";
+import type { LookUpAnswer, Policy, Self, View } from "./route/policy.ts";
 import type { AnswerContext } from "./session/answer-reauthentication.ts";
 import type { SessionPool } from "./session/pool.ts";
 
@@ -19,6 +19,19 @@ export type Directory = {
   /** Asks for an address that the snapshot does not name; answers within 2 s. */
   lookUp(ip: Ip): Promise<LookUpAnswer>;
 };
+
+/** A connection through which bytes can flow. */
+export type Open = {
+  /** Ends it if these rules would refuse it. */
+  judge(rules: Policy): void;
+  /** The proxy ends. */
+  destroy(): void;
+};
+
+/** What a decision is made on. */
+type Known = { readonly view: View | null; readonly lookUp: LookUpAnswer | null };
+/** A decision that needs to know first who holds an address. */
+type LookUp = { readonly kind: "look-up"; readonly ip: Ip };
 
 type Parts = {
   readonly clock: Clock;
@@ -39,12 +52,13 @@ export class Dataplane {
   readonly pool: SessionPool;
   /** What a request to re-authenticate a session is judged by. */
   readonly reauthentication: AnswerContext;
-  /** Every connection that is being relayed. */
-  readonly relays: Set<Relay> = new Set();
+  /** Every connection through which bytes can flow. */
+  readonly open: Set<Open> = new Set();
   readonly #log: Log;
   readonly #sampling: Sampling | null;
   readonly #ids = createTraceIds((bytes) => randomFillSync(bytes));
   readonly #maxConnections: number;
+  #rules: Policy | null = null;
   #connections = 0;
   #idle: () => void = () => {};
   #turn: number = randomBytes(4).readUInt32BE();
@@ -65,10 +79,33 @@ export class Dataplane {
     return this.directory.current()?.policy.mode ?? this.self.floor;
   }
 
+  /** The rules in force: the same object for as long as they are the same rules. */
+  get rules(): Policy | null {
+    return this.#rules;
+  }
+
   /** A whole number from 0 to 2^32-1: spreads connections over a Service's endpoints. */
   pick(): number {
     this.#turn = (this.#turn + 1) >>> 0;
     return this.#turn;
+  }
+
+  /** The decision, after the one look-up that an unknown address is worth. */
+  async decide<D extends { readonly kind: string }>(ask: (known: Known) => D | LookUp): Promise<D | LookUp> {
+    const first = ask({ view: this.directory.current(), lookUp: null });
+    if (!isLookUp(first)) return first;
+    const lookUp = await this.directory.lookUp(first.ip);
+    return ask({ view: this.directory.current(), lookUp });
+  }
+
+  /**
+   * A snapshot has come. Where it brings other rules, what is open is judged as if it came now. What it says of
+   * addresses alone ends nothing: entries come and go while pods do.
+   */
+  snapshotTaken({ policy }: View): void {
+    if (isDeepStrictEqual(policy, this.#rules)) return;
+    this.#rules = policy;
+    for (const connection of this.open) connection.judge(policy);
   }
 
   /** Continues the caller's trace, or starts one. */
@@ -108,3 +145,5 @@ export class Dataplane {
     });
   }
 }
+
+const isLookUp = (decision: { readonly kind: string }): decision is LookUp => decision.kind === "look-up";

@@ -8,15 +8,14 @@
  */
 import type { ServerHttp2Stream, IncomingHttpHeaders } from "node:http2";
 import type { Socket } from "node:net";
-import type { Duplex } from "node:stream";
-import { closed, describeFarEnd, newRecord, opened, refused, sourceOf, wouldBeRefused } from "./connection.ts";
+import { describeFarEnd, newRecord, refused, sourceOf, wouldBeRefused } from "./connection.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { dialApplication } from "./dial/clear.ts";
-import { originalDestination, resetOnClose } from "./listen/socket-options.ts";
-import type { ConnectionRecord } from "./observe/events.ts";
-import { Relay } from "./relay/relay.ts";
-import { authorizeClear, authorizeStream } from "./route/authorize.ts";
+import { originalDestination } from "./listen/socket-options.ts";
+import { OpenConnection } from "./open-connection.ts";
+import { authorizeClear, authorizeStream, refusedCaller } from "./route/authorize.ts";
 import type { ClearDecision } from "./route/authorize.ts";
+import { judgeInboundClear } from "./route/judge.ts";
 import { answerReauthentication, asksReauthentication } from "./session/answer-reauthentication.ts";
 import { readRequest } from "./session/connect-request.ts";
 import type { ServerSession } from "./session/session.ts";
@@ -46,6 +45,7 @@ async function handleStream(
   request: Request,
   { session, plane }: StreamContext,
 ): Promise<void> {
+  const { rules } = plane;
   const { address, remote } = session.facts;
   const { peer, tls } = session.terms;
   const record = newRecord("inbound", address, plane);
@@ -81,13 +81,23 @@ async function handleStream(
   if (application.kind === "failed") return refuse({ ...application, status: 503 });
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
   if (!stream.destroyed) stream.respond({ ":status": 200 });
-  relay(stream, application.duplex, { record, plane, session });
+  new OpenConnection({
+    client: stream,
+    server: application.duplex,
+    record,
+    plane,
+    rules,
+    judge: (now) => refusedCaller(now, session.terms.peer.id, decided.endpoint.port),
+    bulk: () => {},
+    ended: () => session.whyCut(stream),
+  });
 }
 
 /** Clear text, captured whatever port it was for. */
 export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<void> {
-  const source = sourceOf(socket);
-  const record = newRecord("inbound", source.text, plane);
+  const { rules } = plane;
+  const { ip: source, text } = sourceOf(socket);
+  const record = newRecord("inbound", text, plane);
   record.transport = "clear";
   record.trace = plane.startTrace(undefined);
   const refuse = (failure: { reason: Reason; detail: string }): void => {
@@ -99,9 +109,9 @@ export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<
   const original = originalDestination(socket);
   if (original.kind === "none") return refuse({ reason: "original_destination_unknown", detail: original.errno });
   record.destination = formatEndpoint(original.endpoint);
-  if (source.ip === null) return refuse({ reason: "source_unknown", detail: "no address" });
+  if (source === null) return refuse({ reason: "source_unknown", detail: "no address" });
 
-  const decided = await decide(original.endpoint, source.ip, plane);
+  const decided = await decide(original.endpoint, source, plane);
   if (decided.kind === "look-up") return refuse({ reason: "source_unknown", detail: "no answer" });
   describeFarEnd(record, decided);
   if (decided.kind === "refuse") return refuse(decided);
@@ -110,33 +120,17 @@ export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<
   const application = await dialApplication(original.endpoint, socket, plane.clock);
   if (application.kind === "failed") return refuse(application);
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
-  relay(socket, application.duplex, { record, plane, session: null });
-}
-
-async function decide(destination: Endpoint, source: Ip, plane: Dataplane): Promise<ClearDecision> {
-  const { self, directory } = plane;
-  const first = authorizeClear({ destination, source, self, view: directory.current(), lookUp: null });
-  if (first.kind !== "look-up") return first;
-  const lookUp = await directory.lookUp(first.ip);
-  return authorizeClear({ destination, source, self, view: directory.current(), lookUp });
-}
-
-function relay(
-  client: Duplex,
-  server: Socket,
-  { record, plane, session }: { record: ConnectionRecord; plane: Dataplane; session: ServerSession | null },
-): void {
-  opened(record, plane.clock);
-  const connection = new Relay({
-    client,
-    server,
-    disarm: (side) => resetOnClose(side, false),
+  new OpenConnection({
+    client: socket,
+    server: application.duplex,
+    record,
+    plane,
+    rules,
+    judge: async () => judgeInboundClear(await decide(original.endpoint, source, plane)),
     bulk: () => {},
-    done: (outcome) => {
-      plane.relays.delete(connection);
-      closed(record, plane.clock, { outcome, cut: session?.whyCut(client) ?? null });
-    },
+    ended: () => null,
   });
-  plane.relays.add(connection);
-  connection.start();
 }
+
+const decide = (destination: Endpoint, source: Ip, plane: Dataplane): Promise<ClearDecision> =>
+  plane.decide((known) => authorizeClear({ destination, source, self: plane.self, ...known }));

@@ -7,28 +7,26 @@
  * a reason, and towards the application an RST: the listener's sockets carry SO_LINGER {1, 0}, so destroying one resets.
  */
 import type { Socket } from "node:net";
-import type { Duplex } from "node:stream";
-import { closed, describeFarEnd, newRecord, opened, refused, sourceOf, wouldBeRefused } from "./connection.ts";
+import { describeFarEnd, newRecord, refused, sourceOf, wouldBeRefused } from "./connection.ts";
 import type { Dataplane } from "./dataplane.ts";
-import { dialClear } from "./dial/clear.ts";
-import { firstBytesAreTls, watchForClear } from "./dial/first-bytes.ts";
-import { originalDestination, resetOnClose } from "./listen/socket-options.ts";
-import { formatTraceparent } from "./observe/trace-context.ts";
+import { firstBytesAreTls, watchFirstBytes } from "./dial/first-bytes.ts";
+import type { Spoken } from "./dial/first-bytes.ts";
+import { dialFarEnd } from "./far-end.ts";
+import type { Allowed, FarEnd } from "./far-end.ts";
+import { originalDestination } from "./listen/socket-options.ts";
 import type { ConnectionRecord } from "./observe/events.ts";
-import { Relay } from "./relay/relay.ts";
-import { route } from "./route/route.ts";
-import type { Candidate, Route } from "./route/route.ts";
-import { openStream } from "./session/open-stream.ts";
-import type { ClientSession } from "./session/session.ts";
+import { OpenConnection } from "./open-connection.ts";
+import { judgeOutboundClear, judgeTunnel } from "./route/judge.ts";
+import type { Verdict } from "./route/judge.ts";
+import type { Policy } from "./route/policy.ts";
+import { route, routeEndpoint } from "./route/route.ts";
+import type { Route } from "./route/route.ts";
 import type { Endpoint } from "../lib/net/address.ts";
 import { formatEndpoint } from "../lib/net/address.ts";
 import type { Reason } from "../lib/errors/reasons.ts";
 
-type Failure = { readonly kind: "failed"; readonly reason: Reason; readonly detail: string };
-/** `session` is null for a connection in clear. */
-export type Far = { readonly kind: "far"; readonly duplex: Duplex; readonly session: ClientSession | null } | Failure;
-
 export async function handleOutbound(socket: Socket, plane: Dataplane): Promise<void> {
+  const { rules } = plane;
   const record = newRecord("outbound", sourceOf(socket).text, plane);
   record.trace = plane.startTrace(undefined);
   const refuse = (failure: { reason: Reason; detail: string }): void => {
@@ -51,89 +49,63 @@ export async function handleOutbound(socket: Socket, plane: Dataplane): Promise<
   const far = await dialFarEnd(decided, record, plane);
   if (far.kind === "failed") return refuse(far);
 
-  const { dryRun } = decided;
-  if (dryRun !== null) {
-    if (dryRun.unlessTls) watchForClear(socket, far.duplex, () => wouldBeRefused(record, dryRun));
-    else wouldBeRefused(record, dryRun);
-  }
-  relay(socket, far, { record, plane });
+  record.upstream = formatEndpoint(far.endpoint);
+  open(socket, far, { record, plane, rules, destination: original.endpoint, decided });
 }
 
 /** The decision, after the one look-up that an unknown address is worth. */
-export async function decide(destination: Endpoint, plane: Dataplane): Promise<Route> {
+export function decide(destination: Endpoint, plane: Dataplane): Promise<Route> {
   const pick = plane.pick();
-  const first = route({ destination, view: plane.directory.current(), pick, lookUp: null });
-  if (first.kind !== "look-up") return first;
-  const lookUp = await plane.directory.lookUp(first.ip);
-  return route({ destination, view: plane.directory.current(), pick, lookUp });
+  return plane.decide((known) => route({ destination, pick, ...known }));
 }
 
-/** Dials what the route allows. For a Service that is up to three endpoints, one after the other. */
-export async function dialFarEnd(
-  decided: Exclude<Route, { kind: "look-up" | "refuse" }>,
-  record: ConnectionRecord,
-  plane: Dataplane,
-): Promise<Far> {
-  switch (decided.kind) {
-    case "tunnel":
-      record.transport = "tunnel";
-      return await dialTunnel(decided.candidates, record, plane);
-    case "local":
-      record.transport = "local";
-      record.upstream = formatEndpoint(decided.endpoint);
-      return await dialClear([decided.endpoint], plane.clock);
-    case "clear":
-    case "clear-if-tls":
-      record.transport = "clear";
-      record.upstream = formatEndpoint(decided.endpoints[0]);
-      return await dialClear(decided.endpoints, plane.clock);
-  }
-}
+type Opening = {
+  readonly record: ConnectionRecord;
+  readonly plane: Dataplane;
+  readonly rules: Policy | null;
+  readonly destination: Endpoint;
+  readonly decided: Allowed;
+};
 
-async function dialTunnel(candidates: readonly Candidate[], record: ConnectionRecord, plane: Dataplane): Promise<Far> {
-  let failure: Failure = { kind: "failed", reason: "no_ready_endpoint", detail: "" };
-  for (const { ip, port, tunnelPort, workload } of candidates) {
-    record.upstream = formatEndpoint({ ip, port });
-    record.peerWorkload = `${workload.project}/${workload.pod}`;
-    const { project, serviceAccount, uid } = workload;
-    const answer = await openStream(plane.pool, {
-      target: { endpoint: { ip, port: tunnelPort }, project, serviceAccount, podUid: uid },
-      authority: { ip, port },
-      traceparent: record.trace === null ? null : formatTraceparent(record.trace),
+function open(client: Socket, far: FarEnd, { record, plane, rules, destination, decided }: Opening): void {
+  const { session, duplex: server } = far;
+  const { dryRun } = decided;
+  let spoken: Spoken = "more";
+  if (dryRun !== null && !dryRun.unlessTls) wouldBeRefused(record, dryRun);
+  if (record.transport === "clear")
+    watchFirstBytes(client, server, (said) => {
+      spoken = said;
+      if (dryRun?.unlessTls === true && said === "no") wouldBeRefused(record, dryRun);
     });
-    if (answer.kind === "stream") {
-      record.tls = answer.session.terms.tls;
-      return { kind: "far", duplex: answer.stream, session: answer.session };
-    }
-    failure = { kind: "failed", reason: answer.reason, detail: answer.detail };
-    if (answer.final) break;
-  }
-  return failure;
-}
-
-function relay(
-  socket: Socket,
-  far: Extract<Far, { kind: "far" }>,
-  { record, plane }: { record: ConnectionRecord; plane: Dataplane },
-): void {
-  const { session } = far;
-  opened(record, plane.clock);
-  const bulk = { counted: false };
-  const connection = new Relay({
-    client: socket,
-    server: far.duplex,
-    disarm: (side) => resetOnClose(side, false),
+  let bulk = false;
+  new OpenConnection({
+    client,
+    server,
+    record,
+    plane,
+    rules,
+    judge: (now) => judge(far, { destination, spoken, rules: now }, plane),
     bulk: () => {
       if (session === null) return;
-      bulk.counted = true;
+      bulk = true;
       session.bulkStreams++;
     },
-    done: (outcome) => {
-      if (bulk.counted && session !== null) session.bulkStreams--;
-      plane.relays.delete(connection);
-      closed(record, plane.clock, { outcome, cut: session?.whyCut(far.duplex) ?? null });
+    ended: () => {
+      if (bulk && session !== null) session.bulkStreams--;
+      return session?.whyCut(server) ?? null;
     },
   });
-  plane.relays.add(connection);
-  connection.start();
+}
+
+type Question = { readonly destination: Endpoint; readonly spoken: Spoken; readonly rules: Policy };
+
+/** Whether a connection that is open may go on under these rules. */
+export async function judge(
+  { session, endpoint }: FarEnd,
+  { destination, spoken, rules }: Question,
+  plane: Dataplane,
+): Promise<Verdict> {
+  if (session !== null) return judgeTunnel(rules, session.terms.peer.id.project);
+  const now = await plane.decide((known) => routeEndpoint({ destination, pick: 0, ...known }, endpoint));
+  return judgeOutboundClear(now, spoken);
 }

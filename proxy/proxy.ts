@@ -134,7 +134,10 @@ export class Proxy {
   /** A snapshot or the capture ports have come. */
   #changed(): void {
     const view = this.#parts.directory.current();
-    if (view !== null) this.#parts.observing.metrics.directoryVersion(view.snapshot.version);
+    if (view !== null) {
+      this.#parts.observing.metrics.directoryVersion(view.snapshot.version);
+      this.#parts.plane.snapshotTaken(view);
+    }
     if (this.#ready || view === null || this.#capture !== "bound") return;
     this.#ready = true;
     this.#deps.log("info", "ready", { mode: view.policy.mode, directoryVersion: view.snapshot.version });
@@ -145,11 +148,11 @@ export class Proxy {
     if (this.#draining) return;
     this.#draining = true;
     const { listeners, plane, agent, directory, observing } = this.#parts;
-    this.#deps.log("info", "draining", { connections: plane.relays.size, deadlineMs: this.#config.drainMs });
+    this.#deps.log("info", "draining", { connections: plane.connections, deadlineMs: this.#config.drainMs });
     listeners.drain();
     plane.pool.drain();
     await this.#lastConnection();
-    for (const relay of plane.relays) relay.destroy();
+    for (const connection of plane.open) connection.destroy();
     listeners.destroy();
     plane.pool.destroy();
     agent.stop();

@@ -5,9 +5,13 @@
 import { lookup } from "node:dns/promises";
 import type { Duplex } from "node:stream";
 import { parseIp } from "../lib/net/address.ts";
+import type { Endpoint } from "../lib/net/address.ts";
 import { newRecord } from "./connection.ts";
 import type { Dataplane } from "./dataplane.ts";
-import { decide, dialFarEnd } from "./outbound.ts";
+import { dialFarEnd } from "./far-end.ts";
+import type { FarEnd } from "./far-end.ts";
+import { decide, judge } from "./outbound.ts";
+import type { Policy } from "./route/policy.ts";
 
 /** Rejects with the reason code when the collector may not be reached or cannot be. */
 export async function connectForTelemetry(
@@ -23,5 +27,23 @@ export async function connectForTelemetry(
   if (decided.kind === "clear-if-tls") throw new Error("egress_not_allowed");
   const far = await dialFarEnd(decided, newRecord("outbound", "", plane), plane);
   if (far.kind === "failed") throw new Error(far.reason);
+  judgeWhileOpen(far, { ip, port }, plane);
   return far.duplex;
+}
+
+/** Spans still leave while the proxy drains: only other rules end the connection. */
+function judgeWhileOpen(far: FarEnd, destination: Endpoint, plane: Dataplane): void {
+  const { duplex } = far;
+  const open = {
+    judge: (rules: Policy): void =>
+      plane.guard(
+        duplex,
+        judge(far, { destination, spoken: "no", rules }, plane).then((verdict) => {
+          if (verdict !== null) duplex.destroy();
+        }),
+      ),
+    destroy: (): void => {},
+  };
+  plane.open.add(open);
+  duplex.once("close", () => plane.open.delete(open));
 }

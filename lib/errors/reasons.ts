@@ -277,7 +277,7 @@ export const reasons = {
     what: "a request to re-authenticate a session, or its answer, proves nothing",
     hint: "a peer that is broken or hostile: its connections end with the certificates that it showed before",
   },
-  // --- the end of a session
+  // --- the end of a session or of an open connection
   certificate_ended: {
     initiator: "local",
     what: "a certificate of the session reached its notAfter",
@@ -287,6 +287,11 @@ export const reasons = {
     initiator: "local",
     what: "the peer's CA or pod left the trust bundle",
     hint: "see the CA's audit log",
+  },
+  policy_changed: {
+    initiator: "local",
+    what: "the rules that hold now would refuse the connection, which was open already",
+    hint: "the log's detail begins with the code of that refusal: see there",
   },
   peer_silent: {
     initiator: "network",

@@ -19,14 +19,16 @@ export const applicationDialTimeoutMs = 5_000;
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 type Failed = { readonly kind: "failed"; readonly reason: Reason; readonly detail: string };
-export type ClearDial = { readonly kind: "far"; readonly duplex: Socket; readonly session: null } | Failed;
+export type ClearDial =
+  | { readonly kind: "far"; readonly duplex: Socket; readonly session: null; readonly endpoint: Endpoint }
+  | Failed;
 
 /** Tries the endpoints one after the other. */
 export async function dialClear(endpoints: readonly Endpoint[], clock: Clock): Promise<ClearDial> {
   let errno = "";
   for (const endpoint of endpoints) {
     const dialled = await dialSocket(endpoint, clearDialTimeoutMs, { clock });
-    if (dialled.kind === "socket") return { kind: "far", duplex: dialled.socket, session: null };
+    if (dialled.kind === "socket") return { kind: "far", duplex: dialled.socket, session: null, endpoint };
     errno = dialled.errno;
   }
   return { kind: "failed", reason: "clear_dial_failed", detail: errno };
@@ -48,7 +50,7 @@ export async function dialApplication(endpoint: Endpoint, caller: Duplex, clock:
   caller.once("close", abandon);
   const dialled = await dialSocket(endpoint, applicationDialTimeoutMs, { clock, signal: abandoned.signal });
   caller.off("close", abandon);
-  if (dialled.kind === "socket") return { kind: "far", duplex: dialled.socket, session: null };
+  if (dialled.kind === "socket") return { kind: "far", duplex: dialled.socket, session: null, endpoint };
   if (abandoned.signal.aborted) return gone;
   const reason = dialled.errno === "ECONNREFUSED" ? "application_refused" : "application_unreachable";
   return { kind: "failed", reason, detail: dialled.errno };

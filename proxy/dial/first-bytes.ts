@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Clock } from "../../lib/clock/clock.ts";
 import { looksLikeClientHello } from "../route/first-bytes.ts";
+import type { FirstBytes } from "../route/first-bytes.ts";
 
 /** An application that speaks TLS speaks first, and at once. */
 const patienceMs = 5_000;
@@ -35,19 +36,22 @@ export function firstBytesAreTls(socket: Socket, clock: Clock): Promise<boolean>
   });
 }
 
-/** Calls `clear` once if the connection turns out not to be TLS: the client's first bytes say so, or the server speaks first. */
-export function watchForClear(client: Socket, server: Duplex, clear: () => void): void {
+/** Whether the connection is TLS: its client speaks first, with a ClientHello. `more`: too little came at once to tell. */
+export type Spoken = FirstBytes["kind"];
+
+/** Calls back once with what the connection turned out to be. */
+export function watchFirstBytes(client: Socket, server: Duplex, said: (spoken: Spoken) => void): void {
   const forget = (): void => {
     client.off("data", fromClient);
     server.off("data", fromServer);
   };
   const fromClient = (chunk: Buffer): void => {
     forget();
-    if (looksLikeClientHello(chunk).kind === "no") clear();
+    said(looksLikeClientHello(chunk).kind);
   };
   const fromServer = (): void => {
     forget();
-    clear();
+    said("no");
   };
   client.on("data", fromClient);
   server.on("data", fromServer);

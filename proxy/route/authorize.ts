@@ -10,9 +10,10 @@ import type { PeerClass } from "../observe/events.ts";
 import { claimantsOf, classify, isOutsideUnheld, peerClass, workloadAt } from "./classify.ts";
 import type { AddressKind } from "./classify.ts";
 import { nodeSourcesAccepted } from "./policy.ts";
-import type { DryRun, LookUpAnswer, Self, View } from "./policy.ts";
+import type { DryRun, LookUpAnswer, Policy, Self, View } from "./policy.ts";
 import { namesAddress, namesCaller } from "../../lib/project/rules.ts";
 import type { Caller } from "../../lib/project/rules.ts";
+import type { Verdict } from "./judge.ts";
 import type { Workload } from "./snapshot.ts";
 import type { Mode } from "../../lib/project/mode.ts";
 import type { CallerRule } from "../../lib/project/rules.ts";
@@ -89,13 +90,19 @@ function wrongCaller(view: View, { source, peer }: StreamInput, port: number): R
   const kind = classify(view, source);
   const workload = workloadAt(view, source);
   const facts: Facts = { class: peerClass(view, kind, source), workload };
-  const name = `${peer.id.project}/${peer.id.serviceAccount}`;
   if (kind === "conflict") return refuse("address_conflict", claimantsOf(view, source), facts);
   if (workload !== null && workload.uid !== peer.pod?.podUid)
     return refuse("wrong_pod", `${workload.project}/${workload.pod}`, facts);
+  const refused = refusedCaller(view.policy, peer.id, port);
+  return refused === null ? null : refuse(refused.reason, refused.detail, facts);
+}
+
+/** What the rules have against a caller that has shown its certificate. Also asked for connections that are open. */
+export function refusedCaller(policy: Policy, caller: Caller, port: number): Verdict {
+  const detail = `${caller.project}/${caller.serviceAccount}`;
   // A session outlives the peer relation it was made under.
-  if (!view.policy.internalProjects.has(peer.id.project)) return refuse("identity_mismatch", name, facts);
-  return inEach(view.policy.allowFrom, peer.id, port) ? null : refuse("caller_not_allowed", name, facts);
+  if (!policy.internalProjects.has(caller.project)) return { reason: "identity_mismatch", detail };
+  return inEach(policy.allowFrom, caller, port) ? null : { reason: "caller_not_allowed", detail };
 }
 
 const inEach = (lists: readonly (readonly CallerRule[])[], caller: Caller, port: number): boolean =>

@@ -81,12 +81,17 @@ const mostAlternatives = 2;
 
 export function route(input: RouteInput): Route {
   const { view } = input;
-  if (view === null)
-    return refuse("no_directory", "before the first snapshot", { class: "none", workload: null, service: null });
+  if (view === null) return noDirectory;
   const decided = decide({ input, view, mode: view.policy.mode });
   // A stricter mode can differ only where something goes out in clear.
   if (decided.kind !== "clear" || view.policy.dryRun === null) return decided;
   return { ...decided, dryRun: dryRunOf(decide({ input, view, mode: view.policy.dryRun })) };
+}
+
+/** The same for one endpoint, that of a connection which is open: nothing is chosen, and a dry run says nothing of it. */
+export function routeEndpoint(input: RouteInput, endpoint: Endpoint): Route {
+  const { view } = input;
+  return view === null ? noDirectory : toEndpoint({ input, view, mode: view.policy.mode }, endpoint);
 }
 
 function dryRunOf(stricter: Route): DryRun | null {
@@ -280,4 +285,10 @@ const serviceFacts = (view: View, service: Service): Facts => ({
   class: view.policy.internalProjects.has(service.project) ? "internal" : "other-project",
   workload: null,
   service,
+});
+
+const noDirectory = refuse("no_directory", "before the first snapshot", {
+  class: "none",
+  workload: null,
+  service: null,
 });

@@ -1,0 +1,71 @@
+/**
+ * Dials the far end that a route allows, through the tunnel or in clear: never the one for the other.
+ */
+import type { Duplex } from "node:stream";
+import type { Dataplane } from "./dataplane.ts";
+import { dialClear } from "./dial/clear.ts";
+import type { ConnectionRecord } from "./observe/events.ts";
+import { formatTraceparent } from "./observe/trace-context.ts";
+import type { Candidate, Route } from "./route/route.ts";
+import { openStream } from "./session/open-stream.ts";
+import type { ClientSession } from "./session/session.ts";
+import type { Reason } from "../lib/errors/reasons.ts";
+import { formatEndpoint } from "../lib/net/address.ts";
+import type { Endpoint } from "../lib/net/address.ts";
+
+export type Allowed = Exclude<Route, { kind: "look-up" | "refuse" }>;
+type Failure = { readonly kind: "failed"; readonly reason: Reason; readonly detail: string };
+/** `session` is null for a connection in clear; `endpoint` is the one that answered. */
+export type FarEnd = {
+  readonly kind: "far";
+  readonly duplex: Duplex;
+  readonly session: ClientSession | null;
+  readonly endpoint: Endpoint;
+};
+
+/** Dials what the route allows. For a Service that is up to three endpoints, one after the other. */
+export async function dialFarEnd(
+  decided: Allowed,
+  record: ConnectionRecord,
+  plane: Dataplane,
+): Promise<FarEnd | Failure> {
+  switch (decided.kind) {
+    case "tunnel":
+      record.transport = "tunnel";
+      return await dialTunnel(decided.candidates, record, plane);
+    case "local":
+      record.transport = "local";
+      record.upstream = formatEndpoint(decided.endpoint);
+      return await dialClear([decided.endpoint], plane.clock);
+    case "clear":
+    case "clear-if-tls":
+      record.transport = "clear";
+      record.upstream = formatEndpoint(decided.endpoints[0]);
+      return await dialClear(decided.endpoints, plane.clock);
+  }
+}
+
+async function dialTunnel(
+  candidates: readonly Candidate[],
+  record: ConnectionRecord,
+  plane: Dataplane,
+): Promise<FarEnd | Failure> {
+  let failure: Failure = { kind: "failed", reason: "no_ready_endpoint", detail: "" };
+  for (const { ip, port, tunnelPort, workload } of candidates) {
+    record.upstream = formatEndpoint({ ip, port });
+    record.peerWorkload = `${workload.project}/${workload.pod}`;
+    const { project, serviceAccount, uid } = workload;
+    const answer = await openStream(plane.pool, {
+      target: { endpoint: { ip, port: tunnelPort }, project, serviceAccount, podUid: uid },
+      authority: { ip, port },
+      traceparent: record.trace === null ? null : formatTraceparent(record.trace),
+    });
+    if (answer.kind === "stream") {
+      record.tls = answer.session.terms.tls;
+      return { kind: "far", duplex: answer.stream, session: answer.session, endpoint: { ip, port } };
+    }
+    failure = { kind: "failed", reason: answer.reason, detail: answer.detail };
+    if (answer.final) break;
+  }
+  return failure;
+}

@@ -1,0 +1,48 @@
+/**
+ * Whether a connection that is open may stay so under the rules of now. What it would be refused for if it came now, it
+ * is ended for; what its certificate has answered for is not asked of its address again. Pure.
+ */
+import type { Reason } from "../../lib/errors/reasons.ts";
+import type { ClearDecision } from "./authorize.ts";
+import type { FirstBytes } from "./first-bytes.ts";
+import type { Policy } from "./policy.ts";
+import type { Route } from "./route.ts";
+
+/** Why it would be refused; null: it may go on. */
+export type Verdict = { readonly reason: Reason; readonly detail: string } | null;
+
+/** To a pod of that project, through the tunnel. */
+export function judgeTunnel({ internalProjects }: Policy, project: string): Verdict {
+  return internalProjects.has(project) ? null : { reason: "identity_mismatch", detail: project };
+}
+
+/** In clear to where `now` is the route; `spoken` is whether its first bytes were a TLS ClientHello. */
+export function judgeOutboundClear(now: Route, spoken: FirstBytes["kind"]): Verdict {
+  switch (now.kind) {
+    case "clear":
+    case "local":
+      return null;
+    case "clear-if-tls":
+      return spoken === "yes"
+        ? null
+        : { reason: "egress_not_allowed", detail: "the first bytes were no TLS ClientHello" };
+    case "tunnel":
+      return { reason: "plaintext_refused", detail: "the tunnel leads there now" };
+    case "look-up":
+      return { reason: "destination_unknown", detail: now.ip };
+    case "refuse":
+      return now;
+  }
+}
+
+/** In clear from where `now` is the decision. */
+export function judgeInboundClear(now: ClearDecision): Verdict {
+  switch (now.kind) {
+    case "allow":
+      return null;
+    case "look-up":
+      return { reason: "source_unknown", detail: now.ip };
+    case "refuse":
+      return now;
+  }
+}
