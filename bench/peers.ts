@@ -55,6 +55,7 @@ async function servePods(count: number): Promise<void> {
     const leaf = pki.issueLeaf({ project: "shop", serviceAccount: "server", podUid: `pod-${index}` });
     const credentials = credentialsOf(wireOf(leaf));
     const { server } = new TunnelListener(credentials, {
+      maxHalfOpen: 256,
       credentials: () => credentials,
       expected: () => ({ kind: "projects", projects: new Set(["shop"]) }),
       ...judged,

@@ -22,6 +22,7 @@ type Context = {
   readonly log: Log;
   readonly plane: Dataplane;
   readonly proxyPorts: Set<number>;
+  readonly maxHalfOpen: number;
   readonly credentials: () => Credentials | null;
 };
 
@@ -66,11 +67,12 @@ export class Listeners {
   }
 
   #createTunnel(first: Credentials): TunnelListener {
-    const { plane, config, credentials } = this.#context;
+    const { plane, config, credentials, maxHalfOpen } = this.#context;
     return new TunnelListener(first, {
       credentials,
       expected: () => ({ kind: "projects", projects: plane.reauthentication.projects() }),
       maxLeafLifetimeMs: config.maxLeafLifetimeMs,
+      maxHalfOpen,
       clock: plane.clock,
       onSession: (session) => {
         this.#sessions.add(session);

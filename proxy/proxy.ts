@@ -21,6 +21,8 @@ import { IdentityAgent } from "../lib/enrolment/agent.ts";
 import { createCaClient } from "../lib/enrolment/ca-client.ts";
 import type { Credentials } from "../lib/enrolment/identity.ts";
 import { readTrust } from "../lib/enrolment/root-file.ts";
+import { capacityOf, openFilesLimit } from "./listen/open-files.ts";
+import type { Capacity } from "./listen/open-files.ts";
 import { selfTest } from "./listen/socket-options.ts";
 import { Listeners } from "./listeners.ts";
 import { startObserving } from "./observe/observe.ts";
@@ -80,6 +82,7 @@ export class Proxy {
       clock: deps.clock,
     };
     const welcome = (): ReadonlySet<string> => directory.current()?.policy.internalProjects ?? new Set([self.project]);
+    const { connections: maxConnections, halfOpen: maxHalfOpen } = capacity(config, deps.log);
     const plane = new Dataplane({
       ...deps,
       self,
@@ -87,9 +90,16 @@ export class Proxy {
       pool: new SessionPool({ ...identified, random }),
       reauthentication: { ...identified, projects: welcome },
       sampling: config.tracing?.sampling ?? null,
-      maxConnections: config.maxConnections,
+      maxConnections,
     });
-    const listeners = new Listeners({ config, log: deps.log, plane, proxyPorts, credentials: () => agent.current() });
+    const listeners = new Listeners({
+      config,
+      log: deps.log,
+      plane,
+      proxyPorts,
+      maxHalfOpen,
+      credentials: identified.credentials,
+    });
     const observing = await startObserving({
       ...observed(config, deps.clock),
       ...deps,
@@ -98,19 +108,26 @@ export class Proxy {
     });
     const proxy = new Proxy(config, deps, { agent, directory, plane, listeners, observing });
     snapshotChanged = () => proxy.#changed();
-    await listeners.bindServices({
-      health: health(config, deps, () => proxy.#ready && !proxy.#draining && agent.current() !== null),
+    await listeners.bindServices(proxy.#services(registry));
+    agent.onChange((credentials) => proxy.#credentialsChanged(credentials));
+    agent.start();
+    return proxy;
+  }
+
+  #services(registry: Registry): { readonly health: Server; readonly metrics: Server; readonly admin: Server } {
+    const { agent, directory, plane, listeners } = this.#parts;
+    const config = this.#config;
+    const isReady = (): boolean => this.#ready && !this.#draining && agent.current() !== null;
+    return {
+      health: health(config, this.#deps, isReady),
       metrics: serveMetrics(registry, (source) =>
-        mayScrape(source, { self, view: directory.current(), port: config.ports.metrics }),
+        mayScrape(source, { self: plane.self, view: directory.current(), port: config.ports.metrics }),
       ),
       admin: serveAdmin({
         config,
         status: () => statusOf({ credentials: agent.current(), view: directory.current(), plane, listeners }),
       }),
-    });
-    agent.onChange((credentials) => proxy.#credentialsChanged(credentials));
-    agent.start();
-    return proxy;
+    };
   }
 
   #credentialsChanged(credentials: Credentials): void {
@@ -169,6 +186,14 @@ export class Proxy {
       });
     });
   }
+}
+
+/** Says so where fewer connections fit into the open files than the settings want. */
+function capacity({ maxConnections }: ProxyConfig, log: Log): Capacity {
+  const openFiles = openFilesLimit();
+  const fitting = capacityOf(openFiles, maxConnections);
+  if (fitting.connections < maxConnections) log("warn", "few_open_files", { openFiles, ...fitting });
+  return fitting;
 }
 
 /** Probes go to the first of the pod's addresses, which is the one that a kubelet asks. */

@@ -25,7 +25,6 @@ import { alpn, contextOptions } from "./tls-options.ts";
 
 /** From accept to the verified peer's SETTINGS. */
 export const handshakeTimeoutMs = 5_000;
-export const maxHalfOpen = 256;
 
 export type AcceptContext = {
   /** Null once our own certificate has ended: then nobody is let in. */
@@ -33,6 +32,7 @@ export type AcceptContext = {
   /** Whose certificates are welcome: the own project's and its mutual peers'. */
   readonly expected: () => Expected;
   readonly maxLeafLifetimeMs: number;
+  readonly maxHalfOpen: number;
   readonly clock: Clock;
   readonly onSession: (session: ServerSession) => void;
   readonly onClose: (session: ServerSession) => void;
@@ -71,7 +71,7 @@ export class TunnelListener {
   }
 
   #connected(socket: Socket): void {
-    if (this.#halfOpen.size >= maxHalfOpen) {
+    if (this.#halfOpen.size >= this.#context.maxHalfOpen) {
       const oldest = this.#halfOpen.values().next().value;
       oldest?.socket.destroy();
     }

@@ -95,8 +95,8 @@ export type ProxyOptions = ProgramOptions & {
   readonly mode?: "permissive" | "project" | "strict";
   /** In place of a good token for the pod. */
   readonly token?: string;
-  /** How many files it may open. */
-  readonly nofile?: number;
+  /** How many files it may open: one number, or `soft:hard`. */
+  readonly nofile?: number | `${number}:${number}`;
 };
 
 /** A good token for the pod, valid for an hour from `now`. */

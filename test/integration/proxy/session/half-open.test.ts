@@ -4,10 +4,12 @@ import { once } from "node:events";
 import { Duplex } from "node:stream";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import { handshakeTimeoutMs, maxHalfOpen, TunnelListener } from "../../../../proxy/session/accept.ts";
+import { handshakeTimeoutMs, TunnelListener } from "../../../../proxy/session/accept.ts";
 import { manualClock } from "../../../clock/manual-clock.ts";
 import type { ManualClock } from "../../../clock/manual-clock.ts";
 import { ownCredentials } from "./peer.ts";
+
+const maxHalfOpen = 16;
 
 /** A connection as the server sees it that never says a word. */
 function silent(t: TestContext, remoteAddress: string, remotePort: number): Duplex {
@@ -26,6 +28,7 @@ function listener(): { clock: ManualClock; accept: (socket: Duplex) => void } {
     credentials: () => credentials,
     expected: () => ({ kind: "projects", projects: new Set(["shop"]) }),
     maxLeafLifetimeMs: 86_400_000,
+    maxHalfOpen,
     clock,
     onSession: () => {},
     onClose: () => {},

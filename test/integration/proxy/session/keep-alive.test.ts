@@ -53,6 +53,7 @@ test("a session that we dialled", async (t) => {
 test("a session that we accepted, from the handshake on", async (t) => {
   const credentials = ownCredentials();
   const listener = new TunnelListener(credentials, {
+    maxHalfOpen: 256,
     credentials: () => credentials,
     expected: () => ({ kind: "projects", projects: new Set(["shop"]) }),
     maxLeafLifetimeMs: 86_400_000,

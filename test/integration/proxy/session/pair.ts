@@ -114,6 +114,7 @@ export async function pair(t: TestContext): Promise<Pair> {
   const accepted: ServerSession[] = [];
   const judged = { maxLeafLifetimeMs: 365 * day, clock };
   const listener = new TunnelListener(server.current(), {
+    maxHalfOpen: 256,
     credentials: server.current,
     expected: () => ({ kind: "projects", projects }),
     ...judged,
