@@ -44,7 +44,7 @@ export function setUp(need: Need): SetUp {
   const path = `${join(cache, "bin")}:${process.env["PATH"] ?? ""}:/usr/local/sbin:/usr/sbin:/sbin`;
   // The node that runs this is the one that scripts call.
   const env = { ...process.env, TENCRYPT_CACHE: cache, PATH: `${join(process.execPath, "..")}:${path}` };
-  for (const script of need === "node" ? ["build.sh", "images.sh"] : ["build.sh"]) {
+  for (const script of need === "node" ? ["build.sh", "images.sh", "unpack.sh"] : ["build.sh"]) {
     const run = spawnSync("sh", [join(import.meta.dirname, script), need], {
       env,
       encoding: "utf8",

@@ -10,8 +10,24 @@ import { inspect, stripVTControlCharacters } from "node:util";
 import { printFile } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 
-/** Files below these use the kernel's network state or measure time, so nothing runs beside them. */
-const alone: readonly string[] = ["test/netns/", "test/integration/", "test/demo/", "test/cluster/", "test/e2e/"];
+/** Files that say how long something may take, or put load on the machine: nothing runs beside them. */
+const alone: readonly string[] = [
+  "test/e2e/control-plane-down",
+  "test/e2e/late-pod",
+  "test/e2e/modes",
+  "test/e2e/rollout",
+  "test/netns/descriptors",
+  "test/netns/frozen-peer",
+  "test/netns/hindered",
+  "test/netns/http2-floods",
+  "test/netns/killed-proxy",
+  "test/netns/many-connections",
+  "test/netns/poor-network",
+  "test/netns/reauthentication",
+  "test/netns/resets",
+  "test/netns/session-ends",
+  "test/netns/slow-",
+];
 
 /** A file that has not ended by then is ended; what its tests did so far is shown. */
 const fileDeadlineMs = Number(process.env["TEST_FILE_SECONDS"] ?? "240") * 1000;
@@ -19,8 +35,7 @@ const fileDeadlineMs = Number(process.env["TEST_FILE_SECONDS"] ?? "240") * 1000;
 const slow: readonly string[] = ["test/cluster/", "test/e2e/"];
 const slowFactor = 3;
 
-const deadlineOf = (path: string): number =>
-  fileDeadlineMs * (slow.some((folder) => path.startsWith(folder)) ? slowFactor : 1);
+const deadlineOf = (path: string): number => fileDeadlineMs * (startsWithOneOf(path, slow) ? slowFactor : 1);
 /** How often a file that is slow says that it still runs. */
 const stillRunningMs = 60_000;
 
@@ -114,25 +129,29 @@ async function runFile(path: string, stop: AbortSignal): Promise<readonly Outcom
   return outcomes;
 }
 
-async function runPool(paths: readonly string[], workers: number, stop: AbortSignal): Promise<readonly Outcome[]> {
-  const queue = [...paths];
+const startsWithOneOf = (path: string, beginnings: readonly string[]): boolean =>
+  beginnings.some((beginning) => path.startsWith(beginning));
+
+/**
+ * Runs what may share the machine two files at a time, one worker from each end of the list: clusters, which mostly wait,
+ * stand at one end and what uses the processor at the other. Then the rest one by one.
+ */
+export async function runTestFiles(paths: readonly string[], stop: AbortSignal): Promise<readonly Outcome[]> {
+  const [onTheirOwn, together] = partition(paths, (path) => startsWithOneOf(path, alone));
+  const [clusters, others] = partition(together, (path) => startsWithOneOf(path, slow));
+  const queue = [...clusters, ...others.toReversed()];
   const outcomes: Outcome[] = [];
-  const work = async (): Promise<void> => {
-    for (let path = queue.shift(); path !== undefined && !stop.aborted; path = queue.shift()) {
+  const work = async (next: () => string | undefined): Promise<void> => {
+    for (let path = next(); path !== undefined && !stop.aborted; path = next()) {
       outcomes.push(...(await runFile(path, stop)));
     }
   };
-  await Promise.all(Array.from({ length: workers }, work));
+  await Promise.all([work(() => queue.shift()), work(() => queue.pop())]);
+  const rest = [...onTheirOwn];
+  await work(() => rest.shift());
   return outcomes;
 }
 
-/** Runs what may share the machine two files at a time, then the rest one by one. */
-export async function runTestFiles(paths: readonly string[], stop: AbortSignal): Promise<readonly Outcome[]> {
-  const isAlone = (path: string): boolean => alone.some((folder) => path.startsWith(folder));
-  const shared = await runPool(
-    paths.filter((path) => !isAlone(path)),
-    2,
-    stop,
-  );
-  return [...shared, ...(await runPool(paths.filter(isAlone), 1, stop))];
+function partition(paths: readonly string[], holds: (path: string) => boolean): readonly [string[], string[]] {
+  return [paths.filter((path) => holds(path)), paths.filter((path) => !holds(path))];
 }

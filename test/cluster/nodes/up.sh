@@ -9,22 +9,19 @@
 #   CLUSTER_NAME    up to 8 of [a-z0-9]; also the bridge's name behind `ks`
 #   CLUSTER_INDEX   0..250, third octet of the node network 10.222.N.0/24
 #   CLUSTER_NODES   number of nodes (default 1)
-#   TENCRYPT_CACHE  what build.sh and images.sh made
+#   TENCRYPT_CACHE  what build.sh, images.sh and unpack.sh made
 set -euo pipefail
 name=${CLUSTER_NAME:?}
 idx=${CLUSTER_INDEX:?}
 nodes=${CLUSTER_NODES:-1}
 state=${CLUSTER_STATE:?}
 bin=${TENCRYPT_CACHE:?}/bin
-images=("$TENCRYPT_CACHE/images/cluster.tar" "$TENCRYPT_CACHE/images/tencrypt.tar")
+images=$TENCRYPT_CACHE/images
 proxy=${CLUSTER_PROXY:-nftables} # or iptables
 cni_bin=/usr/lib/cni
 runc=/usr/sbin/runc
 containerd=$(command -v containerd)
 etcd=$(PATH="$PATH:$bin" command -v etcd)
-ctr=$(dirname "$containerd")/ctr
-# "--local" (containerd 2) imports about twice as fast
-ctr_local=; ! "$ctr" images import --help 2>/dev/null | grep -q -- --local || ctr_local=--local
 case $("$containerd" --version) in *" 1."*) cri=1 ;; *) cri=2 ;; esac
 t0=$(date +%s%3N)
 say() { printf '%6d ms  %s\n' $(($(date +%s%3N) - t0)) "$*"; }
@@ -188,6 +185,12 @@ daemon() { # daemon NODE LOG COMMAND...
   inside "$n" setsid "$@" </dev/null >"$state/log/$n-$log.log" 2>&1 &
 }
 
+# What containerd has on its disk once it has the images: layers shared with all nodes, databases of its own.
+copy_images() { # copy_images FOLDER
+  cp -al "$images/unpacked" "$1"
+  find "$1" -name '*.db' -printf '%P\n' | while read -r db; do cp --remove-destination "$images/unpacked/$db" "$1/$db"; done
+}
+
 runtime_start() { # containerd + CNI configuration + images + kubelet
   local n=n$1 dir=$state/nodes/n$1
   mkdir -p "$dir/cni" "$dir/bin"
@@ -268,18 +271,14 @@ conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeou
 iptables: {minSyncPeriod: 100ms}
 nftables: {minSyncPeriod: 100ms}
 K
+  ( flock -s 8; copy_images "$dir/var-lib/containerd" ) 8>"$images/lock"
   daemon "$n" containerd "$containerd" --config "$dir/containerd.toml"
   local i
   for i in $(seq 100); do inside "$n" test -S /run/containerd/containerd.sock && break; sleep 0.1; done
-  ( for archive in "${images[@]}"; do
-    inside "$n" "$ctr" -n k8s.io images import $ctr_local "$archive" >"$state/log/$n-import.log" 2>&1 || cat "$state/log/$n-import.log" >&2
-  done ) &
-  imports+=($!)
   daemon "$n" kubelet "$bin/kubelet" --config="$dir/kubelet.yaml" --kubeconfig="$state/kubeconfig/kubelet-$n" \
     --hostname-override="$n" --node-ip="$net.1$1" --root-dir=/var/lib/kubelet
 }
 
-imports=()
 node_start 1
 say "node n1's namespaces"
 daemon n1 etcd "$etcd" --name n1 --data-dir "$state/etcd" --unsafe-no-fsync --log-level warn \
@@ -310,10 +309,12 @@ wait_for() { # wait_for SECONDS WHAT COMMAND...
   say "$what"
 }
 wait_for 90 "kube-apiserver ready" curl -fsS --cacert "$pki/ca.crt" --cert "$pki/admin.crt" --key "$pki/admin.key" "$api/readyz"
+# with its usual 20 calls a second it takes 5 s to make the accounts of its controllers
 daemon n1 kube-controller-manager "$bin/kube-controller-manager" --kubeconfig="$state/kubeconfig/controller-manager" \
   --authentication-kubeconfig="$state/kubeconfig/controller-manager" --authorization-kubeconfig="$state/kubeconfig/controller-manager" \
   --service-account-private-key-file="$pki/sa.key" --root-ca-file="$pki/ca.crt" \
   --cluster-signing-cert-file="$pki/ca.crt" --cluster-signing-key-file="$pki/ca.key" --use-service-account-credentials=true \
+  --kube-api-qps=500 --kube-api-burst=500 \
   --cluster-cidr="$pods" --allocate-node-cidrs=false --leader-elect=false --bind-address=127.0.0.1 --profiling=false
 daemon n1 kube-scheduler "$bin/kube-scheduler" --kubeconfig="$state/kubeconfig/scheduler" \
   --authentication-kubeconfig="$state/kubeconfig/scheduler" --authorization-kubeconfig="$state/kubeconfig/scheduler" \
@@ -398,8 +399,6 @@ spec:
   - {name: dns, port: 53, protocol: UDP}
   - {name: dns-tcp, port: 53, protocol: TCP}
 K
-for p in "${imports[@]}"; do wait "$p"; done
-say "images imported"
 k apply -f "$state/cluster.yaml" >"$state/log/apply.log" || { cat "$state/log/apply.log" >&2; exit 1; }
 for n in $(seq "$nodes"); do
   wait_for 90 "node n$n Ready" bash -c "'$bin/kubectl' --kubeconfig '$state/kubeconfig/admin' get node n$n -o jsonpath='{.status.conditions[?(@.type==\"Ready\")].status}' | grep -qx True"
