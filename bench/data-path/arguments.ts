@@ -25,6 +25,8 @@ export type Arguments = {
   readonly variants: readonly Variant[];
   /** Commits whose proxies are built and measured beside the one of this tree. */
   readonly against: readonly string[];
+  /** Shares of connections whose spans are sent to a collector, each measured beside the proxy without tracing. */
+  readonly traced: readonly number[];
   readonly rounds: number;
   /** Of load in each measurement. */
   readonly seconds: number;
@@ -39,6 +41,7 @@ export const usage = `usage: npm run bench -- data-path [options]
   --contenders NAME[,...] of ${contenderNames.join(", ")} (default: all but haproxy-h2)
   --variant NAME=DIR      also measures the proxy in DIR (what \`node build/main.ts DIR\` made); may be repeated
   --against REV           the same with the proxy of that commit, which is built first; may be repeated
+  --traced SHARE[,SHARE]  the proxy of this tree, tracing that share of connections (0 to 1)
   --rounds N              default 3
   --seconds N             of load in each measurement, default 6
   --megabytes N           of each bulk transfer, default 400
@@ -63,6 +66,12 @@ function positive(text: string | undefined, otherwise: number): number {
   return value;
 }
 
+function share(text: string): number {
+  const value = Number(text);
+  if (!(value >= 0 && value <= 1)) throw new UsageError(`--traced ${text}: a share from 0 to 1 is wanted`);
+  return value;
+}
+
 function variant(text: string): Variant {
   const [name, dist] = text.split("=");
   if (!name || !dist) throw new UsageError(`--variant ${text}: NAME=DIR is wanted`);
@@ -76,6 +85,7 @@ export function readArguments(args: readonly string[]): Arguments {
     contenders: text,
     variant: { ...text, multiple: true },
     against: { ...text, multiple: true },
+    traced: text,
     rounds: text,
     seconds: text,
     megabytes: text,
@@ -88,6 +98,7 @@ export function readArguments(args: readonly string[]): Arguments {
     contenders: list(values.contenders, contenderNames) ?? contenderNames.filter((name) => name !== "haproxy-h2"),
     variants: (values.variant ?? []).map(variant),
     against: values.against ?? [],
+    traced: values.traced?.split(",").map(share) ?? [],
     rounds: positive(values.rounds, 3),
     seconds: positive(values.seconds, 6),
     megabytes: positive(values.megabytes, 400),

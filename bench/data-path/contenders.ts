@@ -34,6 +34,8 @@ type Plan = {
   readonly kind: ContenderName;
   readonly dist: string;
   readonly pods: Readonly<Record<Side, Pod>>;
+  /** Of our proxies, beside what every pod gives. */
+  readonly env?: Readonly<Record<string, string>>;
 };
 type Field = { readonly cluster: Cluster; readonly ca: Ca | null; readonly pki: Pki; readonly profiles: string | null };
 
@@ -47,8 +49,14 @@ export async function startContenders(args: Arguments, started: (cluster: Cluste
   for (const kind of args.contenders) plans.push({ name: kind, kind, dist, pods: await createPods(cluster, kind) });
   for (const { name, dist: own } of [...args.variants, ...builtRevisions(args, cluster.folder)])
     plans.push({ name, kind: "tencrypt", dist: own, pods: await createPods(cluster, name) });
+  const collector = args.traced.length === 0 ? null : await cluster.pod({ name: "collector", project: "shop" });
+  for (const [index, share] of args.traced.entries()) {
+    const env = tracingTo(collector!, share);
+    plans.push({ name: `traced ${share}`, kind: "tencrypt", dist, pods: await createPods(cluster, `t${index}`), env });
+  }
   const ours = plans.some(({ kind }) => kind === "tencrypt");
-  await Promise.all(plans.flatMap(({ pods }) => sides.map((side) => startInit(pods[side]))));
+  const pods = [...plans.flatMap((plan) => sides.map((side) => plan.pods[side])), ...(collector ? [collector] : [])];
+  await Promise.all(pods.map((pod) => startInit(pod)));
   const field: Field = {
     cluster,
     ca: ours ? await startCa(cluster) : null,
@@ -56,6 +64,10 @@ export async function startContenders(args: Arguments, started: (cluster: Cluste
     profiles: args.profiles,
   };
   cluster.writeDirectory();
+  if (collector !== null) {
+    await startApplication(cluster, collector);
+    await startOurs({ dist }, collector, field);
+  }
   const contenders: Contender[] = [];
   for (const plan of plans) contenders.push(await startContender(plan, field));
   return contenders;
@@ -70,6 +82,13 @@ function builtRevisions({ against }: Arguments, folder: string): readonly Varian
     return variant;
   });
 }
+
+/** Spans leave through the tunnel, as they do in a cluster with a protected collector. */
+const tracingTo = ({ ip }: Pod, share: number): Readonly<Record<string, string>> => ({
+  OTEL_EXPORTER_OTLP_ENDPOINT: `http://${ip}:${applicationPort}`,
+  OTEL_TRACES_SAMPLER: "parentbased_traceidratio",
+  OTEL_TRACES_SAMPLER_ARG: String(share),
+});
 
 async function createPods(cluster: Cluster, name: string): Promise<Record<Side, Pod>> {
   const client = await cluster.pod({ name: `${name}-client`, project: "shop" });
@@ -91,13 +110,17 @@ async function startContender(plan: Plan, field: Field): Promise<Contender> {
   return { name, pods, proxies: { client, server }, pids };
 }
 
-async function startOurs({ dist }: Plan, pod: Pod, { cluster, ca, profiles }: Field): Promise<Child> {
+async function startOurs(
+  { dist, env: more = {} }: Pick<Plan, "dist" | "env">,
+  pod: Pod,
+  { cluster, ca, profiles }: Field,
+): Promise<Child> {
   if (ca === null) throw new Error("no CA was started");
   const [node = ""] = pod.nodeCommand("");
   const profiling =
     profiles === null ? [] : ["--cpu-prof", `--cpu-prof-dir=${cluster.makeFolder("profiles", uids.proxy)}`];
   const file = profiles === null ? [] : [`--cpu-prof-name=${pod.name}.cpuprofile`, "--cpu-prof-interval=400"];
-  const env = proxyEnvironment(cluster, pod, { ca, mode: "strict" });
+  const env = proxyEnvironment(cluster, pod, { ca, mode: "strict", env: more });
   const command = [node, ...proxyLaunch.flags, ...profiling, ...file, join(dist, "proxy/main.js")];
   const child = pod.spawn("proxy", command, { uid: uids.proxy, env: { ...proxyLaunch.env, ...env } });
   await child.event("ready");
@@ -112,6 +135,7 @@ async function startApplication(cluster: Cluster, pod: Pod): Promise<void> {
   server {
     listen ${applicationPort};
     location = /small { root ${folder}; }
+    location = /v1/traces { return 200; }
     location = /sink {
       proxy_pass http://127.0.0.1:${sinkPort};
       proxy_http_version 1.1;
