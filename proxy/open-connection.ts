@@ -10,8 +10,7 @@ import type { Dataplane } from "./dataplane.ts";
 import { resetOnClose } from "./listen/socket-options.ts";
 import type { ConnectionRecord } from "./observe/events.ts";
 import { Relay } from "./relay/relay.ts";
-import type { Verdict } from "./route/judge.ts";
-import type { Policy } from "./route/policy.ts";
+import type { Policy, Verdict } from "./route/policy.ts";
 
 export type OpenParts = {
   readonly client: Duplex;

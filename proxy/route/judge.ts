@@ -2,14 +2,10 @@
  * Whether a connection that is open may stay so under the rules of now. What it would be refused for if it came now, it
  * is ended for; what its certificate has answered for is not asked of its address again. Pure.
  */
-import type { Reason } from "../../lib/errors/reasons.ts";
 import type { ClearDecision } from "./authorize.ts";
 import type { FirstBytes } from "./first-bytes.ts";
-import type { Policy } from "./policy.ts";
+import type { Policy, Verdict } from "./policy.ts";
 import type { Route } from "./route.ts";
-
-/** Why it would be refused; null: it may go on. */
-export type Verdict = { readonly reason: Reason; readonly detail: string } | null;
 
 /** To a pod of that project, through the tunnel. */
 export function judgeTunnel({ internalProjects }: Policy, project: string): Verdict {

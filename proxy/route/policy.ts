@@ -55,6 +55,9 @@ export type LookUpAnswer = "held" | "unheld" | "no-answer";
 /** What the stricter mode of a dry run would refuse. `unlessTls`: only if the first bytes are no TLS ClientHello. */
 export type DryRun = { readonly reason: Reason; readonly detail: string; readonly unlessTls: boolean };
 
+/** Why a connection that is open would be refused if it came now; null: it may go on. */
+export type Verdict = { readonly reason: Reason; readonly detail: string } | null;
+
 /** Services, and their port, that `strict` lets pods reach in clear; who can make one of this name owns the cluster. */
 const clusterServicePorts: ReadonlyMap<string, number> = new Map([
   ["kube-system/kube-dns", 53],

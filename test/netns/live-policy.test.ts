@@ -7,44 +7,25 @@ import { after, before, beforeEach, describe, test } from "node:test";
 import { reaches, refuses } from "../topology/attempts.ts";
 import type { Child } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
-import type { ProjectOptions } from "../topology/directory.ts";
-import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
+import { echoPort, startShop } from "../topology/shop.ts";
+import type { Shop } from "../topology/shop.ts";
 
 const canary = "canary-live-policy-c3d2";
-const port = 7000;
 
 let mesh: Mesh;
-let dialers: Map<string, Child>;
+let here: Shop;
 
 before(async () => {
   if (needsRoot !== false) return;
-  mesh = await startMesh({
-    floor: "permissive",
-    projects: { shop: { mode: "project" }, other: { mode: "permissive" } },
-    pods: [
-      { name: "client", project: "shop", serviceAccount: "client" },
-      { name: "server", project: "shop" },
-      { name: "legacy", project: "shop", protected: false },
-      { name: "web", project: "other", serviceAccount: "web", protected: false },
-    ],
-  });
-  for (const name of ["server", "legacy", "web"]) await mesh.pod(name).serve("echo-server", port);
-  dialers = new Map();
-  for (const name of ["client", "legacy", "web"]) dialers.set(name, await mesh.pod(name).app("dialer"));
+  here = await startShop();
+  ({ mesh } = here);
 });
 after(() => mesh?.close());
 
-/** The project `shop` with these settings, in force at both proxies. */
-async function shop(options: ProjectOptions): Promise<void> {
-  const projects = mesh.cluster
-    .directory()
-    .projects.map((entry) => (entry.name === "shop" ? { ...entry, ...options } : entry));
-  await mesh.publish({ projects });
-}
-
-const at = (name: string): { host: string; port: number } => ({ host: mesh.pod(name).ip, port });
-const from = (name: string): Child => dialers.get(name)!;
+const shop: Shop["becomes"] = (options) => here.becomes(options);
+const at: Shop["at"] = (name) => here.at(name);
+const from: Shop["from"] = (name) => here.from(name);
 const outbound = (reason: string): { by: Child; reason: string } => ({ by: mesh.proxy("client"), reason });
 const inbound = (reason: string): { by: Child; reason: string } => ({ by: mesh.proxy("server"), reason });
 
@@ -70,7 +51,7 @@ describe("the newest document decides", { skip: needsRoot }, () => {
     await refuses(from("client"), at("web"), canary, outbound("egress_not_allowed"));
     await refuses(from("web"), at("server"), canary, inbound("plaintext_refused"));
     const web = mesh.pod("web").ip;
-    await shop({ mode: "strict", allowEgress: [`${web}/32:${port}`], allowIngress: [`${web}/32:${port}`] });
+    await shop({ mode: "strict", allowEgress: [`${web}/32:${echoPort}`], allowIngress: [`${web}/32:${echoPort}`] });
     await reaches(from("client"), at("web"), canary);
     await reaches(from("web"), at("server"), canary);
     await refuses(from("client"), at("legacy"), canary, outbound("peer_not_enrolled"));

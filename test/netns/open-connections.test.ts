@@ -6,12 +6,11 @@ import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import type { Child } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
-import type { ProjectOptions } from "../topology/directory.ts";
-import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
+import { echoPort, startShop } from "../topology/shop.ts";
+import type { Shop } from "../topology/shop.ts";
 
 const text = "hello-open-connections";
-const port = 7000;
 /** A ClientHello with one cipher suite: enough to be told from everything else. */
 const clientHello = Buffer.concat([
   Buffer.from([22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3]),
@@ -20,34 +19,17 @@ const clientHello = Buffer.concat([
 ]);
 
 let mesh: Mesh;
-let dialers: Map<string, Child>;
+let here: Shop;
 let opened = 0;
 
 before(async () => {
   if (needsRoot !== false) return;
-  mesh = await startMesh({
-    floor: "permissive",
-    projects: { shop: { mode: "permissive" }, other: { mode: "permissive" } },
-    pods: [
-      { name: "client", project: "shop", serviceAccount: "client" },
-      { name: "server", project: "shop" },
-      { name: "legacy", project: "shop", protected: false },
-      { name: "web", project: "other", serviceAccount: "web", protected: false },
-    ],
-  });
-  for (const name of ["server", "legacy", "web"]) await mesh.pod(name).serve("echo-server", port);
-  dialers = new Map();
-  for (const name of ["client", "legacy", "web"]) dialers.set(name, await mesh.pod(name).app("dialer"));
+  here = await startShop();
+  ({ mesh } = here);
 });
 after(() => mesh?.close());
 
-/** The project `shop` with these settings, in force at both proxies. */
-async function shop(options: ProjectOptions): Promise<void> {
-  const projects = mesh.cluster
-    .directory()
-    .projects.map((entry) => (entry.name === "shop" ? { ...entry, ...options } : entry));
-  await mesh.publish({ projects });
-}
+const shop: Shop["becomes"] = (options) => here.becomes(options);
 
 type Open = { readonly from: string; readonly to: string; readonly send?: Buffer };
 
@@ -59,13 +41,12 @@ class Connection {
   #echoed = 0;
 
   constructor({ from, send = Buffer.from(text) }: Open) {
-    this.#dialer = dialers.get(from)!;
+    this.#dialer = here.from(from);
     this.#sent = send;
   }
 
   async open(to: string): Promise<this> {
-    const target = { host: mesh.pod(to).ip, port };
-    await this.#dialer.request({ do: "open", name: this.#name, ...target });
+    await this.#dialer.request({ do: "open", name: this.#name, ...here.at(to) });
     return this.goesOn();
   }
 
@@ -116,7 +97,7 @@ describe("rules that become stricter end what they would refuse", { skip: needsR
     const clearIn = await open({ from: "web", to: "server" });
     const [client, server] = [mesh.proxy("client"), mesh.proxy("server")];
     const [atClient, atServer] = [client.position, server.position];
-    const web = `${mesh.pod("web").ip}/32:${port}`;
+    const web = `${mesh.pod("web").ip}/32:${echoPort}`;
     await shop({ mode: "strict", allowIngress: [web] });
     await clearOut.isCut(client, atClient, "egress_not_allowed");
     await clearIn.goesOn();

@@ -7,8 +7,7 @@ import { newRecord } from "../../../proxy/connection.ts";
 import { Dataplane } from "../../../proxy/dataplane.ts";
 import type { ConnectionRecord } from "../../../proxy/observe/events.ts";
 import { OpenConnection } from "../../../proxy/open-connection.ts";
-import type { Verdict } from "../../../proxy/route/judge.ts";
-import type { Policy, View } from "../../../proxy/route/policy.ts";
+import type { Policy, Verdict, View } from "../../../proxy/route/policy.ts";
 import { manualClock } from "../../clock/manual-clock.ts";
 import { self, viewWith } from "./route/world.ts";
 
