@@ -8,7 +8,7 @@ import type { Ip } from "../lib/net/address.ts";
 import { continueTrace, createTraceIds } from "./observe/trace-context.ts";
 import type { Sampling } from "./observe/trace-context.ts";
 import type { TraceContext } from "./observe/events.ts";
-import type { LookUpAnswer, Policy, Self, View } from "./route/policy.ts";
+import type { LookUpAnswer, Policy, Self, Verdict, View } from "./route/policy.ts";
 import type { AnswerContext } from "./session/answer-reauthentication.ts";
 import type { SessionPool } from "./session/pool.ts";
 
@@ -29,7 +29,7 @@ export type Open = {
 };
 
 /** What a decision is made on. */
-type Known = { readonly view: View | null; readonly lookUp: LookUpAnswer | null };
+export type Known = { readonly view: View | null; readonly lookUp: LookUpAnswer | null };
 /** A decision that needs to know first who holds an address. */
 type LookUp = { readonly kind: "look-up"; readonly ip: Ip };
 
@@ -90,22 +90,39 @@ export class Dataplane {
     return this.#turn;
   }
 
-  /** The decision, after the one look-up that an unknown address is worth. */
-  async decide<D extends { readonly kind: string }>(ask: (known: Known) => D | LookUp): Promise<D | LookUp> {
+  /** The decision, after the one look-up that an unknown address is worth; after more where nobody answers. */
+  async decide<D extends { readonly kind: string }>(
+    ask: (known: Known) => D | LookUp,
+    lookUps = 1,
+  ): Promise<D | LookUp> {
     const first = ask({ view: this.directory.current(), lookUp: null });
     if (!isLookUp(first)) return first;
-    const lookUp = await this.directory.lookUp(first.ip);
+    let lookUp = await this.directory.lookUp(first.ip);
+    for (let count = 1; lookUp === "no-answer" && count < lookUps; count++) {
+      await new Promise<void>((resolve) => void this.clock.after(betweenLookUpsMs, resolve));
+      lookUp = await this.directory.lookUp(first.ip);
+    }
     return ask({ view: this.directory.current(), lookUp });
   }
 
   /**
    * A snapshot has come. Where it brings other rules, what is open is judged as if it came now. What it says of
-   * addresses alone ends nothing: entries come and go while pods do.
+   * addresses alone ends nothing: entries come and go while pods do. Nor does what is only tried.
    */
   snapshotTaken({ policy }: View): void {
-    if (isDeepStrictEqual(policy, this.#rules)) return;
+    if (this.#rules !== null && isDeepStrictEqual(enforced(policy), enforced(this.#rules))) return;
     this.#rules = policy;
     for (const connection of this.open) connection.judge(policy);
+  }
+
+  /** Judges what was decided under `before` and not opened yet, for as long as the rules become others meanwhile. */
+  async judgeAnew(before: Policy | null, judge: (rules: Policy) => Verdict | Promise<Verdict>): Promise<Verdict> {
+    for (let known = before; this.#rules !== null && this.#rules !== known;) {
+      known = this.#rules;
+      const verdict = await judge(known);
+      if (verdict !== null) return verdict;
+    }
+    return null;
   }
 
   /** Continues the caller's trace, or starts one. */
@@ -147,3 +164,10 @@ export class Dataplane {
 }
 
 const isLookUp = (decision: { readonly kind: string }): decision is LookUp => decision.kind === "look-up";
+
+/** Without what a dry run tries. */
+const enforced = (policy: Policy): Policy => ({ ...policy, dryRun: null, allowFromDryRun: [] });
+
+/** A controller answers so many look-ups a second, and all open connections are judged at once. */
+const betweenLookUpsMs = 1_000;
+export const lookUpsOfOpen = 8;

@@ -9,13 +9,16 @@
 import type { ServerHttp2Stream, IncomingHttpHeaders } from "node:http2";
 import type { Socket } from "node:net";
 import { describeFarEnd, newRecord, refused, sourceOf, wouldBeRefused } from "./connection.ts";
+import { lookUpsOfOpen } from "./dataplane.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { dialApplication } from "./dial/clear.ts";
 import { originalDestination } from "./listen/socket-options.ts";
 import { OpenConnection } from "./open-connection.ts";
+import type { OpenParts } from "./open-connection.ts";
 import { authorizeClear, authorizeStream, refusedCaller } from "./route/authorize.ts";
 import type { ClearDecision } from "./route/authorize.ts";
 import { judgeInboundClear } from "./route/judge.ts";
+import type { Policy, Verdict } from "./route/policy.ts";
 import { answerReauthentication, asksReauthentication } from "./session/answer-reauthentication.ts";
 import { readRequest } from "./session/connect-request.ts";
 import type { ServerSession } from "./session/session.ts";
@@ -79,18 +82,15 @@ async function handleStream(
   record.upstream = formatEndpoint(decided.endpoint);
   const application = await dialApplication(decided.endpoint, stream, plane.clock);
   if (application.kind === "failed") return refuse({ ...application, status: 503 });
+  const judge = (now: Policy): Verdict => refusedCaller(now, session.terms.peer.id, decided.endpoint.port);
+  const verdict = await plane.judgeAnew(rules, judge);
+  if (verdict !== null) {
+    application.duplex.destroy();
+    return refuse({ ...verdict, status: 403 });
+  }
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
   if (!stream.destroyed) stream.respond({ ":status": 200 });
-  new OpenConnection({
-    client: stream,
-    server: application.duplex,
-    record,
-    plane,
-    rules,
-    judge: (now) => refusedCaller(now, session.terms.peer.id, decided.endpoint.port),
-    bulk: () => {},
-    ended: () => session.whyCut(stream),
-  });
+  open({ client: stream, server: application.duplex, record, plane, judge, ended: () => session.whyCut(stream) });
 }
 
 /** Clear text, captured whatever port it was for. */
@@ -119,18 +119,18 @@ export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<
   record.upstream = record.destination;
   const application = await dialApplication(original.endpoint, socket, plane.clock);
   if (application.kind === "failed") return refuse(application);
+  const judge = async (): Promise<Verdict> =>
+    judgeInboundClear(await decide(original.endpoint, source, plane, lookUpsOfOpen));
+  const verdict = await plane.judgeAnew(rules, judge);
+  if (verdict !== null) {
+    application.duplex.destroy();
+    return refuse(verdict);
+  }
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
-  new OpenConnection({
-    client: socket,
-    server: application.duplex,
-    record,
-    plane,
-    rules,
-    judge: async () => judgeInboundClear(await decide(original.endpoint, source, plane)),
-    bulk: () => {},
-    ended: () => null,
-  });
+  open({ client: socket, server: application.duplex, record, plane, judge, ended: () => null });
 }
 
-const decide = (destination: Endpoint, source: Ip, plane: Dataplane): Promise<ClearDecision> =>
-  plane.decide((known) => authorizeClear({ destination, source, self: plane.self, ...known }));
+const decide = (destination: Endpoint, source: Ip, plane: Dataplane, lookUps = 1): Promise<ClearDecision> =>
+  plane.decide((known) => authorizeClear({ destination, source, self: plane.self, ...known }), lookUps);
+
+const open = (parts: Omit<OpenParts, "bulk">): unknown => new OpenConnection({ ...parts, bulk: () => {} });

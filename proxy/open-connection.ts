@@ -17,8 +17,6 @@ export type OpenParts = {
   readonly server: Duplex;
   readonly record: ConnectionRecord;
   readonly plane: Dataplane;
-  /** Those in force before it was decided that it may be opened. */
-  readonly rules: Policy | null;
   readonly judge: (rules: Policy) => Verdict | Promise<Verdict>;
   /** Called once when it turns out to be a bulk transfer. */
   readonly bulk: () => void;
@@ -48,8 +46,6 @@ export class OpenConnection {
     });
     plane.open.add(this);
     this.#relay.start();
-    // Other rules came while it was dialled.
-    if (plane.rules !== null && parts.rules !== plane.rules) this.judge(plane.rules);
   }
 
   /** Resets both ends. */

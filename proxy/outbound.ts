@@ -8,14 +8,16 @@
  */
 import type { Socket } from "node:net";
 import { describeFarEnd, newRecord, refused, sourceOf, wouldBeRefused } from "./connection.ts";
-import type { Dataplane } from "./dataplane.ts";
+import { lookUpsOfOpen } from "./dataplane.ts";
+import type { Dataplane, Known } from "./dataplane.ts";
 import { firstBytesAreTls, watchFirstBytes } from "./dial/first-bytes.ts";
-import type { Spoken } from "./dial/first-bytes.ts";
 import { dialFarEnd } from "./far-end.ts";
 import type { Allowed, FarEnd } from "./far-end.ts";
 import { originalDestination } from "./listen/socket-options.ts";
 import type { ConnectionRecord } from "./observe/events.ts";
 import { OpenConnection } from "./open-connection.ts";
+import { workloadAt } from "./route/classify.ts";
+import type { FirstBytes } from "./route/first-bytes.ts";
 import { judgeOutboundClear, judgeTunnel } from "./route/judge.ts";
 import type { Policy, Verdict } from "./route/policy.ts";
 import { route, routeEndpoint } from "./route/route.ts";
@@ -48,8 +50,15 @@ export async function handleOutbound(socket: Socket, plane: Dataplane): Promise<
   const far = await dialFarEnd(decided, record, plane);
   if (far.kind === "failed") return refuse(far);
 
-  record.upstream = formatEndpoint(far.endpoint);
-  open(socket, far, { record, plane, rules, destination: original.endpoint, decided });
+  describeUpstream(record, far, plane);
+  const spoken = { is: decided.kind === "clear-if-tls" ? "yes" : "more" } satisfies Spoken;
+  const question = { destination: original.endpoint, spoken, plane };
+  const verdict = await plane.judgeAnew(rules, (now) => judge(far, question, now));
+  if (verdict !== null) {
+    far.duplex.destroy();
+    return refuse(verdict);
+  }
+  open(socket, far, { record, plane, decided, question });
 }
 
 /** The decision, after the one look-up that an unknown address is worth. */
@@ -58,22 +67,34 @@ export function decide(destination: Endpoint, plane: Dataplane): Promise<Route> 
   return plane.decide((known) => route({ destination, pick, ...known }));
 }
 
+/** Of a Service's endpoints in clear another one may have answered than the first. */
+function describeUpstream(record: ConnectionRecord, { session, endpoint }: FarEnd, { directory }: Dataplane): void {
+  record.upstream = formatEndpoint(endpoint);
+  const view = directory.current();
+  if (session !== null || view === null || record.transport !== "clear") return;
+  const workload = workloadAt(view, endpoint.ip);
+  record.peerWorkload = workload === null ? null : `${workload.project}/${workload.pod}`;
+}
+
+/** Whether the first bytes were a TLS ClientHello, as soon as that is known. */
+type Spoken = { is: FirstBytes["kind"] };
+export type Question = { readonly destination: Endpoint; readonly spoken: Spoken; readonly plane: Dataplane };
+
 type Opening = {
   readonly record: ConnectionRecord;
   readonly plane: Dataplane;
-  readonly rules: Policy | null;
-  readonly destination: Endpoint;
   readonly decided: Allowed;
+  readonly question: Question;
 };
 
-function open(client: Socket, far: FarEnd, { record, plane, rules, destination, decided }: Opening): void {
+function open(client: Socket, far: FarEnd, { record, plane, decided, question }: Opening): void {
   const { session, duplex: server } = far;
   const { dryRun } = decided;
-  let spoken: Spoken = "more";
+  const { spoken } = question;
   if (dryRun !== null && !dryRun.unlessTls) wouldBeRefused(record, dryRun);
-  if (record.transport === "clear")
+  if (record.transport === "clear" && spoken.is !== "yes")
     watchFirstBytes(client, server, (said) => {
-      spoken = said;
+      spoken.is = said;
       if (dryRun?.unlessTls === true && said === "no") wouldBeRefused(record, dryRun);
     });
   let bulk = false;
@@ -82,8 +103,7 @@ function open(client: Socket, far: FarEnd, { record, plane, rules, destination, 
     server,
     record,
     plane,
-    rules,
-    judge: (now) => judge(far, { destination, spoken, rules: now }, plane),
+    judge: (rules) => judge(far, question, rules),
     bulk: () => {
       if (session === null) return;
       bulk = true;
@@ -96,15 +116,14 @@ function open(client: Socket, far: FarEnd, { record, plane, rules, destination, 
   });
 }
 
-type Question = { readonly destination: Endpoint; readonly spoken: Spoken; readonly rules: Policy };
-
-/** Whether a connection that is open may go on under these rules. */
+/** Whether a connection that is open, or about to be, may go on under these rules. */
 export async function judge(
   { session, endpoint }: FarEnd,
-  { destination, spoken, rules }: Question,
-  plane: Dataplane,
+  { destination, spoken, plane }: Question,
+  rules: Policy,
 ): Promise<Verdict> {
   if (session !== null) return judgeTunnel(rules, session.terms.peer.id.project);
-  const now = await plane.decide((known) => routeEndpoint({ destination, pick: 0, ...known }, endpoint));
-  return judgeOutboundClear(now, spoken);
+  const ask = (known: Known): Route => routeEndpoint({ destination, pick: 0, ...known }, endpoint);
+  const now = await plane.decide(ask, lookUpsOfOpen);
+  return judgeOutboundClear(now, spoken.is);
 }

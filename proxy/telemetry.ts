@@ -5,12 +5,12 @@
 import { lookup } from "node:dns/promises";
 import type { Duplex } from "node:stream";
 import { parseIp } from "../lib/net/address.ts";
-import type { Endpoint } from "../lib/net/address.ts";
 import { newRecord } from "./connection.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { dialFarEnd } from "./far-end.ts";
 import type { FarEnd } from "./far-end.ts";
 import { decide, judge } from "./outbound.ts";
+import type { Question } from "./outbound.ts";
 import type { Policy } from "./route/policy.ts";
 
 /** Rejects with the reason code when the collector may not be reached or cannot be. */
@@ -20,25 +20,34 @@ export async function connectForTelemetry(
 ): Promise<Duplex> {
   const ip = parseIp(host) ?? parseIp((await lookup(host)).address);
   if (ip === null) throw new Error("destination_unknown");
-  const decided = await decide({ ip, port }, plane);
+  const { rules } = plane;
+  const destination = { ip, port };
+  const decided = await decide(destination, plane);
   if (decided.kind === "look-up") throw new Error("destination_unknown");
   if (decided.kind === "refuse") throw new Error(decided.reason);
   // What is sent is known to be HTTP in clear here: TLS, where there is any, lies above this connection.
   if (decided.kind === "clear-if-tls") throw new Error("egress_not_allowed");
   const far = await dialFarEnd(decided, newRecord("outbound", "", plane), plane);
   if (far.kind === "failed") throw new Error(far.reason);
-  judgeWhileOpen(far, { ip, port }, plane);
+  const question = { destination, spoken: { is: "no" } as const, plane };
+  const verdict = await plane.judgeAnew(rules, (now) => judge(far, question, now));
+  if (verdict !== null) {
+    far.duplex.destroy();
+    throw new Error(verdict.reason);
+  }
+  judgeWhileOpen(far, question);
   return far.duplex;
 }
 
 /** Spans still leave while the proxy drains: only other rules end the connection. */
-function judgeWhileOpen(far: FarEnd, destination: Endpoint, plane: Dataplane): void {
+function judgeWhileOpen(far: FarEnd, question: Question): void {
   const { duplex } = far;
+  const { plane } = question;
   const open = {
     judge: (rules: Policy): void =>
       plane.guard(
         duplex,
-        judge(far, { destination, spoken: "no", rules }, plane).then((verdict) => {
+        judge(far, question, rules).then((verdict) => {
           if (verdict !== null) duplex.destroy();
         }),
       ),

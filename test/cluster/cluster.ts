@@ -50,11 +50,21 @@ const ownerFile = (state: string): string => `${state}.owner`;
 export function removeStale(): void {
   if (!existsSync(clusters())) return;
   for (const file of readdirSync(clusters()).filter((name) => name.endsWith(".owner"))) {
-    const owner = readFileSync(join(clusters(), file), "utf8");
-    if (existsSync(`/proc/${owner}`)) continue;
+    const owner = ownerOf(join(clusters(), file));
+    if (owner === null || existsSync(`/proc/${owner}`)) continue;
     const name = file.replace(/\.owner$/, "");
     down(placeOf(name, 0));
     rmSync(join(clusters(), file), { force: true });
+  }
+}
+
+/** Null where its cluster has been taken down meanwhile, by its owner or another that starts. */
+function ownerOf(file: string): string | null {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
   }
 }
 

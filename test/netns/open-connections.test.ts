@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
+import { refuses } from "../topology/attempts.ts";
 import type { Child } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
 import type { Mesh } from "../topology/mesh.ts";
@@ -121,13 +122,25 @@ describe("rules that become stricter end what they would refuse", { skip: needsR
     await tunnel.isCut(server, position, "caller_not_allowed");
   });
 
-  test("a dry run, and entries that come and go, end nothing", async () => {
+  test("a dry run ends nothing", async () => {
     const clear = await open({ from: "client", to: "legacy" });
-    const tunnel = await open({ from: "client", to: "server" });
     await shop({ mode: "permissive", dryRun: "strict" });
-    const { workloads } = mesh.cluster.directory();
-    await mesh.publish({ workloads: workloads.filter(({ pod }) => pod === "client" || pod === "server") });
-    await mesh.publish();
+    await (await clear.goesOn()).end();
+  });
+
+  test("entries that come and go end nothing", async () => {
+    await shop({ mode: "project" });
+    const clear = await open({ from: "client", to: "web" });
+    const tunnel = await open({ from: "client", to: "server" });
+    const { projects, workloads } = mesh.cluster.directory();
+    const sameRules = projects.map((entry) => (entry.name === "shop" ? { ...entry, mode: "project" as const } : entry));
+    // A new connection to an address that nobody has any more would be refused.
+    const without = workloads.filter(({ pod }) => pod !== "web");
+    await mesh.publish({ projects: sameRules, workloads: without });
+    await refuses(here.from("client"), here.at("web"), text, {
+      by: mesh.proxy("client"),
+      reason: "destination_unknown",
+    });
     for (const connection of [clear, tunnel]) await (await connection.goesOn()).end();
   });
 });

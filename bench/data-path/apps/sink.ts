@@ -1,4 +1,4 @@
-/** Answers `GET /bulk?bytes=N` with N bytes, and anything with a body once it has read it all. `sink.ts PORT` */
+/** Answers `GET /bulk?bytes=N` with N bytes, and anything with a body once it has read it all. `sink.ts PORT [ADDRESS]` */
 import { createServer } from "node:http";
 import type { ServerResponse } from "node:http";
 
@@ -23,4 +23,6 @@ const server = createServer((request, response) => {
   request.resume();
   request.on("end", () => send(response, bytes));
 });
-server.listen(Number(process.argv[2]), "127.0.0.1", () => console.log(JSON.stringify({ event: "listening" })));
+server.listen(Number(process.argv[2]), process.argv[3] ?? "127.0.0.1", () =>
+  console.log(JSON.stringify({ event: "listening" })),
+);

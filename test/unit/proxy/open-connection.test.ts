@@ -1,34 +1,42 @@
-/** When an open connection is judged anew: as soon as other rules hold, also if it was being dialled then, and only then. */
+/** When connections are judged anew: as soon as other rules hold, also those that are being dialled then, and only then. */
 import assert from "node:assert/strict";
 import { duplexPair } from "node:stream";
 import type { Duplex } from "node:stream";
 import { test } from "node:test";
+import type { Ip } from "../../../lib/net/address.ts";
 import { newRecord } from "../../../proxy/connection.ts";
 import { Dataplane } from "../../../proxy/dataplane.ts";
 import type { ConnectionRecord } from "../../../proxy/observe/events.ts";
 import { OpenConnection } from "../../../proxy/open-connection.ts";
-import type { Policy, Verdict, View } from "../../../proxy/route/policy.ts";
+import type { LookUpAnswer, Policy, Verdict, View } from "../../../proxy/route/policy.ts";
 import { manualClock } from "../../clock/manual-clock.ts";
-import { self, viewWith } from "./route/world.ts";
+import type { ManualClock } from "../../clock/manual-clock.ts";
+import { ip, self, viewWith } from "./route/world.ts";
 
 const [permissive, project, strict] = (["permissive", "project", "strict"] as const).map((mode) =>
   viewWith({ shop: { mode } }),
 ) as [View, View, View];
 
 /** The rules of the snapshots that were taken, with a connection open for each `open`. */
-function world(): { plane: Dataplane; open: (parts?: { rules?: Policy | null; verdict?: Verdict }) => Opened } {
+function world(): {
+  plane: Dataplane;
+  open: (parts?: { verdict?: Verdict }) => Opened;
+  clock: ManualClock;
+  lookUps: LookUpAnswer[];
+} {
   const clock = manualClock();
+  const lookUps: LookUpAnswer[] = [];
   const plane = new Dataplane({
     clock,
     log: () => {},
     self,
-    directory: { current: () => permissive, lookUp: async () => "no-answer" },
+    directory: { current: () => permissive, lookUp: async () => lookUps.shift() ?? "no-answer" },
     pool: null as never,
     reauthentication: null as never,
     sampling: null,
     maxConnections: 10,
   });
-  const open = ({ rules = plane.rules, verdict = null }: { rules?: Policy | null; verdict?: Verdict } = {}): Opened => {
+  const open = ({ verdict = null }: { verdict?: Verdict } = {}): Opened => {
     const [near, client] = duplexPair();
     const [server] = duplexPair();
     const record = newRecord("inbound", "", plane);
@@ -39,7 +47,6 @@ function world(): { plane: Dataplane; open: (parts?: { rules?: Policy | null; ve
       server,
       record,
       plane,
-      rules,
       judge: (now) => {
         judgedBy.push(now);
         return verdict;
@@ -49,8 +56,10 @@ function world(): { plane: Dataplane; open: (parts?: { rules?: Policy | null; ve
     });
     return { client, server, record, judgedBy };
   };
-  return { plane, open };
+  return { plane, open, clock, lookUps };
 }
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 type Opened = { client: Duplex; server: Duplex; record: ConnectionRecord; judgedBy: Policy[] };
 
@@ -81,14 +90,43 @@ test("a snapshot with the same rules judges nothing", () => {
   assert.deepEqual(judgedBy, []);
 });
 
-test("rules that came while it was dialled are asked when it opens", async () => {
+test("a dry run judges nothing", () => {
   const { plane, open } = world();
   plane.snapshotTaken(permissive);
+  const { judgedBy } = open({ verdict: refusal });
+  plane.snapshotTaken(viewWith({ shop: { mode: "permissive", dryRun: "strict", allowFromDryRun: ["shop/web"] } }));
+  assert.deepEqual(judgedBy, []);
+});
+
+test("what is dialled while the rules become others is judged until they stay", async () => {
+  const { plane } = world();
+  plane.snapshotTaken(permissive);
   const { rules } = plane;
+  const judgedBy: Policy[] = [];
+  const judge = (now: Policy): Verdict => {
+    judgedBy.push(now);
+    if (judgedBy.length === 1) plane.snapshotTaken(strict);
+    return null;
+  };
+  assert.equal(await plane.judgeAnew(rules, judge), null);
+  assert.deepEqual(judgedBy, []);
   plane.snapshotTaken(project);
-  const late = open({ rules, verdict: refusal });
-  assert.deepEqual(late.judgedBy, [project.policy]);
-  await ended(late);
-  assert.equal(late.record.reason, "policy_changed");
-  assert.deepEqual(open({ verdict: refusal }).judgedBy, []);
+  assert.equal(await plane.judgeAnew(rules, judge), null);
+  assert.deepEqual(judgedBy, [project.policy, strict.policy]);
+  assert.deepEqual(await plane.judgeAnew(rules, () => refusal), refusal);
+});
+
+test("a look-up that nobody answers is made again for what is open, and only so often", async () => {
+  const { plane, clock, lookUps } = world();
+  const ask = ({ lookUp }: { lookUp: string | null }): { kind: "look-up"; ip: Ip } | { kind: "done"; lookUp: string } =>
+    lookUp === null ? { kind: "look-up", ip: ip("10.0.0.99") } : { kind: "done", lookUp };
+  lookUps.push("no-answer", "no-answer", "unheld");
+  const decided = plane.decide(ask, 8);
+  for (let pauses = 0; pauses < 2; pauses++) {
+    await turn();
+    clock.advance(1_000);
+  }
+  assert.deepEqual(await decided, { kind: "done", lookUp: "unheld" });
+  assert.deepEqual(await plane.decide(ask), { kind: "done", lookUp: "no-answer" });
+  assert.equal(clock.pending, 0);
 });
