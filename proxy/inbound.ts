@@ -14,7 +14,6 @@ import type { Dataplane } from "./dataplane.ts";
 import { dialApplication } from "./dial/clear.ts";
 import { originalDestination } from "./listen/socket-options.ts";
 import { OpenConnection } from "./open-connection.ts";
-import type { OpenParts } from "./open-connection.ts";
 import { authorizeClear, authorizeStream, refusedCaller } from "./route/authorize.ts";
 import type { ClearDecision } from "./route/authorize.ts";
 import { judgeInboundClear } from "./route/judge.ts";
@@ -90,7 +89,8 @@ async function handleStream(
   }
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
   if (!stream.destroyed) stream.respond({ ":status": 200 });
-  open({ client: stream, server: application.duplex, record, plane, judge, ended: () => session.whyCut(stream) });
+  const tunnel = { session, stream };
+  new OpenConnection({ client: stream, server: application.duplex, record, plane, judge, tunnel });
 }
 
 /** Clear text, captured whatever port it was for. */
@@ -127,10 +127,8 @@ export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<
     return refuse(verdict);
   }
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
-  open({ client: socket, server: application.duplex, record, plane, judge, ended: () => null });
+  new OpenConnection({ client: socket, server: application.duplex, record, plane, judge, tunnel: null });
 }
 
 const decide = (destination: Endpoint, source: Ip, plane: Dataplane, lookUps = 1): Promise<ClearDecision> =>
   plane.decide((known) => authorizeClear({ destination, source, self: plane.self, ...known }), lookUps);
-
-const open = (parts: Omit<OpenParts, "bulk">): unknown => new OpenConnection({ ...parts, bulk: () => {} });

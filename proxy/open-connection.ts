@@ -3,7 +3,6 @@
  * would refuse it. It publishes its beginning and its end, and is in the data plane's set of open ones in between.
  */
 import type { Duplex } from "node:stream";
-import type { Reason } from "../lib/errors/reasons.ts";
 import { closed, opened } from "./connection.ts";
 import type { Cut } from "./connection.ts";
 import type { Dataplane } from "./dataplane.ts";
@@ -11,6 +10,7 @@ import { resetOnClose } from "./listen/socket-options.ts";
 import type { ConnectionRecord } from "./observe/events.ts";
 import { Relay } from "./relay/relay.ts";
 import type { Policy, Verdict } from "./route/policy.ts";
+import type { Session } from "./session/session.ts";
 
 export type OpenParts = {
   readonly client: Duplex;
@@ -18,11 +18,11 @@ export type OpenParts = {
   readonly record: ConnectionRecord;
   readonly plane: Dataplane;
   readonly judge: (rules: Policy) => Verdict | Promise<Verdict>;
-  /** Called once when it turns out to be a bulk transfer. */
-  readonly bulk: () => void;
-  /** Called once at the end; says why the session under it ended it, if it did. */
-  readonly ended: () => Reason | null;
+  /** The side that is a stream of a session; null in clear. */
+  readonly tunnel: { readonly session: Tunnel; readonly stream: Duplex } | null;
 };
+
+type Tunnel = Pick<Session, "bulkBegun" | "bulkEnded" | "whyCut">;
 
 export class OpenConnection {
   readonly #parts: OpenParts;
@@ -31,16 +31,21 @@ export class OpenConnection {
 
   constructor(parts: OpenParts) {
     this.#parts = parts;
-    const { client, server, record, plane, bulk, ended } = parts;
+    const { client, server, record, plane, tunnel } = parts;
+    let bulk = false;
     opened(record, plane.clock);
     this.#relay = new Relay({
       client,
       server,
       disarm: (side) => resetOnClose(side, false),
-      bulk,
+      bulk: () => {
+        bulk = true;
+        tunnel?.session.bulkBegun();
+      },
       done: (outcome) => {
         plane.open.delete(this);
-        const reason = ended();
+        if (bulk) tunnel?.session.bulkEnded();
+        const reason = tunnel?.session.whyCut(tunnel.stream) ?? null;
         closed(record, plane.clock, { outcome, cut: this.#cut ?? (reason === null ? null : { reason, detail: null }) });
       },
     });

@@ -97,23 +97,8 @@ function open(client: Socket, far: FarEnd, { record, plane, decided, question }:
       spoken.is = said;
       if (dryRun?.unlessTls === true && said === "no") wouldBeRefused(record, dryRun);
     });
-  let bulk = false;
-  new OpenConnection({
-    client,
-    server,
-    record,
-    plane,
-    judge: (rules) => judge(far, question, rules),
-    bulk: () => {
-      if (session === null) return;
-      bulk = true;
-      session.bulkStreams++;
-    },
-    ended: () => {
-      if (bulk && session !== null) session.bulkStreams--;
-      return session?.whyCut(server) ?? null;
-    },
-  });
+  const tunnel = session === null ? null : { session, stream: server };
+  new OpenConnection({ client, server, record, plane, judge: (rules) => judge(far, question, rules), tunnel });
 }
 
 /** Whether a connection that is open, or about to be, may go on under these rules. */

@@ -20,7 +20,7 @@ import type { Fault } from "../../lib/x509/fault.ts";
 import type { Peer, TrustBundle } from "../../lib/x509/verify.ts";
 import { events } from "../observe/events.ts";
 import type { Direction, TlsFacts } from "../observe/events.ts";
-import { knowsReauthentication } from "./flow.ts";
+import { knowsReauthentication, widenStreams } from "./flow.ts";
 import type { Role } from "./proof.ts";
 
 export const pingIntervalMs = 10_000;
@@ -61,8 +61,8 @@ export class Session<H extends Http2Session = Http2Session> {
   readonly facts: SessionFacts<H>;
   /** Open streams of ours or the peer's. */
   streams = 0;
-  /** Streams that turned out to be bulk transfers. */
-  bulkStreams = 0;
+  #bulkStreams = 0;
+  #widened = false;
   /** Number of the last exchange of re-authentication that was begun. */
   exchanges = 0;
   exchangeUnderWay = false;
@@ -167,6 +167,23 @@ export class Session<H extends Http2Session = Http2Session> {
 
   streamClosed(): void {
     this.streams--;
+  }
+
+  /** Streams that turned out to be bulk transfers. */
+  get bulkStreams(): number {
+    return this.#bulkStreams;
+  }
+
+  /** A stream of it turned out to be a bulk transfer. */
+  bulkBegun(): void {
+    this.#bulkStreams++;
+    if (this.#widened || this.facts.http2.destroyed) return;
+    this.#widened = true;
+    widenStreams(this.facts.http2);
+  }
+
+  bulkEnded(): void {
+    this.#bulkStreams--;
   }
 
   /** Takes the stream for which a place was taken with `streamOpened`; the place is given back when it closes. */

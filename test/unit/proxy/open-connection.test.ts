@@ -51,8 +51,7 @@ function world(): {
         judgedBy.push(now);
         return verdict;
       },
-      bulk: () => {},
-      ended: () => null,
+      tunnel: null,
     });
     return { client, server, record, judgedBy };
   };
