@@ -7,6 +7,7 @@ import { loadavg } from "node:os";
 import { createCluster } from "../test/topology/cluster.ts";
 import { uids } from "../test/topology/enter.ts";
 import { startCa, startInit, startProxy } from "../test/topology/programs.ts";
+import { median } from "./data-path/report.ts";
 
 const roundTrips = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [0, 2, 10];
 const rounds = 3;
@@ -29,18 +30,7 @@ try {
   await server
     .spawn("sink", server.nodeCommand("bench/data-path/apps/sink.ts", [`${port}`, server.ip]))
     .event("listening");
-  const toTunnel = [
-    "-p",
-    "tcp",
-    "-d",
-    server.ip,
-    "--dport",
-    `${tunnelPort}`,
-    "-m",
-    "owner",
-    "--uid-owner",
-    `${uids.proxy}`,
-  ];
+  const toTunnel = `-p tcp -d ${server.ip} --dport ${tunnelPort} -m owner --uid-owner ${uids.proxy}`.split(" ");
   console.log(`Node ${process.version}, load average ${loadavg()[0]!.toFixed(1)}; medians of ${rounds}`);
   for (const [index, roundTrip] of roundTrips.entries()) {
     const listening = relayPort + index;
@@ -60,7 +50,7 @@ try {
   async function medianOf(direction: "down" | "up"): Promise<number> {
     const speeds: number[] = [];
     for (let round = 0; round < rounds; round++) speeds.push(await transfer(direction, 400));
-    return speeds.toSorted((a, b) => a - b)[Math.floor(rounds / 2)]!;
+    return median(speeds);
   }
 
   async function transfer(direction: "down" | "up", megabytes: number): Promise<number> {

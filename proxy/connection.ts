@@ -10,6 +10,7 @@ import type { Endpoint, Ip } from "../lib/net/address.ts";
 import { events } from "./observe/events.ts";
 import type { ConnectionRecord, Direction, PeerClass } from "./observe/events.ts";
 import type { RelayOutcome } from "./relay/relay.ts";
+import { podName } from "./route/snapshot.ts";
 import type { Service, Workload } from "./route/snapshot.ts";
 import type { DryRun } from "./route/policy.ts";
 
@@ -50,7 +51,7 @@ export function describeFarEnd(
 ): void {
   record.peerClass = facts.class;
   record.peerProject = facts.workload?.project ?? facts.service?.project ?? record.peerProject;
-  record.peerWorkload = facts.workload === null ? null : `${facts.workload.project}/${facts.workload.pod}`;
+  record.peerWorkload = facts.workload === null ? null : podName(facts.workload);
   record.service = facts.service?.fullName ?? null;
 }
 

@@ -22,11 +22,17 @@ export type Directory = {
 
 /** A connection through which bytes can flow. */
 export type Open = {
-  /** Ends it if these rules would refuse it. */
-  judge(rules: Policy): void;
+  /** Destroyed on an unforeseen error. */
+  readonly client: Duplex;
+  readonly judge: Judge;
+  /** These rules refuse it. */
+  cut(refusal: NonNullable<Verdict>): void;
   /** The proxy ends. */
   destroy(): void;
 };
+
+/** Whether a connection may go on under these rules. */
+export type Judge = (rules: Policy) => Verdict | Promise<Verdict>;
 
 /** What a decision is made on. */
 export type Known = { readonly view: View | null; readonly lookUp: LookUpAnswer | null };
@@ -112,15 +118,20 @@ export class Dataplane {
   snapshotTaken({ policy }: View): void {
     if (this.#rules !== null && isDeepStrictEqual(enforced(policy), enforced(this.#rules))) return;
     this.#rules = policy;
-    for (const connection of this.open) connection.judge(policy);
+    for (const connection of this.open) this.guard(connection.client, judgeOpen(connection, policy));
   }
 
-  /** Judges what was decided under `before` and not opened yet, for as long as the rules become others meanwhile. */
-  async judgeAnew(before: Policy | null, judge: (rules: Policy) => Verdict | Promise<Verdict>): Promise<Verdict> {
+  /**
+   * Judges what was decided under `before`, dialled and not opened yet, for as long as the rules become others meanwhile.
+   * What they refuse is destroyed.
+   */
+  async judgeAnew(before: Policy | null, dialled: Duplex, judge: Judge): Promise<Verdict> {
     for (let known = before; this.#rules !== null && this.#rules !== known;) {
       known = this.#rules;
       const verdict = await judge(known);
-      if (verdict !== null) return verdict;
+      if (verdict === null) continue;
+      dialled.destroy();
+      return verdict;
     }
     return null;
   }
@@ -161,6 +172,11 @@ export class Dataplane {
       connection.destroy();
     });
   }
+}
+
+async function judgeOpen(connection: Open, rules: Policy): Promise<void> {
+  const verdict = await connection.judge(rules);
+  if (verdict !== null) connection.cut(verdict);
 }
 
 const isLookUp = (decision: { readonly kind: string }): decision is LookUp => decision.kind === "look-up";

@@ -6,7 +6,9 @@ import type { Dataplane } from "./dataplane.ts";
 import { dialClear } from "./dial/clear.ts";
 import type { ConnectionRecord } from "./observe/events.ts";
 import { formatTraceparent } from "./observe/trace-context.ts";
+import { workloadAt } from "./route/classify.ts";
 import type { Candidate, Route } from "./route/route.ts";
+import { podName } from "./route/snapshot.ts";
 import { openStream } from "./session/open-stream.ts";
 import type { ClientSession } from "./session/session.ts";
 import type { Reason } from "../lib/errors/reasons.ts";
@@ -40,9 +42,24 @@ export async function dialFarEnd(
     case "clear":
     case "clear-if-tls":
       record.transport = "clear";
-      record.upstream = formatEndpoint(decided.endpoints[0]);
-      return await dialClear(decided.endpoints, plane.clock);
+      return await dialOutside(decided.endpoints, record, plane);
   }
+}
+
+async function dialOutside(
+  endpoints: readonly [Endpoint, ...Endpoint[]],
+  record: ConnectionRecord,
+  plane: Dataplane,
+): Promise<FarEnd | Failure> {
+  record.upstream = formatEndpoint(endpoints[0]);
+  const far = await dialClear(endpoints, plane.clock);
+  const view = plane.directory.current();
+  if (far.kind === "failed" || view === null) return far;
+  // Of a Service's endpoints another one may have answered than the first.
+  record.upstream = formatEndpoint(far.endpoint);
+  const workload = workloadAt(view, far.endpoint.ip);
+  record.peerWorkload = workload === null ? null : podName(workload);
+  return far;
 }
 
 async function dialTunnel(
@@ -53,7 +70,7 @@ async function dialTunnel(
   let failure: Failure = { kind: "failed", reason: "no_ready_endpoint", detail: "" };
   for (const { ip, port, tunnelPort, workload } of candidates) {
     record.upstream = formatEndpoint({ ip, port });
-    record.peerWorkload = `${workload.project}/${workload.pod}`;
+    record.peerWorkload = podName(workload);
     const { project, serviceAccount, uid } = workload;
     const answer = await openStream(plane.pool, {
       target: { endpoint: { ip, port: tunnelPort }, project, serviceAccount, podUid: uid },

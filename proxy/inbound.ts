@@ -82,11 +82,8 @@ async function handleStream(
   const application = await dialApplication(decided.endpoint, stream, plane.clock);
   if (application.kind === "failed") return refuse({ ...application, status: 503 });
   const judge = (now: Policy): Verdict => refusedCaller(now, session.terms.peer.id, decided.endpoint.port);
-  const verdict = await plane.judgeAnew(rules, judge);
-  if (verdict !== null) {
-    application.duplex.destroy();
-    return refuse({ ...verdict, status: 403 });
-  }
+  const verdict = await plane.judgeAnew(rules, application.duplex, judge);
+  if (verdict !== null) return refuse({ ...verdict, status: 403 });
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
   if (!stream.destroyed) stream.respond({ ":status": 200 });
   const tunnel = { session, stream };
@@ -121,11 +118,8 @@ export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<
   if (application.kind === "failed") return refuse(application);
   const judge = async (): Promise<Verdict> =>
     judgeInboundClear(await decide(original.endpoint, source, plane, lookUpsOfOpen));
-  const verdict = await plane.judgeAnew(rules, judge);
-  if (verdict !== null) {
-    application.duplex.destroy();
-    return refuse(verdict);
-  }
+  const verdict = await plane.judgeAnew(rules, application.duplex, judge);
+  if (verdict !== null) return refuse(verdict);
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
   new OpenConnection({ client: socket, server: application.duplex, record, plane, judge, tunnel: null });
 }

@@ -5,11 +5,11 @@
 import type { Duplex } from "node:stream";
 import { closed, opened } from "./connection.ts";
 import type { Cut } from "./connection.ts";
-import type { Dataplane } from "./dataplane.ts";
+import type { Dataplane, Judge, Open } from "./dataplane.ts";
 import { resetOnClose } from "./listen/socket-options.ts";
 import type { ConnectionRecord } from "./observe/events.ts";
 import { Relay } from "./relay/relay.ts";
-import type { Policy, Verdict } from "./route/policy.ts";
+import type { Verdict } from "./route/policy.ts";
 import type { Session } from "./session/session.ts";
 
 export type OpenParts = {
@@ -17,21 +17,23 @@ export type OpenParts = {
   readonly server: Duplex;
   readonly record: ConnectionRecord;
   readonly plane: Dataplane;
-  readonly judge: (rules: Policy) => Verdict | Promise<Verdict>;
+  readonly judge: Judge;
   /** The side that is a stream of a session; null in clear. */
   readonly tunnel: { readonly session: Tunnel; readonly stream: Duplex } | null;
 };
 
 type Tunnel = Pick<Session, "bulkBegun" | "bulkEnded" | "whyCut">;
 
-export class OpenConnection {
-  readonly #parts: OpenParts;
+export class OpenConnection implements Open {
+  readonly client: Duplex;
+  readonly judge: Judge;
   readonly #relay: Relay;
   #cut: Cut | null = null;
 
   constructor(parts: OpenParts) {
-    this.#parts = parts;
     const { client, server, record, plane, tunnel } = parts;
+    this.client = client;
+    this.judge = parts.judge;
     let bulk = false;
     opened(record, plane.clock);
     this.#relay = new Relay({
@@ -58,16 +60,8 @@ export class OpenConnection {
     this.#relay.destroy();
   }
 
-  /** Other rules hold than before. */
-  judge(rules: Policy): void {
-    const { plane, client } = this.#parts;
-    plane.guard(client, this.#judged(rules));
-  }
-
-  async #judged(rules: Policy): Promise<void> {
-    const verdict = await this.#parts.judge(rules);
-    if (verdict === null) return;
-    this.#cut ??= { reason: "policy_changed", detail: `${verdict.reason} ${verdict.detail}` };
+  cut({ reason, detail }: NonNullable<Verdict>): void {
+    this.#cut ??= { reason: "policy_changed", detail: `${reason} ${detail}` };
     this.#relay.destroy();
   }
 }

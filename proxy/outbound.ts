@@ -16,7 +16,6 @@ import type { Allowed, FarEnd } from "./far-end.ts";
 import { originalDestination } from "./listen/socket-options.ts";
 import type { ConnectionRecord } from "./observe/events.ts";
 import { OpenConnection } from "./open-connection.ts";
-import { workloadAt } from "./route/classify.ts";
 import type { FirstBytes } from "./route/first-bytes.ts";
 import { judgeOutboundClear, judgeTunnel } from "./route/judge.ts";
 import type { Policy, Verdict } from "./route/policy.ts";
@@ -50,15 +49,11 @@ export async function handleOutbound(socket: Socket, plane: Dataplane): Promise<
   const far = await dialFarEnd(decided, record, plane);
   if (far.kind === "failed") return refuse(far);
 
-  describeUpstream(record, far, plane);
   const spoken = { is: decided.kind === "clear-if-tls" ? "yes" : "more" } satisfies Spoken;
   const question = { destination: original.endpoint, spoken, plane };
-  const verdict = await plane.judgeAnew(rules, (now) => judge(far, question, now));
-  if (verdict !== null) {
-    far.duplex.destroy();
-    return refuse(verdict);
-  }
-  open(socket, far, { record, plane, decided, question });
+  const verdict = await plane.judgeAnew(rules, far.duplex, (now) => judge(far, question, now));
+  if (verdict !== null) return refuse(verdict);
+  open(socket, far, { record, decided, question });
 }
 
 /** The decision, after the one look-up that an unknown address is worth. */
@@ -67,30 +62,20 @@ export function decide(destination: Endpoint, plane: Dataplane): Promise<Route> 
   return plane.decide((known) => route({ destination, pick, ...known }));
 }
 
-/** Of a Service's endpoints in clear another one may have answered than the first. */
-function describeUpstream(record: ConnectionRecord, { session, endpoint }: FarEnd, { directory }: Dataplane): void {
-  record.upstream = formatEndpoint(endpoint);
-  const view = directory.current();
-  if (session !== null || view === null || record.transport !== "clear") return;
-  const workload = workloadAt(view, endpoint.ip);
-  record.peerWorkload = workload === null ? null : `${workload.project}/${workload.pod}`;
-}
-
 /** Whether the first bytes were a TLS ClientHello, as soon as that is known. */
 type Spoken = { is: FirstBytes["kind"] };
 export type Question = { readonly destination: Endpoint; readonly spoken: Spoken; readonly plane: Dataplane };
 
 type Opening = {
   readonly record: ConnectionRecord;
-  readonly plane: Dataplane;
   readonly decided: Allowed;
   readonly question: Question;
 };
 
-function open(client: Socket, far: FarEnd, { record, plane, decided, question }: Opening): void {
+function open(client: Socket, far: FarEnd, { record, decided, question }: Opening): void {
   const { session, duplex: server } = far;
   const { dryRun } = decided;
-  const { spoken } = question;
+  const { spoken, plane } = question;
   if (dryRun !== null && !dryRun.unlessTls) wouldBeRefused(record, dryRun);
   if (record.transport === "clear" && spoken.is !== "yes")
     watchFirstBytes(client, server, (said) => {

@@ -6,12 +6,10 @@ import { lookup } from "node:dns/promises";
 import type { Duplex } from "node:stream";
 import { parseIp } from "../lib/net/address.ts";
 import { newRecord } from "./connection.ts";
-import type { Dataplane } from "./dataplane.ts";
+import type { Dataplane, Judge } from "./dataplane.ts";
 import { dialFarEnd } from "./far-end.ts";
-import type { FarEnd } from "./far-end.ts";
 import { decide, judge } from "./outbound.ts";
-import type { Question } from "./outbound.ts";
-import type { Policy } from "./route/policy.ts";
+import type { Policy, Verdict } from "./route/policy.ts";
 
 /** Rejects with the reason code when the collector may not be reached or cannot be. */
 export async function connectForTelemetry(
@@ -29,30 +27,17 @@ export async function connectForTelemetry(
   if (decided.kind === "clear-if-tls") throw new Error("egress_not_allowed");
   const far = await dialFarEnd(decided, newRecord("outbound", "", plane), plane);
   if (far.kind === "failed") throw new Error(far.reason);
-  const question = { destination, spoken: { is: "no" } as const, plane };
-  const verdict = await plane.judgeAnew(rules, (now) => judge(far, question, now));
-  if (verdict !== null) {
-    far.duplex.destroy();
-    throw new Error(verdict.reason);
-  }
-  judgeWhileOpen(far, question);
+  const question = { destination, spoken: { is: "no" }, plane } as const;
+  const asked = (now: Policy): Promise<Verdict> => judge(far, question, now);
+  const verdict = await plane.judgeAnew(rules, far.duplex, asked);
+  if (verdict !== null) throw new Error(verdict.reason);
+  judgeWhileOpen(far.duplex, asked, plane);
   return far.duplex;
 }
 
 /** Spans still leave while the proxy drains: only other rules end the connection. */
-function judgeWhileOpen(far: FarEnd, question: Question): void {
-  const { duplex } = far;
-  const { plane } = question;
-  const open = {
-    judge: (rules: Policy): void =>
-      plane.guard(
-        duplex,
-        judge(far, question, rules).then((verdict) => {
-          if (verdict !== null) duplex.destroy();
-        }),
-      ),
-    destroy: (): void => {},
-  };
+function judgeWhileOpen(client: Duplex, asked: Judge, plane: Dataplane): void {
+  const open = { client, judge: asked, cut: () => client.destroy(), destroy: () => {} };
   plane.open.add(open);
-  duplex.once("close", () => plane.open.delete(open));
+  client.once("close", () => plane.open.delete(open));
 }

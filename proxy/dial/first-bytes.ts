@@ -36,11 +36,11 @@ export function firstBytesAreTls(socket: Socket, clock: Clock): Promise<boolean>
   });
 }
 
-/** Whether the connection is TLS: its client speaks first, with a ClientHello. `more`: too little came at once to tell. */
-export type Spoken = FirstBytes["kind"];
-
-/** Calls back once with what the connection turned out to be. */
-export function watchFirstBytes(client: Socket, server: Duplex, said: (spoken: Spoken) => void): void {
+/**
+ * Calls back once with whether the connection is TLS: its client speaks first, with a ClientHello. `more`: too little
+ * came at once to tell.
+ */
+export function watchFirstBytes(client: Socket, server: Duplex, said: (spoken: FirstBytes["kind"]) => void): void {
   const forget = (): void => {
     client.off("data", fromClient);
     server.off("data", fromServer);

@@ -13,6 +13,7 @@ import { nodeSourcesAccepted } from "./policy.ts";
 import type { DryRun, LookUpAnswer, Policy, Self, Verdict, View } from "./policy.ts";
 import { namesAddress, namesCaller } from "../../lib/project/rules.ts";
 import type { Caller } from "../../lib/project/rules.ts";
+import { podName } from "./snapshot.ts";
 import type { Workload } from "./snapshot.ts";
 import type { Mode } from "../../lib/project/mode.ts";
 import type { CallerRule } from "../../lib/project/rules.ts";
@@ -90,8 +91,7 @@ function wrongCaller(view: View, { source, peer }: StreamInput, port: number): R
   const workload = workloadAt(view, source);
   const facts: Facts = { class: peerClass(view, kind, source), workload };
   if (kind === "conflict") return refuse("address_conflict", claimantsOf(view, source), facts);
-  if (workload !== null && workload.uid !== peer.pod?.podUid)
-    return refuse("wrong_pod", `${workload.project}/${workload.pod}`, facts);
+  if (workload !== null && workload.uid !== peer.pod?.podUid) return refuse("wrong_pod", podName(workload), facts);
   const refused = refusedCaller(view.policy, peer.id, port);
   return refused === null ? null : refuse(refused.reason, refused.detail, facts);
 }

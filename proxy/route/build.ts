@@ -5,6 +5,7 @@
 import type { Cidr } from "../../lib/net/cidr.ts";
 import type { Ip } from "../../lib/net/address.ts";
 import type { Findings } from "./fields.ts";
+import { podName } from "./snapshot.ts";
 import type { Holder, NodePort, Project, Service, Snapshot, Workload } from "./snapshot.ts";
 
 /** A value and where it stood. */
@@ -54,10 +55,7 @@ function holdersOf(workloads: Document["workloads"], findings: Findings): Readon
   }
   for (const [ip, holder] of holders) {
     if (holder.kind !== "conflict") continue;
-    findings.warning(
-      `address ${ip}`,
-      `claimed by ${holder.workloads.map((workload) => `${workload.project}/${workload.pod}`).join(", ")}`,
-    );
+    findings.warning(`address ${ip}`, `claimed by ${holder.workloads.map(podName).join(", ")}`);
   }
   return holders;
 }

@@ -14,6 +14,7 @@ import type { AddressKind } from "./classify.ts";
 import type { DryRun, LookUpAnswer, View } from "./policy.ts";
 import { namesAddress } from "../../lib/project/rules.ts";
 import { backendsOf } from "./document.ts";
+import { podName } from "./snapshot.ts";
 import type { Backends, Service, Workload } from "./snapshot.ts";
 import type { Mode } from "../../lib/project/mode.ts";
 
@@ -242,7 +243,7 @@ function toInternal(question: Question, endpoint: Endpoint, facts: Facts): Route
     return { kind: "tunnel", candidates: [candidate], dryRun: null, ...facts };
   }
   if (question.mode === "permissive") return clear(endpoint, "permissive", facts);
-  return refuse("peer_not_enrolled", `${workload.project}/${workload.pod}`, facts);
+  return refuse("peer_not_enrolled", podName(workload), facts);
 }
 
 function toUnknown(question: Question, endpoint: Endpoint, facts: Facts): Route {

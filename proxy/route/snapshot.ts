@@ -95,3 +95,6 @@ export type Snapshot = {
   /** By the port on the nodes. */
   readonly nodePorts: ReadonlyMap<number, NodePort>;
 };
+
+/** As it is reported. */
+export const podName = ({ project, pod }: Pick<Workload, "project" | "pod">): string => `${project}/${pod}`;

@@ -3,31 +3,18 @@
  * both sides, for every class of peer; and a dry run refuses nothing but says what it would refuse.
  */
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { beforeEach, describe, test } from "node:test";
 import { reaches, refuses } from "../topology/attempts.ts";
 import type { Child } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
-import type { Mesh } from "../topology/mesh.ts";
-import { echoPort, startShop } from "../topology/shop.ts";
-import type { Shop } from "../topology/shop.ts";
+import { echoPort, useShop } from "../topology/shop.ts";
 
 const canary = "canary-live-policy-c3d2";
 
-let mesh: Mesh;
-let here: Shop;
-
-before(async () => {
-  if (needsRoot !== false) return;
-  here = await startShop();
-  ({ mesh } = here);
-});
-after(() => mesh?.close());
-
-const shop: Shop["becomes"] = (options) => here.becomes(options);
-const at: Shop["at"] = (name) => here.at(name);
-const from: Shop["from"] = (name) => here.from(name);
-const outbound = (reason: string): { by: Child; reason: string } => ({ by: mesh.proxy("client"), reason });
-const inbound = (reason: string): { by: Child; reason: string } => ({ by: mesh.proxy("server"), reason });
+const here = useShop();
+const { at, from, becomes: shop } = here;
+const outbound = (reason: string): { by: Child; reason: string } => ({ by: here.mesh.proxy("client"), reason });
+const inbound = (reason: string): { by: Child; reason: string } => ({ by: here.mesh.proxy("server"), reason });
 
 describe("the newest document decides", { skip: needsRoot }, () => {
   beforeEach(() => shop({ mode: "project" }));
@@ -50,7 +37,7 @@ describe("the newest document decides", { skip: needsRoot }, () => {
     await shop({ mode: "strict" });
     await refuses(from("client"), at("web"), canary, outbound("egress_not_allowed"));
     await refuses(from("web"), at("server"), canary, inbound("plaintext_refused"));
-    const web = mesh.pod("web").ip;
+    const web = here.mesh.pod("web").ip;
     await shop({ mode: "strict", allowEgress: [`${web}/32:${echoPort}`], allowIngress: [`${web}/32:${echoPort}`] });
     await reaches(from("client"), at("web"), canary);
     await reaches(from("web"), at("server"), canary);
@@ -68,9 +55,9 @@ describe("the newest document decides", { skip: needsRoot }, () => {
 
   test("a dry run lets through what the stricter mode refuses, and says so", async () => {
     await shop({ mode: "permissive", dryRun: "project" });
-    const position = mesh.proxy("client").position;
+    const position = here.mesh.proxy("client").position;
     await reaches(from("client"), at("legacy"), canary);
-    const line = await mesh.proxy("client").event("connection_refused", undefined, { from: position });
+    const line = await here.mesh.proxy("client").event("connection_refused", undefined, { from: position });
     assert.deepEqual([line["reason"], line["dryRun"]], ["peer_not_enrolled", true]);
   });
 });

@@ -3,13 +3,11 @@
  * sides, with the reason; everything else, in the tunnel and in clear, goes on. Rules that are no stricter end nothing.
  */
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { beforeEach, describe, test } from "node:test";
 import { refuses } from "../topology/attempts.ts";
 import type { Child } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
-import type { Mesh } from "../topology/mesh.ts";
-import { echoPort, startShop } from "../topology/shop.ts";
-import type { Shop } from "../topology/shop.ts";
+import { echoPort, useShop } from "../topology/shop.ts";
 
 const text = "hello-open-connections";
 /** A ClientHello with one cipher suite: enough to be told from everything else. */
@@ -19,18 +17,9 @@ const clientHello = Buffer.concat([
   Buffer.from([0, 0, 2, 0x13, 1, 1, 0]),
 ]);
 
-let mesh: Mesh;
-let here: Shop;
 let opened = 0;
-
-before(async () => {
-  if (needsRoot !== false) return;
-  here = await startShop();
-  ({ mesh } = here);
-});
-after(() => mesh?.close());
-
-const shop: Shop["becomes"] = (options) => here.becomes(options);
+const here = useShop();
+const { becomes: shop } = here;
 
 type Open = { readonly from: string; readonly to: string; readonly send?: Buffer };
 
@@ -84,7 +73,7 @@ describe("rules that become stricter end what they would refuse", { skip: needsR
     const fromOutside = await open({ from: "web", to: "server" });
     const clearOut = await open({ from: "client", to: "legacy" });
     const clearIn = await open({ from: "legacy", to: "server" });
-    const [client, server] = [mesh.proxy("client"), mesh.proxy("server")];
+    const [client, server] = [here.mesh.proxy("client"), here.mesh.proxy("server")];
     const [atClient, atServer] = [client.position, server.position];
     await shop({ mode: "project" });
     await clearOut.isCut(client, atClient, "peer_not_enrolled");
@@ -96,9 +85,9 @@ describe("rules that become stricter end what they would refuse", { skip: needsR
     const tls = await open({ from: "client", to: "web", send: clientHello });
     const clearOut = await open({ from: "client", to: "web" });
     const clearIn = await open({ from: "web", to: "server" });
-    const [client, server] = [mesh.proxy("client"), mesh.proxy("server")];
+    const [client, server] = [here.mesh.proxy("client"), here.mesh.proxy("server")];
     const [atClient, atServer] = [client.position, server.position];
-    const web = `${mesh.pod("web").ip}/32:${echoPort}`;
+    const web = `${here.mesh.pod("web").ip}/32:${echoPort}`;
     await shop({ mode: "strict", allowIngress: [web] });
     await clearOut.isCut(client, atClient, "egress_not_allowed");
     await clearIn.goesOn();
@@ -110,7 +99,7 @@ describe("rules that become stricter end what they would refuse", { skip: needsR
   test("allowFrom: callers that it does not name, in the tunnel and in clear", async () => {
     const tunnel = await open({ from: "client", to: "server" });
     const clear = await open({ from: "web", to: "server" });
-    const server = mesh.proxy("server");
+    const server = here.mesh.proxy("server");
     await shop({ mode: "permissive", allowFrom: ["shop/client:7000", "other/web"] });
     await tunnel.goesOn();
     let position = server.position;
@@ -132,13 +121,13 @@ describe("rules that become stricter end what they would refuse", { skip: needsR
     await shop({ mode: "project" });
     const clear = await open({ from: "client", to: "web" });
     const tunnel = await open({ from: "client", to: "server" });
-    const { projects, workloads } = mesh.cluster.directory();
+    const { projects, workloads } = here.mesh.cluster.directory();
     const sameRules = projects.map((entry) => (entry.name === "shop" ? { ...entry, mode: "project" as const } : entry));
     // A new connection to an address that nobody has any more would be refused.
     const without = workloads.filter(({ pod }) => pod !== "web");
-    await mesh.publish({ projects: sameRules, workloads: without });
+    await here.mesh.publish({ projects: sameRules, workloads: without });
     await refuses(here.from("client"), here.at("web"), text, {
-      by: mesh.proxy("client"),
+      by: here.mesh.proxy("client"),
       reason: "destination_unknown",
     });
     for (const connection of [clear, tunnel]) await (await connection.goesOn()).end();

@@ -2,6 +2,8 @@
  * A project `shop` with a protected client and server and a pod without a proxy, and a pod of another project: one of each
  * kind of peer. The settings of `shop` change while everything runs.
  */
+import { after, before } from "node:test";
+import { needsRoot } from "./cluster.ts";
 import { startMesh } from "./mesh.ts";
 import type { Mesh } from "./mesh.ts";
 import type { Child } from "./child.ts";
@@ -13,31 +15,39 @@ export const echoPort = 7000;
 export type Shop = {
   readonly mesh: Mesh;
   /** Dials out of that pod: `client`, `legacy` or `web`. */
-  from(pod: string): Child;
-  at(pod: string): { readonly host: string; readonly port: number };
+  readonly from: (pod: string) => Child;
+  readonly at: (pod: string) => { readonly host: string; readonly port: number };
   /** The project with these settings, in force at both proxies. */
-  becomes(options: ProjectOptions): Promise<void>;
+  readonly becomes: (options: ProjectOptions) => Promise<void>;
 };
 
-export async function startShop(): Promise<Shop> {
-  const mesh = await startMesh({
-    floor: "permissive",
-    projects: { shop: { mode: "permissive" }, other: { mode: "permissive" } },
-    pods: [
-      { name: "client", project: "shop", serviceAccount: "client" },
-      { name: "server", project: "shop" },
-      { name: "legacy", project: "shop", protected: false },
-      { name: "web", project: "other", serviceAccount: "web", protected: false },
-    ],
-  });
-  for (const name of ["server", "legacy", "web"]) await mesh.pod(name).serve("echo-server", echoPort);
+/** Is there from the file's first test to its last. */
+export function useShop(): Shop {
+  let mesh: Mesh;
   const dialers = new Map<string, Child>();
-  for (const name of ["client", "legacy", "web"]) dialers.set(name, await mesh.pod(name).app("dialer"));
+  before(async () => {
+    if (needsRoot !== false) return;
+    mesh = await startMesh({
+      floor: "permissive",
+      projects: { shop: { mode: "permissive" }, other: { mode: "permissive" } },
+      pods: [
+        { name: "client", project: "shop", serviceAccount: "client" },
+        { name: "server", project: "shop" },
+        { name: "legacy", project: "shop", protected: false },
+        { name: "web", project: "other", serviceAccount: "web", protected: false },
+      ],
+    });
+    for (const name of ["server", "legacy", "web"]) await mesh.pod(name).serve("echo-server", echoPort);
+    for (const name of ["client", "legacy", "web"]) dialers.set(name, await mesh.pod(name).app("dialer"));
+  });
+  after(() => mesh?.close());
   return {
-    mesh,
+    get mesh() {
+      return mesh;
+    },
     from: (name) => dialers.get(name)!,
     at: (name) => ({ host: mesh.pod(name).ip, port: echoPort }),
-    async becomes(options) {
+    becomes: async (options) => {
       const projects = mesh.cluster
         .directory()
         .projects.map((entry) => (entry.name === "shop" ? { ...entry, ...options } : entry));

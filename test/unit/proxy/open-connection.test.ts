@@ -107,12 +107,15 @@ test("what is dialled while the rules become others is judged until they stay", 
     if (judgedBy.length === 1) plane.snapshotTaken(strict);
     return null;
   };
-  assert.equal(await plane.judgeAnew(rules, judge), null);
+  const [dialled] = duplexPair();
+  assert.equal(await plane.judgeAnew(rules, dialled, judge), null);
   assert.deepEqual(judgedBy, []);
   plane.snapshotTaken(project);
-  assert.equal(await plane.judgeAnew(rules, judge), null);
+  assert.equal(await plane.judgeAnew(rules, dialled, judge), null);
   assert.deepEqual(judgedBy, [project.policy, strict.policy]);
-  assert.deepEqual(await plane.judgeAnew(rules, () => refusal), refusal);
+  assert.equal(dialled.destroyed, false);
+  assert.deepEqual(await plane.judgeAnew(rules, dialled, () => refusal), refusal);
+  assert.equal(dialled.destroyed, true);
 });
 
 test("a look-up that nobody answers is made again for what is open, and only so often", async () => {
