@@ -51,7 +51,10 @@ describe("a proxy that is killed", { skip: needsRoot }, () => {
         assert.equal(again["bytes"], 0, JSON.stringify(again));
         assert.match(`${String(again["error"])} ${String(again["ended"])}`, /ECONNREFUSED|reset/);
         await mesh.startProxy(victim);
+        const restored = echo.position;
         await reaches(client, { host, port }, canary);
+        // The next test asks how its own connection ended.
+        await echo.event("connection_closed", undefined, { from: restored });
       });
     }
   }
