@@ -1,6 +1,6 @@
 /*
- * The three socket options that Node offers no access to, and nothing else: SO_ORIGINAL_DST of IPv4 and IPv6, and
- * SO_LINGER. Every function takes a file descriptor and gives a value or a negated errno; none of them throws, keeps
+ * The socket options that Node offers no access to, and nothing else: SO_ORIGINAL_DST of IPv4 and IPv6, SO_LINGER, and
+ * of TCP_INFO the round trip. Every function takes a file descriptor and gives a value or a negated errno; none of them throws, keeps
  * state, allocates outside of the JavaScript heap or touches a descriptor that it was not handed.
  */
 #define NAPI_VERSION 8
@@ -8,8 +8,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -84,6 +86,22 @@ static napi_value resets_on_close(napi_env env, napi_callback_info info) {
   return integer(env, linger.l_onoff == 1 && linger.l_linger == 0 ? 1 : 0);
 }
 
+/*
+ * roundTrip(fd): the shortest that the kernel has seen in the last five minutes, in microseconds, or a negated errno.
+ * ENODATA: none yet; EPROTO: the kernel is older than the field (4.9).
+ */
+static napi_value round_trip(napi_env env, napi_callback_info info) {
+  napi_value values[1];
+  int32_t fd;
+  struct tcp_info tcp = {0};
+  socklen_t size = sizeof tcp;
+  if (!arguments(env, info, 1, values, &fd)) return negated_errno(env, EINVAL);
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &tcp, &size) != 0) return negated_errno(env, errno);
+  if (size < offsetof(struct tcp_info, tcpi_min_rtt) + sizeof tcp.tcpi_min_rtt) return negated_errno(env, EPROTO);
+  /* All bits set: no sample. */
+  return tcp.tcpi_min_rtt > INT32_MAX ? negated_errno(env, ENODATA) : integer(env, (int)tcp.tcpi_min_rtt);
+}
+
 static bool export_function(napi_env env, napi_value exports, const char *name, napi_callback callback) {
   napi_value function;
   return napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, NULL, &function) == napi_ok &&
@@ -93,7 +111,8 @@ static bool export_function(napi_env env, napi_value exports, const char *name, 
 NAPI_MODULE_INIT() {
   if (!export_function(env, exports, "originalDestination", original_destination) ||
       !export_function(env, exports, "setResetOnClose", set_reset_on_close) ||
-      !export_function(env, exports, "resetsOnClose", resets_on_close))
+      !export_function(env, exports, "resetsOnClose", resets_on_close) ||
+      !export_function(env, exports, "roundTrip", round_trip))
     return NULL;
   return exports;
 }

@@ -1,6 +1,6 @@
 /**
- * The socket options that Node has no interface for: the destination a redirected connection had before, and whether
- * closing a socket sends RST. The only file of the proxy that loads native code or knows a file descriptor.
+ * The socket options that Node has no interface for: the destination a redirected connection had before, whether
+ * closing a socket sends RST, and how far away its other end is. The only file of the proxy that loads native code or knows a file descriptor.
  *
  * `_handle.fd` is undocumented in Node, so `selfTest` runs at start: a Node that lacks it stops the proxy with a clear
  * error instead of a data plane that refuses everything, or one that ends truncated connections with a clean FIN.
@@ -18,6 +18,7 @@ type Addon = {
   originalDestination(fd: number, isIpv6: boolean): { readonly address: string; readonly port: number } | number;
   setResetOnClose(fd: number, on: boolean): number;
   resetsOnClose(fd: number): number;
+  roundTrip(fd: number): number;
 };
 
 /** Lies beside this file in the source tree, and beside `main.js` once bundled. */
@@ -69,6 +70,15 @@ export function resetOnClose(socketOrServer: net.Socket | net.Server, on: boolea
 /** Whether closing would send RST; false for a closed socket. */
 export function resetsOnClose(socketOrServer: net.Socket | net.Server): boolean {
   return addon.resetsOnClose(descriptor(socketOrServer)) === 1;
+}
+
+/**
+ * Microseconds to the other end and back: the shortest that the kernel has measured in the last five minutes, so without the
+ * queues of a busy moment. Null where it has measured none, and for a closed socket.
+ */
+export function roundTrip(socket: net.Socket): number | null {
+  const result = addon.roundTrip(descriptor(socket));
+  return result < 0 ? null : result;
 }
 
 /** Rejects with what is wrong if this Node or this kernel does not do what the rest of this file promises. */

@@ -2,7 +2,8 @@
  * Windows, stream limits and memory of a session, chosen together.
  *
  * - A stream may have 256 KiB unread at its receiver: what a slow application can make its proxy hold. Once a session carries
- *   a bulk transfer it is 1 MiB: a window that is full stands still for a round trip, and 256 KiB gave 78 MB/s at 2 ms.
+ *   a bulk transfer over a distance it is 1 MiB: a window that is full stands still for a round trip, and 256 KiB gave 78 MB/s
+ *   at 2 ms. Nearby it would gain nothing and make what shares the cores wait longer.
  * - The session's window is the sum of these 256 KiB over all its streams, so that no number of slow readers can stall the
  *   others; what a session can make a proxy hold stays the same, whatever a stream may have.
  * - `maxSessionMemory` counts unread data too, and what exceeds it resets streams: it must lie above that sum. Node
@@ -11,6 +12,8 @@
  *   session at 1000 RST_STREAM frames and 33 a second by default. Twice that much is abuse, and ends the session.
  */
 import type { ClientSessionOptions, Http2Session, ServerSessionOptions, Settings } from "node:http2";
+import type { TLSSocket } from "node:tls";
+import { roundTrip } from "../listen/socket-options.ts";
 
 export const streamsPerSession = 1000;
 export const streamWindow = 256 * 1024;
@@ -49,8 +52,18 @@ export const serverOptions: ServerSessionOptions = { ...limits, settings };
 /** Opens the session's window; Node's own default of 64 KiB is shared by all streams. */
 export const openWindow = (session: Http2Session): void => session.setLocalWindowSize(sessionWindow);
 
-/** For all streams of the session; it is left to the bulk transfer, where others can be opened. */
-export const widenStreams = (session: Http2Session): void => session.settings({ initialWindowSize: bulkWindow });
+/** Below it 256 KiB a round trip are 500 MB/s, more than a core encrypts. */
+const nearUs = 500;
+
+/** Null: nobody knows. */
+export const isFar = (roundTripUs: number | null): boolean => roundTripUs === null || roundTripUs >= nearUs;
+
+/** For all streams of a session that carries a bulk transfer, if its other end is away; whether it was. */
+export function widenIfFar(session: Pick<Http2Session, "settings">, socket: TLSSocket): boolean {
+  const far = isFar(roundTrip(socket));
+  if (far) session.settings({ initialWindowSize: bulkWindow });
+  return far;
+}
 
 export const knowsReauthentication = (session: Http2Session): boolean =>
   session.remoteSettings.customSettings?.[reauthenticationSetting] === 1;

@@ -20,7 +20,7 @@ import type { Fault } from "../../lib/x509/fault.ts";
 import type { Peer, TrustBundle } from "../../lib/x509/verify.ts";
 import { events } from "../observe/events.ts";
 import type { Direction, TlsFacts } from "../observe/events.ts";
-import { knowsReauthentication, widenStreams } from "./flow.ts";
+import { knowsReauthentication, widenIfFar } from "./flow.ts";
 import type { Role } from "./proof.ts";
 
 export const pingIntervalMs = 10_000;
@@ -178,8 +178,7 @@ export class Session<H extends Http2Session = Http2Session> {
   bulkBegun(): void {
     this.#bulkStreams++;
     if (this.#widened || this.facts.http2.destroyed) return;
-    this.#widened = true;
-    widenStreams(this.facts.http2);
+    this.#widened = widenIfFar(this.facts.http2, this.facts.socket);
   }
 
   bulkEnded(): void {

@@ -1,10 +1,16 @@
-// SO_LINGER as the far end sees it (RST or FIN), inheritance, closed sockets, and what an unredirected socket gives.
+// SO_LINGER as the far end sees it (RST or FIN), inheritance, the round trip, closed sockets, and what an unredirected socket gives.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import net from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import { originalDestination, resetOnClose, resetsOnClose, selfTest } from "../../../../proxy/listen/socket-options.ts";
+import {
+  originalDestination,
+  resetOnClose,
+  resetsOnClose,
+  roundTrip,
+  selfTest,
+} from "../../../../proxy/listen/socket-options.ts";
 
 type Pair = { server: net.Server; client: net.Socket; accepted: net.Socket };
 
@@ -68,12 +74,22 @@ for (const host of ["127.0.0.1", "::1", "::"]) {
   });
 }
 
+test("the round trip of a connection on one machine is less than a second, and more than nothing", async (t) => {
+  const { client, accepted } = await openPair(t, "127.0.0.1", nothing);
+  for (const socket of [client, accepted]) {
+    const us = roundTrip(socket);
+    assert.ok(us !== null && us > 0 && us < 1_000_000, `${us}`);
+  }
+  assert.equal(roundTrip(new net.Socket()), null);
+});
+
 test("a closed socket is left alone", async (t) => {
   const { accepted, server } = await openPair(t, "127.0.0.1", nothing);
   accepted.destroy();
   await once(accepted, "close");
   resetOnClose(accepted, true);
   assert.equal(resetsOnClose(accepted), false);
+  assert.equal(roundTrip(accepted), null);
   assert.deepEqual(originalDestination(accepted), { kind: "none", errno: "EBADF" });
   resetOnClose(new net.Socket(), true);
   assert.equal(resetsOnClose(server), false);
