@@ -8,6 +8,7 @@ import type { Ip } from "../lib/net/address.ts";
 import { continueTrace, createTraceIds } from "./observe/trace-context.ts";
 import type { Sampling } from "./observe/trace-context.ts";
 import type { TraceContext } from "./observe/events.ts";
+import { reset } from "./relay/relay.ts";
 import type { LookUpAnswer, Policy, Self, Verdict, View } from "./route/policy.ts";
 import type { AnswerContext } from "./session/answer-reauthentication.ts";
 import type { SessionPool } from "./session/pool.ts";
@@ -130,7 +131,7 @@ export class Dataplane {
       known = this.#rules;
       const verdict = await judge(known);
       if (verdict === null) continue;
-      dialled.destroy();
+      reset(dialled);
       return verdict;
     }
     return null;
@@ -169,7 +170,8 @@ export class Dataplane {
       this.#log("error", "internal_error", {
         error: error instanceof Error ? (error.stack ?? error.message) : String(error),
       });
-      connection.destroy();
+      connection.on("error", () => {});
+      reset(connection);
     });
   }
 }

@@ -9,7 +9,7 @@
  *   of this process is an RST. It is taken away just before a clean close, which would otherwise throw data away.
  * - Nothing is allocated per chunk and nothing is awaited.
  */
-import type { Http2Session, Http2Stream } from "node:http2";
+import type { Http2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ClosedBy } from "../observe/events.ts";
@@ -29,6 +29,9 @@ type DisarmReset = (socket: Socket) => void;
 const abort = new DOMException("connection reset by the application", "AbortError");
 
 const isStream = (duplex: Duplex): duplex is Http2Stream & Duplex => "rstCode" in duplex;
+
+/** Ends a connection at once so that the far end sees a reset, never an end. */
+export const reset = (duplex: Duplex): void => void duplex.destroy(isStream(duplex) ? abort : undefined);
 
 /** A stream that has carried more than this is bulk: its session is left to it, so that small requests do not queue behind it. */
 export const bulkBytes = 8 * 1024 * 1024;
@@ -51,7 +54,7 @@ class Side {
   ended = false;
   finished = false;
   closed = false;
-  /** Of a stream that was reset before our half was ended: END_STREAM had come before. */
+  /** Of a stream: END_STREAM has come, read or not. */
   complete = false;
   constructor(duplex: Duplex, name: ClosedBy) {
     this.duplex = duplex;
@@ -60,22 +63,25 @@ class Side {
 }
 
 /**
- * Whether what says `end` really ended. Node emits `end` also for a stream whose session died: then it is destroyed
- * already, with `rstCode` 8 or, after a local `session.destroy()`, even 0; `aborted` stays false once our half is ended.
- * A reset with NO_ERROR may be known here before what came ahead of it was read.
+ * Node ends the reading side of a stream itself when it is reset or its session dies, and emits `end` as if END_STREAM had
+ * come. Only the order tells: what Node ends is closed already, what the far end completes is not. Nothing public says that
+ * END_STREAM has come before it is read (`state.remoteClose` is 1 after any reset too). Costs 5 ns a chunk.
  */
+function watchEnd(side: Side, stream: Http2Stream): void {
+  const isOpen = (): boolean => !stream.closed && !stream.destroyed && stream.session?.destroyed === false;
+  // Before the relay began. Were the field gone, such an end would look like a reset, never the other way round.
+  const state = (stream as { _readableState?: { ended?: boolean } })._readableState;
+  side.complete = state?.ended === true && isOpen();
+  const push = stream.push.bind(stream);
+  stream.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+    if (chunk === null && isOpen()) side.complete = true;
+    return push(chunk, encoding);
+  };
+}
+
+/** Whether what says `end` really ended. */
 const endedCleanly = ({ duplex, complete }: Side): boolean =>
-  !isStream(duplex) || (duplex.rstCode === 0 && (!duplex.aborted || complete) && !duplex.destroyed);
-
-/**
- * Whether END_STREAM has come, read or not. Nothing public says so: `state.remoteClose` is 1 after any reset. Were the
- * field gone, the answer would be no, and an end would look like a reset, never the other way round.
- */
-const hasEnd = (stream: Duplex): boolean =>
-  (stream as { _readableState?: { ended?: boolean } })._readableState?.ended === true;
-
-/** A session that died, however, ends streams that were not ended: Node pushes the end of each itself. */
-const isAlive = (session: Http2Session | undefined): boolean => session !== undefined && !session.destroyed;
+  !isStream(duplex) || (complete && duplex.rstCode === 0 && !duplex.destroyed);
 
 /** Our half was sent in full. A stream that both ends completed closes without ever emitting `finish`. */
 const wasFinished = (side: Side): boolean =>
@@ -130,7 +136,7 @@ export class Relay {
     });
     sink.on("drain", () => source.resume());
     source.on("end", () => this.#ended(from, to));
-    if (isStream(source)) source.on("aborted", () => (from.complete = hasEnd(source) && isAlive(source.session)));
+    if (isStream(source)) watchEnd(from, source);
     else source.on("finish", () => this.#finished(from));
     source.on("error", () => this.#failed(from, to));
     source.on("close", () => this.#closed(from, to));
@@ -181,7 +187,7 @@ export class Relay {
   #abort(side: Side): void {
     if (side.duplex.destroyed) return;
     this.#reset = true;
-    side.duplex.destroy(isStream(side.duplex) ? abort : undefined);
+    reset(side.duplex);
   }
 
   #closed(from: Side, to: Side): void {

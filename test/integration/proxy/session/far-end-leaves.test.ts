@@ -67,20 +67,30 @@ function frame(type: number, stream: number, payload: Buffer, flags = 0): Buffer
   return Buffer.concat([head, payload]);
 }
 
+type Truncation = {
+  /** Resets once the client has ended its half, not at once. */
+  readonly afterHalfClose: boolean;
+  /** Of the frame with the bytes: END_STREAM or none. */
+  readonly flags: number;
+};
+const [none, endStream] = [0x00, 0x01];
+
 /** Answers 200 and some bytes, and resets with NO_ERROR what it has not ended: Node's own server would end it first. */
-async function truncating(t: TestContext): Promise<Dialling> {
+async function truncating(t: TestContext, { afterHalfClose, flags }: Truncation): Promise<Dialling> {
   const leaf = leafOf({ serviceAccount: "server" });
   const server = createServer(
     { cert: leaf.chainPem, key: leaf.keyPem, ca: pki.root.pem, requestCert: true, ALPNProtocols: ["h2"] },
     (socket) => {
       const endHeaders = 0x04;
+      const [lastType, lastFlags] = afterHalfClose ? [types.data, endStream] : [types.headers, endHeaders];
       socket.on("error", () => {});
       socket.write(frame(types.settings, 0, Buffer.alloc(0)));
       socket.on("data", (chunk: Buffer) => {
+        const has = (type: number, flag: number): boolean => chunk.includes(Buffer.from([type, flag, 0, 0, 0, 1]));
         // The one stream of a client is 1; its HEADERS come after the preface and what belongs to the session.
-        if (!chunk.includes(Buffer.from([types.headers, endHeaders, 0, 0, 0, 1]))) return;
-        const status200 = frame(types.headers, 1, Buffer.from([0x88]), endHeaders);
-        socket.write(Buffer.concat([status200, frame(types.data, 1, Buffer.alloc(1_000, "x"))]));
+        if (has(types.headers, endHeaders)) socket.write(frame(types.headers, 1, Buffer.from([0x88]), endHeaders));
+        if (!has(lastType, lastFlags)) return;
+        socket.write(frame(types.data, 1, Buffer.alloc(1_000, "x"), flags));
         socket.write(frame(types.reset, 1, Buffer.alloc(4)));
       });
     },
@@ -96,16 +106,31 @@ async function truncating(t: TestContext): Promise<Dialling> {
   return own;
 }
 
-test("a reset with NO_ERROR of a half that was not ended is no end", { timeout: 10_000 }, async (t) => {
-  const { app, done } = await relayed(t, await truncating(t));
-  app.resume();
-  let ended = false;
-  app.on("end", () => (ended = true));
-  // `once` rejects with what the socket died of.
-  await assert.rejects(once(app, "close"), { code: "ECONNRESET" });
-  assert.equal(ended, false, "truncation looks like completion");
-  const { reset, closedBy } = await done;
-  assert.deepEqual([reset, closedBy], [true, "server"]);
+for (const afterHalfClose of [false, true]) {
+  const when = afterHalfClose ? "after the application has ended its own" : "while the application's is open";
+  test(`a reset with NO_ERROR of a half that was not ended is no end, ${when}`, { timeout: 10_000 }, async (t) => {
+    const { app, done } = await relayed(t, await truncating(t, { afterHalfClose, flags: none }));
+    app.resume();
+    if (afterHalfClose) app.end();
+    let ended = false;
+    app.on("end", () => (ended = true));
+    // `once` rejects with what the socket died of.
+    await assert.rejects(once(app, "close"), { code: "ECONNRESET" });
+    assert.equal(ended, false, "truncation looks like completion");
+    const { reset, closedBy } = await done;
+    assert.deepEqual([reset, closedBy], [true, "server"]);
+  });
+}
+
+test("a reset with NO_ERROR behind both ends changes nothing", { timeout: 10_000 }, async (t) => {
+  const { app, done } = await relayed(t, await truncating(t, { afterHalfClose: true, flags: endStream }));
+  app.end();
+  const chunks: Buffer[] = [];
+  app.on("data", (chunk: Buffer) => chunks.push(chunk));
+  await once(app, "end");
+  assert.equal(Buffer.concat(chunks).length, 1_000);
+  const { reset, bytesReceived } = await done;
+  assert.deepEqual([reset, bytesReceived], [false, 1_000]);
 });
 
 test(
