@@ -14,9 +14,10 @@ import { Registry } from "../lib/metrics/registry.ts";
 import { version } from "../lib/version.ts";
 import { serveAdmin } from "./admin/admin.ts";
 import { serveHealth } from "./admin/health.ts";
-import { mayScrape, serveMetrics } from "./admin/metrics.ts";
+import { serveMetrics } from "./admin/metrics.ts";
 import type { ProxyConfig } from "./config.ts";
 import { Dataplane } from "./dataplane.ts";
+import type { Known } from "./dataplane.ts";
 import { IdentityAgent } from "../lib/enrolment/agent.ts";
 import { createCaClient } from "../lib/enrolment/ca-client.ts";
 import type { Credentials } from "../lib/enrolment/identity.ts";
@@ -28,6 +29,8 @@ import { Listeners } from "./listeners.ts";
 import { startObserving } from "./observe/observe.ts";
 import type { ObserveOptions, Observing } from "./observe/observe.ts";
 import { perform } from "./probe/perform.ts";
+import { useMetrics, useProbe } from "./route/own-ports.ts";
+import type { Use } from "./route/own-ports.ts";
 import type { Self, View } from "./route/policy.ts";
 import { connectDirectory } from "./directory/client.ts";
 import { watchDirectoryFile } from "./directory/file.ts";
@@ -116,12 +119,20 @@ export class Proxy {
 
   #services(registry: Registry): { readonly health: Server; readonly metrics: Server; readonly admin: Server } {
     const { agent, directory, plane, listeners } = this.#parts;
+    const { self } = plane;
     const config = this.#config;
+    const may = async (use: (known: Known) => Use): Promise<boolean> => (await plane.decide(use)).kind === "allow";
     const isReady = (): boolean => this.#ready && !this.#draining && agent.current() !== null;
     return {
-      health: health(config, this.#deps, isReady),
+      health: serveHealth({
+        isReady,
+        probes: config.probes,
+        // They go to the first of the pod's addresses, which is the one that a kubelet asks.
+        perform: (action) => perform(action, { host: config.podIps[0]!, clock: this.#deps.clock }),
+        mayAsk: (source, path) => may((known) => useProbe({ source, self, ...known }, path)),
+      }),
       metrics: serveMetrics(registry, (source) =>
-        mayScrape(source, { self: plane.self, view: directory.current(), port: config.ports.metrics }),
+        may((known) => useMetrics({ source, self, ...known }, config.ports.metrics)),
       ),
       admin: serveAdmin({
         config,
@@ -194,11 +205,6 @@ function capacity({ maxConnections }: ProxyConfig, log: Log): Capacity {
   const fitting = capacityOf(openFiles, maxConnections);
   if (fitting.connections < maxConnections) log("warn", "few_open_files", { openFiles, ...fitting });
   return fitting;
-}
-
-/** Probes go to the first of the pod's addresses, which is the one that a kubelet asks. */
-function health({ probes, podIps }: ProxyConfig, { clock }: Deps, isReady: () => boolean): Server {
-  return serveHealth({ isReady, probes, perform: (action) => perform(action, { host: podIps[0]!, clock }) });
 }
 
 function observed(config: ProxyConfig, clock: Clock): Pick<ObserveOptions, "settings" | "facts"> {

@@ -1,7 +1,8 @@
 /**
  * Small read-only pages over plain HTTP: health, metrics, status. GET only, bounded in time, size and number of
- * connections; nothing that a caller sends is looked at but what `answer` reads. The oldest connection makes room for
- * the next, so that nobody keeps a probe out by holding connections.
+ * connections; nothing that a caller sends is looked at but what `answer` reads. Where all connections are taken, the oldest
+ * of the address that holds most of them makes room for the next: nobody keeps a probe out by holding connections, nor
+ * by opening more and more of them.
  */
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
@@ -31,7 +32,11 @@ export const mostConnections = 64;
 export function pageServer(answer: (request: IncomingMessage) => Page | Promise<Page>): Server {
   const server = createServer(bounds, (request, response) => {
     const page = request.method === "GET" ? answer(request) : plainPage(405, "only GET");
-    if (page instanceof Promise) void page.then((late) => send(response, late));
+    if (page instanceof Promise)
+      page.then(
+        (late) => send(response, late),
+        () => send(response, plainPage(500, "failed")),
+      );
     else send(response, page);
   });
   boundConnections(server);
@@ -45,12 +50,18 @@ function send(response: ServerResponse, { status, type, text }: Page): void {
 function boundConnections(server: Server): void {
   const open = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
-    const [oldest] = open;
-    if (oldest !== undefined && open.size >= mostConnections) {
+    if (open.size >= mostConnections) {
+      const oldest = oldestOfBusiest(open);
       open.delete(oldest);
       oldest.destroy();
     }
     open.add(socket);
     socket.once("close", () => open.delete(socket));
   });
+}
+
+/** In the order in which they came. */
+function oldestOfBusiest(open: ReadonlySet<Socket>): Socket {
+  const ofAddress = Map.groupBy(open, ({ remoteAddress = "" }) => remoteAddress);
+  return [...ofAddress.values()].reduce((most, next) => (next.length > most.length ? next : most))[0]!;
 }

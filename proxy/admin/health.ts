@@ -4,6 +4,9 @@
  */
 import type { Server } from "node:http";
 import { notFound, pageServer, plainPage } from "../../lib/http/page-server.ts";
+import type { Page } from "../../lib/http/page-server.ts";
+import { ipFromSocket } from "../../lib/net/address.ts";
+import type { Ip } from "../../lib/net/address.ts";
 import type { ProbeAction, ProbeActions } from "../probe/declared.ts";
 import type { ProbeOutcome } from "../probe/perform.ts";
 
@@ -11,23 +14,52 @@ export type HealthParts = {
   readonly isReady: () => boolean;
   readonly probes: ProbeActions;
   readonly perform: (action: ProbeAction) => Promise<ProbeOutcome>;
+  /** Whether that address may ask for the application's probe or handler at `path`. */
+  readonly mayAsk: (source: Ip, path: string) => Promise<boolean>;
 };
 
-/** A kubelet asks for one at a time; whoever else asks must not make the application's load. */
-const mostAtOnce = 16;
+/** A kubelet asks for one at a time and container; whoever else asks must not make the application's load, nor keep it out. */
+const mostOfSource = 16;
+const mostAtOnce = 64;
 
 /** `/live`: 200 while the process answers. `/ready`: 200 or 503. A declared path: as the probe says. Everything else: 404. */
-export function serveHealth({ isReady, probes, perform }: HealthParts): Server {
-  let underWay = 0;
-  return pageServer(({ url = "" }) => {
+export function serveHealth({ isReady, probes, perform, mayAsk }: HealthParts): Server {
+  const underWay = new Sources();
+  const declared = async (source: Ip | null, path: string, action: ProbeAction): Promise<Page> => {
+    if (source === null || !(await mayAsk(source, path))) return plainPage(403, "forbidden");
+    if (!underWay.enter(source)) return plainPage(503, "too many at once");
+    try {
+      const { ok, text } = await perform(action);
+      return plainPage(ok ? 200 : 503, text);
+    } finally {
+      underWay.leave(source);
+    }
+  };
+  return pageServer(({ url = "", socket }) => {
     if (url === "/live") return plainPage(200, "live");
     if (url === "/ready") return isReady() ? plainPage(200, "ready") : plainPage(503, "not ready");
     const action = probes.get(url);
-    if (action === undefined) return notFound;
-    if (underWay >= mostAtOnce) return plainPage(503, "too many at once");
-    underWay++;
-    return perform(action)
-      .then(({ ok, text }) => plainPage(ok ? 200 : 503, text))
-      .finally(() => underWay--);
+    return action === undefined ? notFound : declared(ipFromSocket(socket.remoteAddress), url, action);
   });
+}
+
+/** How many requests of each address are under way. */
+class Sources {
+  readonly #of = new Map<Ip, number>();
+  #all = 0;
+
+  enter(source: Ip): boolean {
+    const own = this.#of.get(source) ?? 0;
+    if (own >= mostOfSource || this.#all >= mostAtOnce) return false;
+    this.#of.set(source, own + 1);
+    this.#all++;
+    return true;
+  }
+
+  leave(source: Ip): void {
+    const left = (this.#of.get(source) ?? 1) - 1;
+    if (left === 0) this.#of.delete(source);
+    else this.#of.set(source, left);
+    this.#all--;
+  }
 }

@@ -23,7 +23,16 @@ const mostRedirects = 10;
 /** `host` is the pod's own address. */
 export type Surroundings = { readonly host: Ip; readonly clock: Clock };
 
-export function perform(action: ProbeAction, at: Surroundings): Promise<ProbeOutcome> {
+/** Never rejects: what Node refuses to send, like a line break in a header, is a failure too. */
+export async function perform(action: ProbeAction, at: Surroundings): Promise<ProbeOutcome> {
+  try {
+    return await performed(action, at);
+  } catch (error) {
+    return failed(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function performed(action: ProbeAction, at: Surroundings): Promise<ProbeOutcome> {
   switch (action.kind) {
     case "http":
       return performHttp(action, { ...at, path: action.path, port: action.port, scheme: action.scheme }, mostRedirects);
@@ -56,11 +65,15 @@ function headersOf(headers: readonly Header[], { host, port }: Target): Record<s
   const own = new Map<string, string[]>();
   for (const { name, value } of headers) {
     const key = name.toLowerCase();
-    own.set(key, [...(own.get(key) ?? []), value]);
+    own.set(key, [...(own.get(key) ?? []), octets(value)]);
   }
   for (const [name, values] of own) sent[name] = values.length === 1 || name === "host" ? values[0]! : values;
   return sent;
 }
+
+/** A kubelet sends the octets of a value as they are, and escapes what may not stand in a path. */
+const octets = (value: string): string => Buffer.from(value).toString("latin1");
+const escaped = (path: string): string => path.toWellFormed().replaceAll(/[^\x21-\x7e]/gu, encodeURIComponent);
 
 async function performHttp(action: HttpAction, target: Target, redirects: number): Promise<ProbeOutcome> {
   const answer = await ask(action, target);
@@ -80,7 +93,7 @@ function ask(action: HttpAction, target: Target): Promise<HttpAnswer | string> {
   const options: RequestOptions & { rejectUnauthorized?: boolean } = {
     host: target.host,
     port: target.port,
-    path: target.path,
+    path: escaped(target.path),
     headers: headersOf(action.headers, target),
     agent: false,
     // A kubelet does not verify either: a probe asks whether the application lives, not who it is.
@@ -131,6 +144,9 @@ function performTcp({ port, timeoutMs }: TcpAction, { host, clock }: Surrounding
 /** grpc.health.v1.Health/Check: field 1 of the request is the service's name, of the answer its status; 1 is SERVING. */
 type GrpcAction = Extract<ProbeAction, { kind: "grpc" }>;
 
+/** A status takes seven octets. */
+const longestAnswer = 1_024;
+
 function performGrpc(action: GrpcAction, { host, clock }: Surroundings): Promise<ProbeOutcome> {
   return new Promise((done) => {
     const session = connectHttp2(`http://${bracketed(host)}:${action.port}`);
@@ -148,7 +164,7 @@ function performGrpc(action: GrpcAction, { host, clock }: Surroundings): Promise
       te: "trailers",
       "user-agent": userAgent,
     });
-    const chunks: Buffer[] = [];
+    let answer = Buffer.alloc(0);
     let code = "";
     const note = (headers: Readonly<Record<string, unknown>>): void => {
       const found = headers["grpc-status"];
@@ -156,9 +172,12 @@ function performGrpc(action: GrpcAction, { host, clock }: Surroundings): Promise
     };
     stream.on("response", note);
     stream.on("trailers", note);
-    stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+    stream.on("data", (chunk: Buffer) => {
+      answer = Buffer.concat([answer, chunk]);
+      if (answer.length > longestAnswer) finish(failed("the answer is too long"));
+    });
     stream.on("error", (error: NodeJS.ErrnoException) => finish(failed(error.code ?? error.message)));
-    stream.on("close", () => finish(code === "0" ? statusOf(Buffer.concat(chunks)) : failed(`gRPC status ${code}`)));
+    stream.on("close", () => finish(code === "0" ? statusOf(answer) : failed(`gRPC status ${code}`)));
     stream.end(frame(action.service));
   });
 }

@@ -1,8 +1,9 @@
 /** Probes against real servers of each kind, with the rules of a kubelet. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer as createHttp } from "node:http";
+import { createServer as createHttp, request as requestHttp } from "node:http";
 import type { IncomingMessage, RequestListener } from "node:http";
 import { createServer as createHttp2 } from "node:http2";
 import type { ServerHttp2Stream } from "node:http2";
@@ -169,10 +170,80 @@ test("gRPC health by service", async (t) => {
   assert.deepEqual(await ask("none.v1"), { ok: false, text: "gRPC status 5" });
 });
 
+test("a path and a header that Node would not send arrive as a kubelet sends them", async (t) => {
+  let seen: readonly unknown[] = [];
+  const port = await listen(
+    t,
+    createHttp(({ url, headers }, response) => {
+      seen = [url, Buffer.from(String(headers["x-name"]), "latin1").toString()];
+      response.end();
+    }),
+  );
+  const httpHeaders = [{ name: "X-Name", value: "Ji\u0159\u00ed" }];
+  assert.equal((await perform(http(port, { path: "/a path/\u00fc?q=%20", httpHeaders }), at)).ok, true);
+  assert.deepEqual(seen, ["/a%20path/%C3%BC?q=%20", "Ji\u0159\u00ed"]);
+});
+
+test("what no HTTP client may send is a failure, not an error", async () => {
+  const httpHeaders = [{ name: "X-Name", value: "a\r\nb" }];
+  const outcome = await perform(http(1, { httpHeaders }), at);
+  assert.equal(outcome.ok, false);
+  assert.match(outcome.text, /Invalid character in header/);
+});
+
+test("a gRPC answer that does not end is a failure, long before the time is over", async (t) => {
+  const server = createHttp2();
+  server.on("stream", (stream: ServerHttp2Stream) => {
+    stream.respond({ ":status": 200, "content-type": "application/grpc" });
+    stream.on("error", () => {});
+    const more = (): void => void (stream.writable && stream.write(Buffer.alloc(16_384), more));
+    more();
+  });
+  const port = await listen(t, server);
+  assert.deepEqual(await perform(action({ grpc: { port } }, 100), at), { ok: false, text: "the answer is too long" });
+});
+
+const anybody = (): Promise<boolean> => Promise.resolve(true);
+
+test("whoever may not ask gets nothing performed, and one address does not take all places", async (t) => {
+  const probes = readProbes(JSON.stringify({ "/hook/app/preStop": { httpGet: { port: 1 } } }))!;
+  const gate = Promise.withResolvers<void>();
+  let performed = 0;
+  const health = serveHealth({
+    isReady: () => true,
+    probes,
+    perform: async () => {
+      performed++;
+      await gate.promise;
+      return { ok: true, text: "done" };
+    },
+    mayAsk: (source, path) => Promise.resolve(source !== "127.0.0.9" && path === "/hook/app/preStop"),
+  });
+  const port = await listen(t, health);
+  const ask = async (localAddress: string): Promise<number> => {
+    const call = requestHttp({ host, port, localAddress, path: "/hook/app/preStop", agent: false }).end();
+    const [answer] = (await once(call, "response")) as [IncomingMessage];
+    answer.resume();
+    return answer.statusCode ?? 0;
+  };
+  assert.deepEqual([await ask("127.0.0.9"), performed], [403, 0]);
+  const first = Array.from({ length: 16 }, () => ask("127.0.0.2"));
+  while (performed < 16) await new Promise(setImmediate);
+  assert.equal(await ask("127.0.0.2"), 503);
+  const another = ask("127.0.0.3");
+  while (performed < 17) await new Promise(setImmediate);
+  gate.resolve();
+  assert.deepEqual(
+    await Promise.all([...first, another]),
+    Array.from({ length: 17 }, () => 200),
+  );
+  assert.equal(await ask("127.0.0.2"), 200);
+});
+
 test("the health port performs what was declared and nothing else", async (t) => {
   const port = await listen(t, createHttp(answering(404)));
   const probes = readProbes(JSON.stringify({ "/probe/app/liveness": { httpGet: { port } } }))!;
-  const health = serveHealth({ isReady: () => false, probes, perform: (each) => perform(each, at) });
+  const health = serveHealth({ isReady: () => false, probes, perform: (each) => perform(each, at), mayAsk: anybody });
   const base = `http://127.0.0.1:${await listen(t, health)}`;
   const get = async (path: string): Promise<string> => {
     const answer = await fetch(`${base}${path}`);

@@ -1,0 +1,55 @@
+/**
+ * Who may use the proxy's own ports that speak clear text: the application's probes and lifecycle handlers on 15021, which
+ * are the kubelet's, and metrics on 15020. Pure.
+ */
+import { isLoopback } from "../../lib/net/address.ts";
+import type { Ip } from "../../lib/net/address.ts";
+import { namesAddress, namesCaller } from "../../lib/project/rules.ts";
+import { classify, workloadAt } from "./classify.ts";
+import type { LookUpAnswer, Self, View } from "./policy.ts";
+
+export type Use =
+  | { readonly kind: "allow" }
+  | { readonly kind: "refuse" }
+  /** Ask for `ip`, then call again with the answer (and the view of then). */
+  | { readonly kind: "look-up"; readonly ip: Ip };
+
+const allow: Use = { kind: "allow" };
+const refuse: Use = { kind: "refuse" };
+
+export type UseInput = {
+  readonly source: Ip;
+  readonly self: Self;
+  /** Null before the first snapshot. */
+  readonly view: View | null;
+  /** Null until a look-up was made for this request. */
+  readonly lookUp: LookUpAnswer | null;
+};
+
+/**
+ * No pod is a kubelet, whatever the mode. A handler changes the application, so an address that the directory does not name
+ * is worth a look-up for one; a probe is asked every second. Where nobody answers the caller may be the kubelet, which
+ * restarts what does not answer.
+ */
+export function useProbe({ source, view, lookUp }: UseInput, path: string): Use {
+  if (view === null) return allow;
+  const kind = classify(view, source);
+  if (kind === "internal" || kind === "other-project" || kind === "conflict") return refuse;
+  return kind === "unknown" && lookUp === null && path.startsWith("/hook/") ? { kind: "look-up", ip: source } : allow;
+}
+
+/**
+ * In `strict` only the pod itself and what `allow-ingress` names, by address or, of a pod, by name. Before the first
+ * snapshot the floor decides, and names nobody.
+ */
+export function useMetrics({ source, self, view, lookUp }: UseInput, port: number): Use {
+  if (isLoopback(source) || self.ips.has(source)) return allow;
+  if ((view?.policy.mode ?? self.floor) !== "strict") return allow;
+  if (view === null) return refuse;
+  if (namesAddress(view.policy.allowIngressAddresses, source, port)) return allow;
+  const { allowIngressCallers } = view.policy;
+  const workload = workloadAt(view, source);
+  if (workload !== null) return namesCaller(allowIngressCallers, workload, port) ? allow : refuse;
+  const unknown = lookUp === null && classify(view, source) === "unknown";
+  return unknown && allowIngressCallers.length > 0 ? { kind: "look-up", ip: source } : refuse;
+}
