@@ -3,6 +3,7 @@ import { randomBytes, randomFillSync } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../lib/clock/clock.ts";
+import type { Cut } from "./connection.ts";
 import type { Log } from "../lib/log/log.ts";
 import type { Ip } from "../lib/net/address.ts";
 import { continueTrace, createTraceIds } from "./observe/trace-context.ts";
@@ -26,8 +27,8 @@ export type Open = {
   /** Destroyed on an unforeseen error. */
   readonly client: Duplex;
   readonly judge: Judge;
-  /** These rules refuse it. */
-  cut(refusal: NonNullable<Verdict>): void;
+  /** It may not go on. */
+  cut(why: Cut): void;
   /** The proxy ends. */
   destroy(): void;
 };
@@ -91,6 +92,17 @@ export class Dataplane {
     return this.#rules;
   }
 
+  /** Null while the proxy holds a valid certificate: without one nothing is let in or out, clear text included. */
+  whyUncertified(): Verdict {
+    return this.reauthentication.credentials() === null ? uncertified : null;
+  }
+
+  /** Our certificate may have ended: what is open in clear ends with it, as tunnels do with their sessions. */
+  certificateDue(): void {
+    if (this.whyUncertified() === null) return;
+    for (const connection of this.open) connection.cut({ reason: "certificate_ended", detail: null });
+  }
+
   /** A whole number from 0 to 2^32-1: spreads connections over a Service's endpoints. */
   pick(): number {
     this.#turn = (this.#turn + 1) >>> 0;
@@ -124,7 +136,7 @@ export class Dataplane {
 
   /**
    * Judges what was decided under `before`, dialled and not opened yet, for as long as the rules become others meanwhile.
-   * What they refuse is destroyed.
+   * What they refuse is reset, and so is everything once our certificate has ended.
    */
   async judgeAnew(before: Policy | null, dialled: Duplex, judge: Judge): Promise<Verdict> {
     for (let known = before; this.#rules !== null && this.#rules !== known;) {
@@ -134,7 +146,9 @@ export class Dataplane {
       reset(dialled);
       return verdict;
     }
-    return null;
+    const lapsed = this.whyUncertified();
+    if (lapsed !== null) reset(dialled);
+    return lapsed;
   }
 
   /** Continues the caller's trace, or starts one. */
@@ -178,8 +192,11 @@ export class Dataplane {
 
 async function judgeOpen(connection: Open, rules: Policy): Promise<void> {
   const verdict = await connection.judge(rules);
-  if (verdict !== null) connection.cut(verdict);
+  if (verdict === null) return;
+  connection.cut({ reason: "policy_changed", detail: `${verdict.reason} ${verdict.detail}` });
 }
+
+const uncertified: Verdict = { reason: "expired", detail: "the proxy holds no valid certificate" };
 
 const isLookUp = (decision: { readonly kind: string }): decision is LookUp => decision.kind === "look-up";
 

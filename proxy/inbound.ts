@@ -106,6 +106,8 @@ export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<
   const original = originalDestination(socket);
   if (original.kind === "none") return refuse({ reason: "original_destination_unknown", detail: original.errno });
   record.destination = formatEndpoint(original.endpoint);
+  const uncertified = plane.whyUncertified();
+  if (uncertified !== null) return refuse(uncertified);
   if (source === null) return refuse({ reason: "source_unknown", detail: "no address" });
 
   const decided = await decide(original.endpoint, source, plane);

@@ -1,6 +1,6 @@
 /**
  * A connection through which bytes flow: relayed until both ends are done, or reset because the rules that hold now
- * would refuse it. It publishes its beginning and its end, and is in the data plane's set of open ones in between.
+ * would refuse it or the proxy's certificate has ended. It publishes its beginning and its end, and is in the data plane's set of open ones in between.
  */
 import type { Duplex } from "node:stream";
 import { closed, opened } from "./connection.ts";
@@ -9,7 +9,6 @@ import type { Dataplane, Judge, Open } from "./dataplane.ts";
 import { resetOnClose } from "./listen/socket-options.ts";
 import type { ConnectionRecord } from "./observe/events.ts";
 import { Relay } from "./relay/relay.ts";
-import type { Verdict } from "./route/policy.ts";
 import type { Session } from "./session/session.ts";
 
 export type OpenParts = {
@@ -60,8 +59,8 @@ export class OpenConnection implements Open {
     this.#relay.destroy();
   }
 
-  cut({ reason, detail }: NonNullable<Verdict>): void {
-    this.#cut ??= { reason: "policy_changed", detail: `${reason} ${detail}` };
+  cut(why: Cut): void {
+    this.#cut ??= why;
     this.#relay.destroy();
   }
 }

@@ -37,6 +37,8 @@ export async function handleOutbound(socket: Socket, plane: Dataplane): Promise<
   const original = originalDestination(socket);
   if (original.kind === "none") return refuse({ reason: "original_destination_unknown", detail: original.errno });
   record.destination = formatEndpoint(original.endpoint);
+  const uncertified = plane.whyUncertified();
+  if (uncertified !== null) return refuse(uncertified);
 
   const decided = await decide(original.endpoint, plane);
   if (decided.kind === "look-up") return refuse({ reason: "destination_unknown", detail: "no answer" });

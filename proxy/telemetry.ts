@@ -18,6 +18,8 @@ export async function connectForTelemetry(
 ): Promise<Duplex> {
   const ip = parseIp(host) ?? parseIp((await lookup(host)).address);
   if (ip === null) throw new Error("destination_unknown");
+  const uncertified = plane.whyUncertified();
+  if (uncertified !== null) throw new Error(uncertified.reason);
   const { rules } = plane;
   const destination = { ip, port };
   const decided = await decide(destination, plane);

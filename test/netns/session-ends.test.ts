@@ -15,22 +15,28 @@ import type { Mesh } from "../topology/mesh.ts";
 const canary = "canary-session-ends-77e0";
 const port = 7000;
 
-type World = { readonly mesh: Mesh; readonly client: Child; readonly host: string };
+type World = { readonly mesh: Mesh; readonly client: Child; readonly host: string; readonly web: Child };
 
 async function world(leafTtl: string): Promise<World> {
   const mesh = await startMesh({
     projects: { shop: { mode: "project" } },
-    pods: ["client", "server"].map((name) => ({ name, project: "shop" })),
+    pods: [
+      ...["client", "server"].map((name) => ({ name, project: "shop" })),
+      { name: "web", project: "other", protected: false },
+    ],
     leafTtl,
   });
-  await mesh.pod("server").serve("echo-server", port);
-  return { mesh, client: await mesh.pod("client").app("dialer"), host: mesh.pod("server").ip };
+  await Promise.all(["server", "web"].map((name) => mesh.pod(name).serve("echo-server", port)));
+  const [client, web] = await Promise.all(["client", "web"].map((name) => mesh.pod(name).app("dialer")));
+  return { mesh, client: client!, web: web!, host: mesh.pod("server").ip };
 }
 
 /** An open connection that has carried bytes both ways. */
-async function openLong({ client, host }: World, name: string): Promise<void> {
-  await client.request({ do: "open", name, host, port, send: canary });
-  await client.request({ do: "read", name, expect: canary.length });
+const openLong = ({ client, host }: World, name: string): Promise<void> => openFrom(client, host, name);
+
+async function openFrom(from: Child, host: string, name: string): Promise<void> {
+  await from.request({ do: "open", name, host, port, send: canary });
+  await from.request({ do: "read", name, expect: canary.length });
 }
 
 const isNamed =
@@ -63,10 +69,22 @@ describe("a certificate that cannot be renewed", { skip: needsRoot }, () => {
 
   test("ends its connections with itself, and nothing flows afterwards", async () => {
     await here.mesh.ca.child.stop();
+    const { client, web, host, mesh } = here;
     await openLong(here, "long");
-    const ended = await here.client.event("ended", isNamed("long"), { timeoutMs: 20_000 });
-    assert.equal(ended["ended"], "reset");
-    await refuses(here.client, { host: here.host, port }, canary, { by: here.mesh.proxy("client"), reason: "expired" });
+    await openFrom(client, mesh.pod("web").ip, "clear-out");
+    await openFrom(web, host, "clear-in");
+    for (const [from, name] of [
+      [client, "long"] as const,
+      [client, "clear-out"] as const,
+      [web, "clear-in"] as const,
+    ]) {
+      const ended = await from.event("ended", isNamed(name), { timeoutMs: 20_000 });
+      assert.equal(ended["ended"], "reset", name);
+    }
+    const [near, far] = [mesh.proxy("client"), mesh.proxy("server")];
+    await refuses(client, { host, port }, canary, { by: near, reason: "expired" });
+    await refuses(client, { host: mesh.pod("web").ip, port }, canary, { by: near, reason: "expired" });
+    await refuses(web, { host, port }, canary, { by: far, reason: "expired" });
   });
 });
 

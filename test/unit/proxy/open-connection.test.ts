@@ -3,12 +3,14 @@ import assert from "node:assert/strict";
 import { duplexPair } from "node:stream";
 import type { Duplex } from "node:stream";
 import { test } from "node:test";
+import type { Credentials } from "../../../lib/enrolment/identity.ts";
 import type { Ip } from "../../../lib/net/address.ts";
 import { newRecord } from "../../../proxy/connection.ts";
 import { Dataplane } from "../../../proxy/dataplane.ts";
 import type { ConnectionRecord } from "../../../proxy/observe/events.ts";
 import { OpenConnection } from "../../../proxy/open-connection.ts";
 import type { LookUpAnswer, Policy, Verdict, View } from "../../../proxy/route/policy.ts";
+import type { AnswerContext } from "../../../proxy/session/answer-reauthentication.ts";
 import { manualClock } from "../../clock/manual-clock.ts";
 import type { ManualClock } from "../../clock/manual-clock.ts";
 import { ip, self, viewWith } from "./route/world.ts";
@@ -23,16 +25,18 @@ function world(): {
   open: (parts?: { verdict?: Verdict }) => Opened;
   clock: ManualClock;
   lookUps: LookUpAnswer[];
+  loseCertificate: () => void;
 } {
   const clock = manualClock();
   const lookUps: LookUpAnswer[] = [];
+  let credentials = {} as Credentials | null;
   const plane = new Dataplane({
     clock,
     log: () => {},
     self,
     directory: { current: () => permissive, lookUp: async () => lookUps.shift() ?? "no-answer" },
     pool: null as never,
-    reauthentication: null as never,
+    reauthentication: { credentials: () => credentials } as AnswerContext,
     sampling: null,
     maxConnections: 10,
   });
@@ -55,7 +59,7 @@ function world(): {
     });
     return { client, server, record, judgedBy };
   };
-  return { plane, open, clock, lookUps };
+  return { plane, open, clock, lookUps, loseCertificate: () => (credentials = null) };
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -131,4 +135,27 @@ test("a look-up that nobody answers is made again for what is open, and only so 
   assert.deepEqual(await decided, { kind: "done", lookUp: "unheld" });
   assert.deepEqual(await plane.decide(ask), { kind: "done", lookUp: "no-answer" });
   assert.equal(clock.pending, 0);
+});
+
+test("the end of our certificate ends what is open in clear, and not before it has come", async () => {
+  const { plane, open, loseCertificate } = world();
+  plane.snapshotTaken(permissive);
+  const connection = open();
+  plane.certificateDue();
+  await turn();
+  assert.equal(connection.client.destroyed, false);
+  loseCertificate();
+  plane.certificateDue();
+  await ended(connection);
+  assert.deepEqual([connection.record.reason, connection.record.reset], ["certificate_ended", true]);
+});
+
+test("what is being dialled while our certificate ends is not opened", async () => {
+  const { plane, loseCertificate } = world();
+  plane.snapshotTaken(permissive);
+  const [far] = duplexPair();
+  assert.equal(await plane.judgeAnew(permissive.policy, far, () => null), null);
+  loseCertificate();
+  assert.equal((await plane.judgeAnew(permissive.policy, far, () => null))?.reason, "expired");
+  assert.equal(far.destroyed, true);
 });
