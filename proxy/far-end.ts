@@ -25,11 +25,14 @@ export type FarEnd = {
   readonly endpoint: Endpoint;
 };
 
+/** Who dials; null: the proxy for itself. */
+type Dialler = { readonly plane: Dataplane; readonly caller: Duplex | null };
+
 /** Dials what the route allows. For a Service that is up to three endpoints, one after the other. */
 export async function dialFarEnd(
   decided: Allowed,
   record: ConnectionRecord,
-  plane: Dataplane,
+  { plane, caller }: Dialler,
 ): Promise<FarEnd | Failure> {
   switch (decided.kind) {
     case "tunnel":
@@ -38,21 +41,21 @@ export async function dialFarEnd(
     case "local":
       record.transport = "local";
       record.upstream = formatEndpoint(decided.endpoint);
-      return await dialClear([decided.endpoint], plane.clock);
+      return await dialClear([decided.endpoint], caller, plane.clock);
     case "clear":
     case "clear-if-tls":
       record.transport = "clear";
-      return await dialOutside(decided.endpoints, record, plane);
+      return await dialOutside(decided.endpoints, record, { plane, caller });
   }
 }
 
 async function dialOutside(
   endpoints: readonly [Endpoint, ...Endpoint[]],
   record: ConnectionRecord,
-  plane: Dataplane,
+  { plane, caller }: Dialler,
 ): Promise<FarEnd | Failure> {
   record.upstream = formatEndpoint(endpoints[0]);
-  const far = await dialClear(endpoints, plane.clock);
+  const far = await dialClear(endpoints, caller, plane.clock);
   const view = plane.directory.current();
   if (far.kind === "failed" || view === null) return far;
   // Of a Service's endpoints another one may have answered than the first.

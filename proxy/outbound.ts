@@ -48,7 +48,7 @@ export async function handleOutbound(socket: Socket, plane: Dataplane): Promise<
     return refuse({ reason: "egress_not_allowed", detail: "the first bytes are no TLS ClientHello" });
   }
 
-  const far = await dialFarEnd(decided, record, plane);
+  const far = await dialFarEnd(decided, record, { plane, caller: socket });
   if (far.kind === "failed") return refuse(far);
 
   const spoken = { is: decided.kind === "clear-if-tls" ? "yes" : "more" } satisfies Spoken;

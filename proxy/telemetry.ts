@@ -27,7 +27,7 @@ export async function connectForTelemetry(
   if (decided.kind === "refuse") throw new Error(decided.reason);
   // What is sent is known to be HTTP in clear here: TLS, where there is any, lies above this connection.
   if (decided.kind === "clear-if-tls") throw new Error("egress_not_allowed");
-  const far = await dialFarEnd(decided, newRecord("outbound", "", plane), plane);
+  const far = await dialFarEnd(decided, newRecord("outbound", "", plane), { plane, caller: null });
   if (far.kind === "failed") throw new Error(far.reason);
   const question = { destination, spoken: { is: "no" }, plane } as const;
   const asked = (now: Policy): Promise<Verdict> => judge(far, question, now);

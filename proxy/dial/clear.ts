@@ -23,68 +23,70 @@ export type ClearDial =
   | { readonly kind: "far"; readonly duplex: Socket; readonly session: null; readonly endpoint: Endpoint }
   | Failed;
 
-/** Tries the endpoints one after the other. */
-export async function dialClear(endpoints: readonly Endpoint[], clock: Clock): Promise<ClearDial> {
+/** Tries the endpoints one after the other, for as long as the caller is there; null: nobody who could go. */
+export async function dialClear(
+  endpoints: readonly Endpoint[],
+  caller: Duplex | null,
+  clock: Clock,
+): Promise<ClearDial> {
   let errno = "";
   for (const endpoint of endpoints) {
-    const dialled = await dialSocket(endpoint, clearDialTimeoutMs, { clock });
+    const dialled = await dialSocket(endpoint, { timeoutMs: clearDialTimeoutMs, caller, clock });
     if (dialled.kind === "socket") return { kind: "far", duplex: dialled.socket, session: null, endpoint };
+    if (dialled.kind === "gone") return gone;
     errno = dialled.errno;
   }
   return { kind: "failed", reason: "clear_dial_failed", detail: errno };
 }
 
-/**
- * Dials the application that a caller wants, exactly at the address and port that it named. The dial ends with the
- * caller, or callers that reset what they ask for would hold descriptors that no limit counts.
- */
+/** Dials the application that a caller wants, exactly at the address and port that it named. */
 export async function dialApplication(endpoint: Endpoint, caller: Duplex, clock: Clock): Promise<ClearDial> {
-  const gone = { kind: "failed", reason: "caller_gone", detail: "before the application had answered" } as const;
   // Who resets in the same breath is gone after this turn. Dialled at once, a flood of such streams (RST_STREAM behind
   // each request) spent a source port and up to 1.3 ms in connect(2) on each, within one read: nobody else was served
   // for seconds.
   await nextTurn();
-  if (caller.destroyed) return gone;
-  const abandoned = new AbortController();
-  const abandon = (): void => abandoned.abort();
-  caller.once("close", abandon);
-  const dialled = await dialSocket(endpoint, applicationDialTimeoutMs, { clock, signal: abandoned.signal });
-  caller.off("close", abandon);
+  const dialled = await dialSocket(endpoint, { timeoutMs: applicationDialTimeoutMs, caller, clock });
   if (dialled.kind === "socket") return { kind: "far", duplex: dialled.socket, session: null, endpoint };
-  if (abandoned.signal.aborted) return gone;
+  if (dialled.kind === "gone") return gone;
   const reason = dialled.errno === "ECONNREFUSED" ? "application_refused" : "application_unreachable";
   return { kind: "failed", reason, detail: dialled.errno };
 }
 
+const gone: ClearDial = { kind: "failed", reason: "caller_gone", detail: "before the far end had answered" };
+
 type DialledSocket =
   | { readonly kind: "socket"; readonly socket: Socket }
-  | { readonly kind: "error"; readonly errno: string };
+  | { readonly kind: "error"; readonly errno: string }
+  | { readonly kind: "gone" };
 
-/** The socket is paused: what the far end says first is read by the relay. */
-function dialSocket(
-  { ip, port }: Endpoint,
-  timeoutMs: number,
-  { clock, signal }: { clock: Clock; signal?: AbortSignal },
-): Promise<DialledSocket> {
+type Dialling = { readonly timeoutMs: number; readonly caller: Duplex | null; readonly clock: Clock };
+
+/**
+ * The socket is paused: what the far end says first is read by the relay. The dial ends with its caller, or callers that reset
+ * what they ask for would hold descriptors that no limit counts.
+ */
+function dialSocket({ ip, port }: Endpoint, { timeoutMs, caller, clock }: Dialling): Promise<DialledSocket> {
+  if (caller?.destroyed === true) return Promise.resolve({ kind: "gone" });
   return new Promise((resolve) => {
     const socket = connect({ host: ip, port, allowHalfOpen: true, noDelay: true, ...keepAlive });
-    const abandon = (): void => void socket.destroy(new Error("abandoned"));
-    signal?.addEventListener("abort", abandon);
-    const timer = clock.after(timeoutMs, () => {
-      resolve({ kind: "error", errno: "ETIMEDOUT" });
+    const giveUp = (outcome: DialledSocket): void => {
+      settle(outcome);
       socket.destroy();
-    });
+    };
+    const abandon = (): void => giveUp({ kind: "gone" });
+    const timer = clock.after(timeoutMs, () => giveUp({ kind: "error", errno: "ETIMEDOUT" }));
+    const settle = (outcome: DialledSocket): void => {
+      timer.cancel();
+      caller?.off("close", abandon);
+      resolve(outcome);
+    };
+    caller?.once("close", abandon);
     socket.pause();
     socket.once("connect", () => {
-      timer.cancel();
-      signal?.removeEventListener("abort", abandon);
       resetOnClose(socket, true);
-      resolve({ kind: "socket", socket });
+      settle({ kind: "socket", socket });
     });
     // Stays for the socket's life: an error between connect and relay must not be unhandled.
-    socket.on("error", (error: NodeJS.ErrnoException) => {
-      timer.cancel();
-      resolve({ kind: "error", errno: error.code ?? error.message });
-    });
+    socket.on("error", (error: NodeJS.ErrnoException) => settle({ kind: "error", errno: error.code ?? error.message }));
   });
 }

@@ -5,7 +5,7 @@
 import type { Cidr } from "../../lib/net/cidr.ts";
 import type { Ip } from "../../lib/net/address.ts";
 import type { Findings } from "./fields.ts";
-import { podName } from "./snapshot.ts";
+import { podNames } from "./snapshot.ts";
 import type { Holder, NodePort, Project, Service, Snapshot, Workload } from "./snapshot.ts";
 
 /** A value and where it stood. */
@@ -48,26 +48,23 @@ function projectsOf(projects: Document["projects"]): ReadonlyMap<string, Project
 function holdersOf(workloads: Document["workloads"], findings: Findings): ReadonlyMap<Ip, Holder> {
   const uids = new Set<string>();
   const holders = new Map<Ip, Holder>();
+  /** Of the addresses that more than one pod claims. */
+  const claims = new Map<Ip, Workload[]>();
   for (const { field, value } of workloads) {
     if (uids.has(value.uid)) field.problem(`pod uid ${value.uid} is there twice`);
     uids.add(value.uid);
-    for (const ip of new Set(value.ips)) hold(holders, ip, value);
+    for (const ip of new Set(value.ips)) {
+      const [holder, claimants] = [holders.get(ip), claims.get(ip)];
+      if (claimants !== undefined) claimants.push(value);
+      else if (holder?.kind === "pod") claims.set(ip, [holder.workload, value]);
+      else holders.set(ip, { kind: "pod", workload: value });
+    }
   }
-  for (const [ip, holder] of holders) {
-    if (holder.kind !== "conflict") continue;
-    findings.warning(`address ${ip}`, `claimed by ${holder.workloads.map(podName).join(", ")}`);
+  for (const [ip, claimants] of claims) {
+    holders.set(ip, { kind: "conflict", workloads: claimants });
+    findings.warning(`address ${ip}`, `claimed by ${podNames(claimants)}`);
   }
   return holders;
-}
-
-function hold(holders: Map<Ip, Holder>, ip: Ip, workload: Workload): void {
-  const holder = holders.get(ip);
-  if (holder === undefined) holders.set(ip, { kind: "pod", workload });
-  else
-    holders.set(ip, {
-      kind: "conflict",
-      workloads: [...(holder.kind === "pod" ? [holder.workload] : holder.workloads), workload],
-    });
 }
 
 /** An address of a Service is that Service's alone, and no pod's: else a Service could take a pod's connections. */

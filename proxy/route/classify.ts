@@ -4,7 +4,7 @@ import type { Ip } from "../../lib/net/address.ts";
 import { anyContains } from "../../lib/net/cidr.ts";
 import type { PeerClass } from "../observe/events.ts";
 import type { View } from "./policy.ts";
-import { podName } from "./snapshot.ts";
+import { podNames } from "./snapshot.ts";
 import type { Workload } from "./snapshot.ts";
 
 export type AddressKind = "self" | "conflict" | "internal" | "other-project" | "node" | "unknown" | "external";
@@ -49,5 +49,5 @@ export function peerClass(view: View, kind: AddressKind, ip: Ip): PeerClass {
 export function claimantsOf(view: View, ip: Ip): string {
   const holder = view.snapshot.holders.get(ip);
   const claimants = holder?.kind === "conflict" ? holder.workloads : [];
-  return claimants.map(podName).join(", ");
+  return podNames(claimants);
 }

@@ -98,3 +98,11 @@ export type Snapshot = {
 
 /** As it is reported. */
 export const podName = ({ project, pod }: Pick<Workload, "project" | "pod">): string => `${project}/${pod}`;
+
+const mostNamed = 8;
+
+/** Of those that claim one address; the first few are enough to find the cause. */
+export function podNames(workloads: readonly Workload[]): string {
+  const names = workloads.slice(0, mostNamed).map(podName).join(", ");
+  return workloads.length > mostNamed ? `${names} and ${workloads.length - mostNamed} more` : names;
+}

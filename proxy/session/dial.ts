@@ -129,7 +129,8 @@ type Dialling = { readonly target: DialTarget; readonly context: DialContext };
 
 async function openHttp2(socket: TLSSocket, peer: Peer, { target, context }: Dialling): Promise<Dialled> {
   const http2 = connectHttp2("https://peer", { ...clientOptions, createConnection: () => socket });
-  const failure = await settled(http2);
+  // A frame behind the SETTINGS may have ended it already, though nothing is told before its socket has closed.
+  const failure = (await settled(http2)) ?? (http2.destroyed ? endedBySettings : null);
   if (failure !== null) {
     http2.destroy();
     return failure;
@@ -149,6 +150,8 @@ async function openHttp2(socket: TLSSocket, peer: Peer, { target, context }: Dia
   );
   return { kind: "session", session };
 }
+
+const endedBySettings = failed("handshake_failed", "ended right after its SETTINGS");
 
 /**
  * Null once the peer's SETTINGS are here. A peer that refuses us sends SETTINGS and GOAWAY in one flight: the turn that

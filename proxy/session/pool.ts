@@ -4,6 +4,7 @@
  * - A stream never waits in Node's queue: its place is taken with the choice of the session, and at 80 % of the peer's
  *   stream limit another session is opened.
  * - A session that carries a bulk transfer is left to it; small requests get another one.
+ * - No peer is dialled for more sessions than it may hold with us: one that lowers its limit after each would have them all.
  * - Dials to one peer are shared: many connections that arrive at once wait for one handshake.
  * - After a renewal of our certificate a session is re-authenticated; one whose peer cannot do that takes no new streams.
  */
@@ -15,6 +16,7 @@ import { dial } from "./dial.ts";
 import type { DialFailure, Dialled } from "./dial.ts";
 import { streamBudget } from "./flow.ts";
 import { Reauthentication } from "./reauthenticate.ts";
+import { mostSessionsPerPeer } from "./surplus.ts";
 import type { ClientSession } from "./session.ts";
 
 /** The pod that must answer there: what the directory says of the address. */
@@ -33,8 +35,8 @@ export type PoolContext = {
   readonly random: () => number;
 };
 
-/** Beyond this many sessions a peer's streams share the least loaded one. */
-const maxSessionsPerPeer = 8;
+/** Beyond this many sessions with room a peer's streams share the least loaded one. */
+const maxSessionsWithRoom = 8;
 /** How many handshakes a connection waits for: those that arrive together fill several sessions, one after the other. */
 const mostDials = 16;
 
@@ -64,6 +66,7 @@ export class SessionPool {
         session.streamOpened();
         return { kind: "session", session };
       }
+      if (entry.sessions.size >= mostSessionsPerPeer) return noRoom;
       entry.dialling ??= this.#dial(target, key, entry).finally(() => (entry.dialling = null));
       const dialled = await entry.dialling;
       if (dialled.kind === "failed") return dialled;
@@ -161,5 +164,5 @@ function choose(sessions: ReadonlySet<ClientSession>): ClientSession | null {
     if (session.bulkStreams === 0) return session;
     if (least === null || session.streams < least.streams) least = session;
   }
-  return usable >= maxSessionsPerPeer ? least : null;
+  return usable >= maxSessionsWithRoom ? least : null;
 }

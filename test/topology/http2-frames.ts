@@ -4,7 +4,7 @@
  */
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-const types = {
+export const types = {
   data: 0,
   headers: 1,
   priority: 2,
@@ -16,8 +16,8 @@ const types = {
   continuation: 9,
   unknown: 0xba,
 } as const;
-const endStream = 0x01;
-const endHeaders = 0x04;
+export const endStream = 0x01;
+export const endHeaders = 0x04;
 const frameHeader = 9;
 
 export type Field = readonly [name: string, value: string];

@@ -6,8 +6,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { constants } from "node:http2";
 import { connect } from "node:net";
-import type { AddressInfo, Socket } from "node:net";
-import { createServer } from "node:tls";
+import type { Socket } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { systemClock } from "../../../../lib/clock/clock.ts";
@@ -16,11 +15,11 @@ import { resetOnClose } from "../../../../proxy/listen/socket-options.ts";
 import { Relay } from "../../../../proxy/relay/relay.ts";
 import type { RelayOutcome } from "../../../../proxy/relay/relay.ts";
 import { openStream } from "../../../../proxy/session/open-stream.ts";
-import { manualClock } from "../../../clock/manual-clock.ts";
-import { dialling, leafOf, party, pki } from "./pair.ts";
+import { endHeaders, endStream, frame, types } from "../../../topology/http2-frames.ts";
 import type { Dialling } from "./pair.ts";
 import { peer } from "./peer.ts";
 import type { Peer } from "./peer.ts";
+import { rawPeer } from "./raw-peer.ts";
 
 /** An application's socket whose connection is relayed to a stream of that peer. */
 async function relayed(
@@ -56,55 +55,28 @@ const leaving = (t: TestContext, body: Buffer): Promise<Peer> =>
     },
   });
 
-const types = { data: 0, headers: 1, reset: 3, settings: 4 } as const;
-
-function frame(type: number, stream: number, payload: Buffer, flags = 0): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head.writeUInt8(type, 3);
-  head.writeUInt8(flags, 4);
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
-}
-
 type Truncation = {
   /** Resets once the client has ended its half, not at once. */
   readonly afterHalfClose: boolean;
   /** Of the frame with the bytes: END_STREAM or none. */
   readonly flags: number;
 };
-const [none, endStream] = [0x00, 0x01];
+const none = 0x00;
 
 /** Answers 200 and some bytes, and resets with NO_ERROR what it has not ended: Node's own server would end it first. */
-async function truncating(t: TestContext, { afterHalfClose, flags }: Truncation): Promise<Dialling> {
-  const leaf = leafOf({ serviceAccount: "server" });
-  const server = createServer(
-    { cert: leaf.chainPem, key: leaf.keyPem, ca: pki.root.pem, requestCert: true, ALPNProtocols: ["h2"] },
-    (socket) => {
-      const endHeaders = 0x04;
-      const [lastType, lastFlags] = afterHalfClose ? [types.data, endStream] : [types.headers, endHeaders];
-      socket.on("error", () => {});
-      socket.write(frame(types.settings, 0, Buffer.alloc(0)));
-      socket.on("data", (chunk: Buffer) => {
-        const has = (type: number, flag: number): boolean => chunk.includes(Buffer.from([type, flag, 0, 0, 0, 1]));
-        // The one stream of a client is 1; its HEADERS come after the preface and what belongs to the session.
-        if (has(types.headers, endHeaders)) socket.write(frame(types.headers, 1, Buffer.from([0x88]), endHeaders));
-        if (!has(lastType, lastFlags)) return;
-        socket.write(frame(types.data, 1, Buffer.alloc(1_000, "x"), flags));
-        socket.write(frame(types.reset, 1, Buffer.alloc(4)));
-      });
-    },
-  );
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  const clock = manualClock(Date.now());
-  const { port } = server.address() as AddressInfo;
-  const own = dialling(port, { credentials: party(clock, "cart").current, clock });
-  t.after(() => {
-    own.pool.destroy();
-    server.close();
+const truncating = (t: TestContext, { afterHalfClose, flags }: Truncation): Promise<Dialling> =>
+  rawPeer(t, (socket) => {
+    const [lastType, lastFlags] = afterHalfClose ? [types.data, endStream] : [types.headers, endHeaders];
+    socket.write(frame(types.settings, 0, 0));
+    socket.on("data", (chunk: Buffer) => {
+      const has = (type: number, flag: number): boolean => chunk.includes(Buffer.from([type, flag, 0, 0, 0, 1]));
+      // The one stream of a client is 1; its HEADERS come after the preface and what belongs to the session.
+      if (has(types.headers, endHeaders)) socket.write(frame(types.headers, endHeaders, 1, Buffer.from([0x88])));
+      if (!has(lastType, lastFlags)) return;
+      socket.write(frame(types.data, flags, 1, Buffer.alloc(1_000, "x")));
+      socket.write(frame(types.reset, 0, 1, Buffer.alloc(4)));
+    });
   });
-  return own;
-}
 
 for (const afterHalfClose of [false, true]) {
   const when = afterHalfClose ? "after the application has ended its own" : "while the application's is open";

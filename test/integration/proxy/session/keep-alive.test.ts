@@ -31,7 +31,7 @@ test("a captured connection, and one dialled in clear", async (t) => {
   const server = captureServer(accepted.resolve);
   const bound = await listen(server, { host, port: 0 });
   assert.ok(bound.kind === "bound");
-  const dialled = await dialClear([{ ip: parseIp(host)!, port: bound.port }], systemClock);
+  const dialled = await dialClear([{ ip: parseIp(host)!, port: bound.port }], null, systemClock);
   assert.ok(dialled.kind === "far");
   const socket = await accepted.promise;
   t.after(() => {

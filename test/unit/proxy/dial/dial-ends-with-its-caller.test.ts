@@ -9,7 +9,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import type { TestContext } from "node:test";
 import { parseIp } from "../../../../lib/net/address.ts";
 import type { Endpoint } from "../../../../lib/net/address.ts";
-import { dialApplication } from "../../../../proxy/dial/clear.ts";
+import { dialApplication, dialClear } from "../../../../proxy/dial/clear.ts";
 import { manualClock } from "../../../clock/manual-clock.ts";
 
 const caller = (): Duplex => new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() });
@@ -21,7 +21,7 @@ async function application(t: TestContext): Promise<Endpoint> {
   return { ip: parseIp("127.0.0.1")!, port: (server.address() as AddressInfo).port };
 }
 
-const gone = { kind: "failed", reason: "caller_gone", detail: "before the application had answered" };
+const gone = { kind: "failed", reason: "caller_gone", detail: "before the far end had answered" };
 
 test("a caller that goes while the application is dialled ends the dial and its timer", async (t) => {
   const endpoint = await application(t);
@@ -65,4 +65,16 @@ test("a caller that stays gets its application, and nothing of the dial stays on
   assert.equal(dialled.kind, "far");
   if (dialled.kind === "far") dialled.duplex.destroy();
   assert.equal(stream.listenerCount("close"), 0);
+});
+
+test("a caller that goes ends a dial to the outside too, and no further endpoint is tried", async (t) => {
+  const endpoint = await application(t);
+  const clock = manualClock();
+  const stream = caller();
+  const dialling = dialClear([endpoint, endpoint, endpoint], stream, clock);
+  assert.equal(clock.pending, 1);
+  stream.destroy();
+  assert.deepEqual(await dialling, gone);
+  assert.equal(clock.pending, 0);
+  assert.deepEqual(await dialClear([endpoint], stream, clock), gone);
 });

@@ -246,6 +246,20 @@ describe("what is claimed twice", () => {
       "uid-twin-2",
     ]);
   });
+  test("of the many pods that claim one address a few are named, and all are counted", () => {
+    const document = baseDocument();
+    const of = (index: number): Json => ({
+      ...document.workloads[4],
+      pod: `claimant-${index}`,
+      uid: `uid-claimant-${index}`,
+    });
+    document.workloads.push(...Array.from({ length: 20_000 }, (_, index) => of(index)));
+    const holder = snapshotOf(document).holders.get(ip("10.0.0.66"));
+    assert.equal(holder?.kind === "conflict" && holder.workloads.length, 20_002);
+    assert.deepEqual(warningsOf(parse(document)), [
+      `address 10.0.0.66: claimed by shop/twin-1, other/twin-2, ${[0, 1, 2, 3, 4, 5].map((index) => `shop/claimant-${index}`).join(", ")} and 19994 more`,
+    ]);
+  });
   test("an address that one pod names twice is no conflict", () => {
     assert.equal(
       snapshotOf(changed(["workloads", 1, "ips"], ["10.0.0.3", "10.0.0.3"])).holders.get(ip("10.0.0.3"))?.kind,
