@@ -73,7 +73,7 @@ function slimPod(pod: Pod): Pod {
   const { spec } = pod;
   const kept = ["nodeName", "serviceAccountName", "hostNetwork", "initContainers", "containers", "ephemeralContainers"];
   const slimSpec = Object.fromEntries(Object.entries(spec).filter(([field]) => kept.includes(field)));
-  const { phase, podIP, podIPs } = status ?? {};
+  const { phase, podIP, podIPs, hostIP, hostIPs } = status ?? {};
   return {
     metadata,
     spec: slimSpec as Pod["spec"],
@@ -81,6 +81,8 @@ function slimPod(pod: Pod): Pod {
       ...(phase === undefined ? {} : { phase }),
       ...(podIP === undefined ? {} : { podIP }),
       ...(podIPs === undefined ? {} : { podIPs }),
+      ...(hostIP === undefined ? {} : { hostIP }),
+      ...(hostIPs === undefined ? {} : { hostIPs }),
     },
   };
 }

@@ -60,10 +60,28 @@ export function workloadOf(pod: Pod): DocumentWorkload | null {
     allowFrom: settings.allowFrom,
     allowFromDryRun: settings.allowFromDryRun,
     node: pod.spec.nodeName ?? null,
+    hostPorts: hostPortsOf(pod),
   };
 }
 
 const isTcp = (protocol: string | null | undefined): boolean => (protocol ?? "TCP") === "TCP";
+const anyAddress: ReadonlySet<string> = new Set(["", "0.0.0.0", "::"]);
+
+/**
+ * On the addresses that the API shows of the pod's node, one of each family: of others of that node nothing is known, and
+ * what a pod writes as `hostIP` may be another node's.
+ */
+function hostPortsOf({ spec, status }: Pod): DocumentWorkload["hostPorts"] {
+  const ofNode = canonical([...(status?.hostIPs ?? []).map(({ ip }) => ip ?? ""), status?.hostIP ?? ""]);
+  const ports = [...(spec.initContainers ?? []), ...spec.containers].flatMap((container) => container.ports ?? []);
+  return ports.flatMap(({ hostPort = 0, hostIP = "", containerPort, protocol }) =>
+    hostPort === 0 || !isTcp(protocol)
+      ? []
+      : ofNode
+          .filter((ip) => anyAddress.has(hostIP) || parseIp(hostIP) === ip)
+          .map((ip) => ({ ip, port: hostPort, targetPort: containerPort })),
+  );
+}
 
 export const clusterIpsOf = ({ spec }: Service): readonly string[] =>
   spec.type === "ExternalName" ? [] : canonical([...(spec.clusterIPs ?? []), spec.clusterIP ?? ""]);

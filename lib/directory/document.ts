@@ -28,6 +28,8 @@ export type DocumentWorkload = {
   readonly allowFrom: readonly string[];
   readonly allowFromDryRun: readonly string[];
   readonly node: string | null;
+  /** Ports of its node that lead to it. */
+  readonly hostPorts: readonly { readonly ip: string; readonly port: number; readonly targetPort: number }[];
 };
 
 export type DocumentEndpoint = {

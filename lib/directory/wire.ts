@@ -36,6 +36,7 @@ export const toWorkload = (workload: DocumentWorkload): Workload => ({
   allowFrom: [...workload.allowFrom],
   allowFromDryRun: [...workload.allowFromDryRun],
   node: workload.node ?? "",
+  hostPorts: workload.hostPorts.map((hostPort) => ({ ...hostPort })),
 });
 
 export const fromWorkload = (workload: Workload): DocumentWorkload => ({

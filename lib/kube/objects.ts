@@ -27,7 +27,13 @@ export type Container = {
   readonly image?: string;
   readonly restartPolicy?: string;
   readonly env?: readonly EnvVar[];
-  readonly ports?: readonly { readonly name?: string; readonly containerPort: number; readonly protocol?: string }[];
+  readonly ports?: readonly {
+    readonly name?: string;
+    readonly containerPort: number;
+    readonly protocol?: string;
+    readonly hostPort?: number;
+    readonly hostIP?: string;
+  }[];
   readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[];
   readonly securityContext?: Readonly<Record<string, unknown>> & { readonly runAsUser?: number };
   readonly [field: string]: unknown;
@@ -54,6 +60,8 @@ export type Pod = KubeObject & {
     readonly phase?: string;
     readonly podIP?: string;
     readonly podIPs?: readonly { readonly ip?: string }[];
+    readonly hostIP?: string;
+    readonly hostIPs?: readonly { readonly ip?: string }[];
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
   };
 };

@@ -3,7 +3,8 @@
  * addresses and node ports refuse the document; an address of two live pods becomes a conflict. Pure.
  */
 import type { Cidr } from "../../lib/net/cidr.ts";
-import type { Ip } from "../../lib/net/address.ts";
+import { formatEndpoint, isIpv6 } from "../../lib/net/address.ts";
+import type { Endpoint, Ip } from "../../lib/net/address.ts";
 import type { Findings } from "./fields.ts";
 import { podNames } from "./snapshot.ts";
 import type { Holder, NodePort, Project, Service, Snapshot, Workload } from "./snapshot.ts";
@@ -33,6 +34,7 @@ export function buildSnapshot(document: Document, findings: Findings): Snapshot 
     vips: vipsOf(document.services, holders),
     foreignVips: new Map(),
     nodePorts: nodePortsOf(document.services),
+    hostPorts: hostPortsOf(document.workloads),
   };
 }
 
@@ -79,6 +81,18 @@ function vipsOf(services: Document["services"], holders: ReadonlyMap<Ip, Holder>
     }
   }
   return vips;
+}
+
+/** The kernel leads a host port to the pod's address of the family that was dialled. */
+function hostPortsOf(workloads: Document["workloads"]): Snapshot["hostPorts"] {
+  const hostPorts = new Map<string, { workload: Workload; endpoint: Endpoint }>();
+  for (const { value: workload } of workloads) {
+    for (const { at, targetPort: port } of workload.hostPorts) {
+      const ip = workload.ips.find((own) => isIpv6(own) === isIpv6(at.ip));
+      if (ip !== undefined) hostPorts.set(formatEndpoint(at), { workload, endpoint: { ip, port } });
+    }
+  }
+  return hostPorts;
 }
 
 function nodePortsOf(services: Document["services"]): ReadonlyMap<number, NodePort> {

@@ -13,7 +13,7 @@ import { Field, Findings } from "./fields.ts";
 import { parseAddressRule, parseCallerRule } from "../../lib/project/rules.ts";
 import { buildSnapshot } from "./build.ts";
 import type { Document } from "./build.ts";
-import type { Backends, Project, Service, ServiceEndpoint, ServicePort, Workload } from "./snapshot.ts";
+import type { Backends, HostPort, Project, Service, ServiceEndpoint, ServicePort, Workload } from "./snapshot.ts";
 import type { Mode } from "../../lib/project/mode.ts";
 import type { AddressRule, CallerRule } from "../../lib/project/rules.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -172,6 +172,7 @@ const workloadFields = [
   "allowFrom",
   "allowFromDryRun",
   "node",
+  "hostPorts",
 ] as const;
 
 export function readWorkload(field: Field): Workload {
@@ -187,7 +188,13 @@ export function readWorkload(field: Field): Workload {
     allowFrom: readCallers(fields.allowFrom),
     allowFromDryRun: readCallers(fields.allowFromDryRun),
     node: readNode(fields.node),
+    hostPorts: fields.hostPorts.absent ? [] : fields.hostPorts.items(most.items).map(readHostPort),
   };
+}
+
+function readHostPort(field: Field): HostPort {
+  const fields = field.object(["ip", "port", "targetPort"]);
+  return { at: { ip: fields.ip.ip(), port: fields.port.port() }, targetPort: fields.targetPort.port() };
 }
 
 const readNode = (field: Field): string | null => field.optional<string | null>(null, (node) => node.name());

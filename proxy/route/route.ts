@@ -6,7 +6,7 @@
  * internal or unknown address. Pure; runs once per connection.
  */
 import type { Reason } from "../../lib/errors/reasons.ts";
-import { isIpv6 } from "../../lib/net/address.ts";
+import { formatEndpoint, isIpv6 } from "../../lib/net/address.ts";
 import type { Endpoint, Ip } from "../../lib/net/address.ts";
 import type { PeerClass } from "../observe/events.ts";
 import { claimantsOf, classify, isOutsideUnheld, peerClass, workloadAt } from "./classify.ts";
@@ -119,10 +119,19 @@ function decide(question: Question): Route {
     // A load balancer may hand out the nodes' own addresses, which then serve more than the Service.
     if (!isNode) return refuse("unknown_service_port", service.fullName, serviceFacts(question.view, service));
   }
-  const nodePort = isNode ? snapshot.nodePorts.get(destination.port) : undefined;
-  return nodePort === undefined
-    ? toEndpoint(question, destination)
-    : toService(question, nodePort.service, nodePort.service.backends.get(nodePort.port));
+  return isNode ? toNode(question) : toEndpoint(question, destination);
+}
+
+/** A node's kernel leads some of its ports to pods: these are pods of the project as much as any. */
+function toNode(question: Question): Route {
+  const { snapshot, policy } = question.view;
+  const { destination } = question.input;
+  const nodePort = snapshot.nodePorts.get(destination.port);
+  if (nodePort !== undefined)
+    return toService(question, nodePort.service, nodePort.service.backends.get(nodePort.port));
+  const hostPort = snapshot.hostPorts.size === 0 ? undefined : snapshot.hostPorts.get(formatEndpoint(destination));
+  const isInternal = hostPort !== undefined && policy.internalProjects.has(hostPort.workload.project);
+  return toEndpoint(question, isInternal ? hostPort.endpoint : destination);
 }
 
 /** What was found on the way round a Service's endpoints. */

@@ -20,7 +20,11 @@ export type Workload = {
   readonly allowFromDryRun: readonly CallerRule[];
   /** Name of the node that it runs on, where that is known. */
   readonly node: string | null;
+  readonly hostPorts: readonly HostPort[];
 };
+
+/** A port of a node that leads to a port of the pod there. */
+export type HostPort = { readonly at: Endpoint; readonly targetPort: number };
 
 export type Project = {
   readonly name: string;
@@ -94,6 +98,8 @@ export type Snapshot = {
   readonly foreignVips: ReadonlyMap<Ip, string>;
   /** By the port on the nodes. */
   readonly nodePorts: ReadonlyMap<number, NodePort>;
+  /** By `ip:port` on a node: the pod's own endpoint. */
+  readonly hostPorts: ReadonlyMap<string, { readonly workload: Workload; readonly endpoint: Endpoint }>;
 };
 
 /** As it is reported. */

@@ -22,12 +22,14 @@ const canary = `canary-${randomBytes(8).toString("hex")}`;
 const clientPod = async (): Promise<string> =>
   (await mesh.pods(namespace, "client"))[0]?.name ?? assert.fail("no client");
 
+const node2 = (): string => `10.222.${mesh.cluster.place.index}.12`;
+
 const nodePortUrl = async (): Promise<string> => {
   const path = `/api/v1/namespaces/${namespace}/services/web-nodeport`;
   const { ports } = (await mesh.cluster.admin.get(path))["spec"] as {
     readonly ports: readonly { nodePort: number }[];
   };
-  return `http://10.222.${mesh.cluster.place.index}.12:${ports[0]!.nodePort}/`;
+  return `http://${node2()}:${ports[0]!.nodePort}/`;
 };
 
 /** By every way that a client may name a server, several times so that both replicas are met. */
@@ -135,6 +137,17 @@ describe("a project", why === null ? {} : { skip: why }, () => {
       assert.ok(inbound.length > 0);
       for (const { peer } of inbound) assert.equal(peer, "spiffe://cluster.local/ns/shop/sa/client");
     }
+  });
+
+  test("is encrypted through a host port too, though it is a node that is dialled", async () => {
+    const container = { ports: [{ containerPort: 8080, hostPort: 18_080 }] };
+    await mesh.pod(namespace, "on-host", httpServer, { serviceAccount: "server", node: "n2", container });
+    const captures = await captured(async () => {
+      const { ok, text } = await mesh.call(namespace, await clientPod(), `http://${node2()}:18080/`, canary);
+      assert.ok(ok, text);
+      assert.equal(text.split(" ")[0], "on-host");
+    });
+    for (const { count } of captures) assert.equal(count(canary), 0);
   });
 
   test("shows the application its own pod as source", async () => {

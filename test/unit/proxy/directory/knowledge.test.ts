@@ -28,6 +28,7 @@ const workload = (pod: string, ip: string): Workload => ({
   ips: [ip],
   tunnelPort: 15_008,
   mode: "",
+  hostPorts: [],
   allowFrom: [],
   allowFromDryRun: [],
   node: "n1",

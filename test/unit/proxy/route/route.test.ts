@@ -93,6 +93,32 @@ table("a pod address", {
   "of loopback": ["127.0.0.1:8080", "self", "local 127.0.0.1:8080"],
 });
 
+table("a node's port that leads to a pod", {
+  "of the project, protected": ["192.0.2.10:8088", "internal", "tunnel 10.0.0.3:8080 by 15008 to uid-web-1"],
+  "of the project, in IPv6": ["[2001:db8::10]:8089", "internal", "tunnel [fd00::3]:8080 by 15008 to uid-web-1"],
+  "of the project, not protected": [
+    "192.0.2.10:8090",
+    "internal",
+    "clear (permissive) 10.0.0.4:8080",
+    "refuse peer_not_enrolled",
+    "refuse peer_not_enrolled",
+  ],
+  "of another project": [
+    "192.0.2.10:8091",
+    "node",
+    "clear (outside) 192.0.2.10:8091",
+    "clear (outside) 192.0.2.10:8091",
+    "clear-if-tls 192.0.2.10:8091",
+  ],
+  "of the project, on an address that is no node's": [
+    "198.51.100.1:8088",
+    "external",
+    "clear (outside) 198.51.100.1:8088",
+    "clear (outside) 198.51.100.1:8088",
+    "clear-if-tls 198.51.100.1:8088",
+  ],
+});
+
 table("an address outside", {
   "of the cluster": [
     "198.51.100.1:80",

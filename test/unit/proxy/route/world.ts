@@ -43,6 +43,9 @@ export const ready = (address: string, port: number, servicePort = 80, rest: Jso
   ...rest,
 });
 
+/** Of the node, leading to the pod's port 8080. */
+const hostPort = (port: number, at = "192.0.2.10"): Json => ({ ip: at, port, targetPort: 8080 });
+
 const peer = (name: string): Json => ({ name, uid: `uid-${name}` });
 
 /** `shop` and `billing` are mutual peers; `bank` is named by shop but does not name it back; `other` is a stranger. */
@@ -51,7 +54,7 @@ export const baseDocument = (): Json & { projects: Json[]; workloads: Json[]; se
   requires: [],
   clusterRanges: ["10.0.0.0/16", "10.96.0.0/16", "fd00::/64"],
   lookUpRanges: ["172.16.0.0/12"],
-  nodeAddresses: ["192.0.2.10"],
+  nodeAddresses: ["192.0.2.10", "2001:db8::10"],
   projects: [
     { name: "shop", uid: "uid-shop", mode: "permissive", peers: [peer("billing"), peer("bank")] },
     { name: "billing", uid: "uid-billing", mode: "project", peers: [peer("shop")] },
@@ -60,15 +63,15 @@ export const baseDocument = (): Json & { projects: Json[]; workloads: Json[]; se
   ],
   workloads: [
     pod("shop", "cart-1", ["10.0.0.2", "fd00::2"]),
-    pod("shop", "web-1", ["10.0.0.3", "fd00::3"]),
+    pod("shop", "web-1", ["10.0.0.3", "fd00::3"], { hostPorts: [hostPort(8088), hostPort(8089, "2001:db8::10")] }),
     pod("shop", "web-2", ["10.0.0.5"], { tunnelPort: 25008 }),
-    pod("shop", "bare-1", ["10.0.0.4"], { tunnelPort: null }),
+    pod("shop", "bare-1", ["10.0.0.4"], { tunnelPort: null, hostPorts: [hostPort(8090)] }),
     pod("shop", "twin-1", ["10.0.0.66"]),
     pod("other", "twin-2", ["10.0.0.66"]),
     pod("billing", "bill-1", ["10.0.1.2"]),
     pod("billing", "bill-bare", ["10.0.1.3"], { tunnelPort: null }),
     pod("bank", "vault-1", ["10.0.3.2"]),
-    pod("other", "api-1", ["10.0.2.2"]),
+    pod("other", "api-1", ["10.0.2.2"], { hostPorts: [hostPort(8091)] }),
     pod("kube-system", "coredns-1", ["10.0.9.9"], { tunnelPort: null }),
   ],
   services: [

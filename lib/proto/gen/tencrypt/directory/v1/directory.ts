@@ -111,6 +111,14 @@ export interface Workload {
   allowFromDryRun: string[];
   /** Name of the node that it runs on. */
   node: string;
+  hostPorts: HostPort[];
+}
+
+/** A port of the node that the kernel there leads to a port of the pod. */
+export interface HostPort {
+  ip: string;
+  port: number;
+  targetPort: number;
 }
 
 export interface Service {
@@ -816,6 +824,7 @@ function createBaseWorkload(): Workload {
     allowFrom: [],
     allowFromDryRun: [],
     node: "",
+    hostPorts: [],
   };
 }
 
@@ -850,6 +859,9 @@ export const Workload: MessageFns<Workload> = {
     }
     if (message.node !== "") {
       writer.uint32(82).string(message.node);
+    }
+    for (const v of message.hostPorts) {
+      HostPort.encode(v!, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -945,6 +957,82 @@ export const Workload: MessageFns<Workload> = {
             }
 
             message.node = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.hostPorts.push(HostPort.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseHostPort(): HostPort {
+  return { ip: "", port: 0, targetPort: 0 };
+}
+
+export const HostPort: MessageFns<HostPort> = {
+  encode(message: HostPort, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ip !== "") {
+      writer.uint32(10).string(message.ip);
+    }
+    if (message.port !== 0) {
+      writer.uint32(16).uint32(message.port);
+    }
+    if (message.targetPort !== 0) {
+      writer.uint32(24).uint32(message.targetPort);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HostPort {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHostPort();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ip = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.targetPort = reader.uint32();
             continue;
           }
         }
