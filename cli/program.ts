@@ -103,7 +103,7 @@ function lookingCommands(program: Command, screen: Terminal, done: Done): void {
 
 function changingCommands(program: Command, screen: Terminal): void {
   helmCommand(program, "install", "install the control plane with Helm")
-    .option("--print", "print manifests instead")
+    .option("--print", "print manifests for kubectl apply instead, without Helm's hooks")
     .addHelpText(
       "after",
       example(
@@ -114,8 +114,12 @@ function changingCommands(program: Command, screen: Terminal): void {
     )
     .action((options: HelmOptions) => install("install", options, screen));
   helmCommand(program, "upgrade", "upgrade the control plane with Helm")
-    .option("--print", "print manifests instead")
-    .addHelpText("after", example("tencrypt upgrade --dry-run", "tencrypt upgrade"))
+    .option("--print", "print manifests for kubectl apply instead, with the values of the installed release")
+    .addHelpText(
+      "after",
+      "\nValues that are not given stay as they are in the cluster.\n" +
+        example("tencrypt upgrade --dry-run", "tencrypt upgrade", "tencrypt upgrade --set logLevel=debug"),
+    )
     .action((options: HelmOptions) => install("upgrade", options, screen));
   helmCommand(program, "uninstall", "remove the control plane and the ca's keys")
     .option("--yes", "do not ask")

@@ -1,9 +1,11 @@
 /**
- * `trust`: waits until the ca has published its root, then writes it into the two webhook configurations. Whatever does
- * not work (the ca is not up, the rights are new and not known everywhere, somebody else writes) is tried again until the
- * deadline; each new reason is logged once.
+ * `trust`: waits until the ca has published its root, writes it into the two webhook configurations, and gives up its own
+ * right to do so: Helm would take that away as well, but nobody does where the chart was printed and applied. Whatever
+ * does not work (the ca is not up, the rights are new and not known everywhere, somebody else writes) is tried again until
+ * the deadline; each new reason is logged once.
  */
 import type { Clock } from "../lib/clock/clock.ts";
+import { isStatus } from "../lib/kube/client.ts";
 import type { KubeClient } from "../lib/kube/client.ts";
 import { control, rootConfigMap, webhookConfigurations } from "../lib/kube/names.ts";
 import type { ConfigMap } from "../lib/kube/objects.ts";
@@ -22,6 +24,9 @@ const configurationPaths: readonly string[] = [
   `${group}/validatingwebhookconfigurations/${webhookConfigurations.validating}`,
 ];
 
+/** Named in the chart. */
+const bindingPath = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/tencrypt-trust";
+
 export type Context = { readonly client: KubeClient; readonly clock: Clock; readonly log: Log };
 
 type Attempt = { readonly kind: "done" } | { readonly kind: "not_yet"; readonly why: string };
@@ -34,6 +39,10 @@ const setUpOnce = async ({ client, log }: Context): Promise<Attempt> => {
     if (patch.length > 0) await client.patch(`${path}?fieldManager=${fieldManager}`, patch, "json");
     log("info", patch.length > 0 ? "trust_set" : "trust_was_set", { configuration: path.slice(group.length + 1) });
   }
+  // The last act: after it no call is allowed any more.
+  await client.delete(bindingPath).catch((error: unknown) => {
+    if (!isStatus(error, 404)) throw error;
+  });
   return { kind: "done" };
 };
 

@@ -11,6 +11,8 @@ import { exitCodes } from "../../lib/lifecycle/exit-codes.ts";
 import type { Connection } from "../cluster.ts";
 import { changes, told } from "../diff.ts";
 import { Failure } from "../failure.ts";
+import { printable } from "../printed.ts";
+import type { Verb } from "../printed.ts";
 import type { Terminal } from "../terminal.ts";
 
 export type HelmOptions = Connection & {
@@ -48,46 +50,67 @@ const valueArguments = ({ values = [], set = [] }: HelmOptions): readonly string
 ];
 
 /** Helm's own output goes to stderr, but for what was asked for as data; `read` returns it. */
-function helm(args: readonly string[], output: "data" | "progress" | "read"): string {
+function helm(args: readonly string[], output: "data" | "progress" | "read", input = ""): string {
   const stdout = { data: 1, progress: 2, read: "pipe" } as const;
   const {
     status,
     error,
     stdout: text,
   } = spawnSync("helm", args, {
-    stdio: ["ignore", stdout[output], 2],
+    input,
+    stdio: ["pipe", stdout[output], 2],
     encoding: "utf8",
     maxBuffer: longestManifest,
   });
   if (error !== undefined)
-    throw new Failure("helm is not to be found", "install Helm 3.17 or later, or use --print", exitCodes.notHere);
+    throw new Failure("helm is not to be found", "install Helm 3.17 or later", exitCodes.notHere);
   if (status !== 0) throw new Failure(`helm ${args[0]} ended with status ${status}`, "tencrypt check");
   return text ?? "";
 }
 
 const longestManifest = 64 * 1024 * 1024;
 
+/**
+ * Whatever value is given to an upgrade, Helm alone would set all others back to the chart's defaults: a mode that was
+ * chosen at the installation too.
+ */
+const keptValues = "--reset-then-reuse-values";
+
 /** What an upgrade would change of what is installed; the API server has looked at the new objects. */
 function difference(options: HelmOptions, chart: string): string {
   const there = ["--namespace", namespace, ...connectionArguments(options)];
   const installed = helm(["get", "manifest", release, ...there], "read");
-  const upgrade = ["upgrade", release, chart, ...there, ...valueArguments(options)];
+  const upgrade = ["upgrade", release, chart, keptValues, ...there, ...valueArguments(options)];
   const { manifest } = JSON.parse(helm([...upgrade, "--dry-run=server", "--output", "json"], "read")) as {
     readonly manifest: string;
   };
   return told(changes(installed, manifest));
 }
 
-export function install(verb: "install" | "upgrade", options: HelmOptions, screen: Terminal): void {
+/** An installation is printed without a cluster; what an upgrade starts from, only the cluster knows. */
+function print(verb: Verb, options: HelmOptions, screen: Terminal): void {
+  const there = ["--namespace", namespace];
+  const kept =
+    verb === "install"
+      ? null
+      : helm(["get", "values", release, ...there, ...connectionArguments(options), "--output", "json"], "read");
+  const values = [...(kept === null ? [] : ["--values", "-"]), ...valueArguments(options)];
+  const text = helm(["template", release, chartOf(options), ...there, ...values], "read", kept ?? "");
+  screen.data(printable(text, namespace, verb));
+  screen.note(
+    "The Job tencrypt-trust tells the API server the root and then removes its own right to do so. Should it fail:\n" +
+      "  kubectl delete clusterrolebinding tencrypt-trust\n" +
+      "To apply again with other values: kubectl -n tencrypt-ca delete job tencrypt-trust --ignore-not-found, before it.\n",
+  );
+}
+
+export function install(verb: Verb, options: HelmOptions, screen: Terminal): void {
+  if (options.print === true) return print(verb, options, screen);
   const chart = chartOf(options);
-  if (options.print === true) {
-    helm(["template", release, chart, "--namespace", namespace, ...valueArguments(options)], "data");
-    return;
-  }
   if (options.dryRun === true && verb === "upgrade") return screen.data(difference(options, chart));
   const common = ["--namespace", namespace, ...connectionArguments(options), ...valueArguments(options)];
   const verbArguments =
-    verb === "install" ? ["install", release, chart, "--create-namespace"] : ["upgrade", release, chart];
+    verb === "install" ? ["install", release, chart, "--create-namespace"] : ["upgrade", release, chart, keptValues];
   if (options.dryRun === true) {
     helm([...verbArguments, ...common, "--dry-run=server"], "data");
     return;

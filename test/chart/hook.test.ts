@@ -47,9 +47,11 @@ describe("a hook of the chart", why === null ? {} : { skip: why }, () => {
   });
   after(() => chart.stop());
 
+  /** With its rights made anew, as Helm does before each run: the one before gave them up. */
+  const trusted = (): Promise<string> => kubeconfigOfAccount(chart.api, "tencrypt-trust", "tencrypt-ca");
+
   test("trust waits for the root, sets it everywhere, sees that it is there, and follows a new one", async () => {
-    const kubeconfig = await kubeconfigOfAccount(chart.api, "tencrypt-trust", "tencrypt-ca");
-    const first = start("trust", kubeconfig);
+    const first = start("trust", await trusted());
     await eventually(async () =>
       assert.match(first.lines.join("\n"), /"waiting","why":".*configmaps \\"tencrypt-root\\" not found/),
     );
@@ -60,24 +62,29 @@ describe("a hook of the chart", why === null ? {} : { skip: why }, () => {
     for (const body of ["MAA=", "MAE="]) {
       const pem = certificate(body);
       await chart.api.admin.patch(`${rootPath}/tencrypt-root`, { data: { "ca.crt": pem } });
-      const { code, lines } = await (body === "MAA=" ? first : start("trust", kubeconfig)).ended;
+      const { code, lines } = await (body === "MAA=" ? first : start("trust", await trusted())).ended;
       assert.equal(code, 0, lines.join("\n"));
       const wanted = Buffer.from(pem).toString("base64");
       assert.deepEqual([...(await bundles("mutating")), ...(await bundles("validating"))], [wanted, wanted, wanted]);
     }
-    const { code, lines } = await start("trust", kubeconfig).ended;
+    const { code, lines } = await start("trust", await trusted()).ended;
     assert.equal(code, 0);
     assert.equal(lines.filter((line) => line.includes('"trust_was_set"')).length, 2);
+    const bindings = await chart.api.kubectl("get", "clusterrolebindings", "-o", "name");
+    assert.doesNotMatch(bindings, /tencrypt-trust/, "its last act");
   });
 
   test("trust may change no other configuration, and nothing else", async () => {
+    await trusted();
     const may = async (...what: readonly string[]): Promise<string> =>
       (
         await chart.api
           .kubectl("auth", "can-i", ...what, "--as=system:serviceaccount:tencrypt-ca:tencrypt-trust")
           .catch((error: { readonly stdout: string }) => error.stdout)
       ).trim();
-    assert.equal(await may("patch", "mutatingwebhookconfigurations/tencrypt"), "yes");
+    await eventually(async () => assert.equal(await may("patch", "mutatingwebhookconfigurations/tencrypt"), "yes"));
+    assert.equal(await may("delete", "clusterrolebindings/tencrypt-trust"), "yes");
+    assert.equal(await may("delete", "clusterrolebindings/tencrypt-ca"), "no");
     assert.equal(await may("patch", "mutatingwebhookconfigurations/other"), "no");
     assert.equal(await may("create", "validatingwebhookconfigurations"), "no");
     assert.equal(await may("get", "secrets", "-n", "tencrypt-ca"), "no");

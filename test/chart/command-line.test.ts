@@ -1,0 +1,164 @@
+/**
+ * `tencrypt install` and `upgrade` with the real helm: what an upgrade leaves as it was, and what is left of an
+ * installation that was printed and applied to an empty cluster. No node is there: what a kubelet would say of the pods is
+ * set by the test.
+ */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { after, before, describe, test } from "node:test";
+import { loadAllYaml } from "@kubernetes/client-node";
+import { newRoot } from "../../ca/issue/authority.ts";
+import { startApiServer, whyNoApiServer } from "../cluster/api-server.ts";
+import type { ApiServer } from "../cluster/api-server.ts";
+import type { KubernetesClient } from "../cluster/client.ts";
+import { issuer } from "../cluster/control-plane.ts";
+import { eventually } from "../cluster/eventually.ts";
+import { runningStatus } from "../cluster/objects.ts";
+import { chart, helm, releaseNamespace, runWithHelm } from "./helm.ts";
+import type { Answer } from "./helm.ts";
+import type { Rendered } from "./rendered.ts";
+
+const why = whyNoApiServer();
+const main = join(import.meta.dirname, "../../cli/main.ts");
+const hook = join(import.meta.dirname, "../../hook/main.ts");
+const namespaces = [releaseNamespace, "tencrypt-ca"];
+const skip = why === null ? {} : { skip: why };
+
+const tencrypt = (api: ApiServer, ...args: readonly string[]): Promise<Answer> =>
+  runWithHelm(process.execPath, [main, ...args], api.kubeconfig);
+
+/** Until it is told to stop, every pod of a Deployment is ready and every one of a Job has succeeded. */
+function playKubelet({ admin, objects }: ApiServer): () => Promise<void> {
+  let stopped = false;
+  const look = async (): Promise<void> => {
+    for (const namespace of namespaces) {
+      const { items } = (await admin.get(`/api/v1/namespaces/${namespace}/pods`)) as unknown as {
+        readonly items: readonly {
+          readonly metadata: { readonly name: string; readonly labels?: Readonly<Record<string, string>> };
+          readonly status?: { readonly phase?: string };
+        }[];
+      };
+      for (const { metadata } of items.filter(({ status }) => status?.phase === "Pending")) {
+        const isOfJob = metadata.labels?.["batch.kubernetes.io/job-name"] !== undefined;
+        const status = isOfJob ? { phase: "Succeeded" } : runningStatus("10.9.0.1");
+        // It may have been replaced meanwhile.
+        await objects.podStatus(namespace, metadata.name, status).catch(() => {});
+      }
+    }
+  };
+  const working = (async () => {
+    while (!stopped) {
+      await look();
+      await pause(50);
+    }
+  })();
+  return () => {
+    stopped = true;
+    return working;
+  };
+}
+
+async function modeAndLevel(admin: KubernetesClient): Promise<readonly (string | undefined)[]> {
+  const path = `/apis/apps/v1/namespaces/${releaseNamespace}/deployments/tencrypt-controller`;
+  const { spec } = (await admin.get(path)) as unknown as {
+    readonly spec: { template: { spec: { containers: { env: { name: string; value: string }[] }[] } } };
+  };
+  const env = spec.template.spec.containers[0]?.env ?? [];
+  return ["TENCRYPT_MODE", "TENCRYPT_LOG_LEVEL"].map((name) => env.find((variable) => variable.name === name)?.value);
+}
+
+describe("an upgrade of which one value is given", skip, () => {
+  let api: ApiServer;
+  before(async () => {
+    api = await startApiServer();
+    const values = ["--set", "mode=strict", "--set", "logLevel=warn"];
+    const install = ["install", "tencrypt", chart, "-n", releaseNamespace, "--create-namespace", "--no-hooks"];
+    const { code, stderr } = await helm([...install, ...values], api.kubeconfig);
+    assert.equal(code, 0, stderr);
+  });
+  after(() => api.stop());
+
+  test("would change nothing else", async () => {
+    const { code, stdout, stderr } = await tencrypt(api, "upgrade", "--dry-run", "--set", "logLevel=debug");
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /\+ +value: debug\n/);
+    assert.doesNotMatch(stdout, /strict|project/);
+  });
+
+  test("is printed with the others", async () => {
+    const { code, stdout, stderr } = await tencrypt(api, "upgrade", "--print", "--set", "logLevel=debug");
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /name: TENCRYPT_MODE, value: strict/);
+    assert.match(stdout, /name: TENCRYPT_LOG_LEVEL, value: debug/);
+  });
+
+  test("changes nothing else", async () => {
+    const stopKubelet = playKubelet(api);
+    const { code, stderr } = await tencrypt(api, "upgrade", "--set", "logLevel=debug", "--timeout", "60s");
+    await stopKubelet();
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(await modeAndLevel(api.admin), ["strict", "debug"]);
+  });
+});
+
+describe("an installation that is printed", skip, () => {
+  let api: ApiServer;
+  let printed: Answer;
+  let objects: readonly Rendered[];
+  before(async () => {
+    api = await startApiServer();
+    printed = await tencrypt(api, "install", "--print", "--set", "mode=strict");
+    objects = loadAllYaml(printed.stdout) as readonly Rendered[];
+  });
+  after(() => api.stop());
+
+  const binding = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/tencrypt-trust";
+
+  test("begins with the release namespace and has no hooks in it", () => {
+    assert.equal(printed.code, 0, printed.stderr);
+    assert.deepEqual([objects[0]?.kind, objects[0]?.metadata.name], ["Namespace", releaseNamespace]);
+    assert.doesNotMatch(printed.stdout, /helm\.sh\/hook/);
+    const names = objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+    assert.ok(names.includes("Job tencrypt-trust"), "the API server has to be told the root");
+    assert.deepEqual(
+      names.filter((name) => /tencrypt-(?:test|uninstall)$/.test(name)),
+      [],
+    );
+    assert.equal(names.filter((name) => name.endsWith(" tencrypt-trust")).length, 6);
+  });
+
+  test("is accepted as it is by an empty cluster, and again", async () => {
+    const file = join(dirname(api.kubeconfig), "printed.yaml");
+    writeFileSync(file, printed.stdout);
+    for (const _ of ["empty", "again"]) {
+      const applied = await api.kubectl("apply", "--server-side", "--validate=strict", "-f", file);
+      assert.equal(applied.trim().split("\n").length, objects.length, applied);
+    }
+    assert.deepEqual(await modeAndLevel(api.admin), ["strict", "info"]);
+  });
+
+  test("leaves nobody with the right to write webhook configurations once its Job has run", async () => {
+    const { certificate } = newRoot(Date.now());
+    const data = { "ca.crt": certificate };
+    await api.admin.create("/api/v1/namespaces/tencrypt-ca/configmaps", { metadata: { name: "tencrypt-root" }, data });
+    const account = { namespace: "tencrypt-ca", serviceAccount: "tencrypt-trust", audience: issuer };
+    const kubeconfig = api.kubeconfigOf(await api.objects.token(account));
+    assert.equal((await api.admin.get(binding))["kind"], "ClusterRoleBinding");
+    const env = { PATH: process.env["PATH"], KUBECONFIG: kubeconfig, TENCRYPT_HOOK_DEADLINE: "20s" };
+    const child = spawn(process.execPath, [hook, "trust"], { env, stdio: ["ignore", "inherit", "inherit"] });
+    assert.equal(await new Promise((resolve) => child.on("close", resolve)), 0);
+    const { webhooks } = (await api.admin.get(
+      "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/tencrypt",
+    )) as unknown as { readonly webhooks: readonly { readonly clientConfig: { readonly caBundle?: string } }[] };
+    assert.equal(webhooks[0]?.clientConfig.caBundle, Buffer.from(certificate).toString("base64"));
+    await assert.rejects(api.admin.get(binding), /404|not found/i);
+    await eventually(async () => {
+      const user = "--as=system:serviceaccount:tencrypt-ca:tencrypt-trust";
+      const answer = api.kubectl("auth", "can-i", "patch", "mutatingwebhookconfigurations/tencrypt", user);
+      assert.equal((await answer.catch((error: { readonly stdout: string }) => error.stdout)).trim(), "no");
+    });
+  });
+});
