@@ -1,7 +1,8 @@
 /** What `status` shows: one row a pod of each project, protected or not and why, from the objects alone. Pure. */
 import { podMarks } from "../lib/kube/names.ts";
 import type { Namespace, Pod } from "../lib/kube/objects.ts";
-import { isTerminal, readSidecar } from "../lib/kube/sidecar.ts";
+import { isTerminal } from "../lib/kube/sidecar.ts";
+import { protectionOf } from "../lib/inject/protection.ts";
 import { strictest } from "../lib/project/mode.ts";
 import type { Mode } from "../lib/project/mode.ts";
 import { readPodSettings, readProjectSettings } from "../lib/project/settings.ts";
@@ -12,6 +13,8 @@ export type PodRow = {
   readonly workload: string;
   readonly pod: string;
   readonly protected: boolean;
+  /** It is not, and is not meant to be: then `why` is the code of the reason. */
+  readonly exempt: boolean;
   /** Why not; empty where it is. */
   readonly why: string;
   readonly mode: Mode | null;
@@ -28,21 +31,26 @@ export const podRows = (namespaces: readonly Namespace[], pods: readonly Pod[], 
   );
 
 function rowOf(namespace: Namespace, pod: Pod, defaultMode: Mode): PodRow {
-  const sidecar = readSidecar(pod);
+  const protection = protectionOf(pod, namespace);
   const { mode } = readProjectSettings(namespace.metadata, defaultMode).settings;
   const own = readPodSettings(pod.metadata).settings.mode;
   const head = { namespace: namespace.metadata.name, workload: workloadOf(pod), pod: pod.metadata.name };
-  if (sidecar.kind === "none")
-    return { ...head, protected: false, why: whyNot(pod, sidecar.why), mode: null, version: "" };
-  const effective = strictest(strictest(sidecar.mode, mode), own);
-  return { ...head, protected: true, why: "", mode: effective, version: tagOf(sidecar.proxyImage) };
+  const bare = { ...head, protected: false, mode: null, version: "" };
+  switch (protection.kind) {
+    case "exempt":
+      return { ...bare, exempt: true, why: protection.reason };
+    case "unprotected":
+      return { ...bare, exempt: false, why: whyNot(pod, protection.why) };
+    case "protected": {
+      const effective = strictest(strictest(protection.sidecar.mode, mode), own);
+      const version = tagOf(protection.sidecar.proxyImage);
+      return { ...head, protected: true, exempt: false, why: "", mode: effective, version };
+    }
+  }
 }
 
-function whyNot(pod: Pod, fallback: string): string {
-  const skipped = pod.metadata.annotations?.[podMarks.skipped];
-  if (skipped !== undefined) return skipped;
-  return pod.metadata.annotations?.[podMarks.injected] === undefined ? `not injected: ${fallback}` : fallback;
-}
+const whyNot = (pod: Pod, why: string): string =>
+  pod.metadata.annotations?.[podMarks.injected] === undefined ? `not injected: ${why}` : why;
 
 /** A ReplicaSet of a Deployment has its name and a hash. */
 function workloadOf({ metadata }: Pod): string {

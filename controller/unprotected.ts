@@ -2,22 +2,17 @@
 import type { Clock, Timer } from "../lib/clock/clock.ts";
 import type { Events } from "../lib/kube/events.ts";
 import type { Informer } from "../lib/kube/informer.ts";
-import { annotations } from "../lib/kube/names.ts";
 import type { Namespace, Pod } from "../lib/kube/objects.ts";
-import { isTerminal, readSidecar } from "../lib/kube/sidecar.ts";
-import { isProject, readProjectSettings } from "../lib/project/settings.ts";
+import { isTerminal } from "../lib/kube/sidecar.ts";
+import { protectionOf } from "../lib/inject/protection.ts";
 
 const everyMs = 30_000;
 
-/** Why the pod is not protected though it should be; null where it is, or where its author decided that it is not. */
+/** Why the pod is not protected though it should be; null where it is, or where it is not meant to be. */
 export function unprotectedWhy(pod: Pod, namespace: Namespace): string | null {
-  if (!isProject(namespace.metadata) || isTerminal(pod) || pod.spec.hostNetwork === true) return null;
-  const choice = pod.metadata.annotations?.[annotations.inject];
-  if (choice === "disabled") return null;
-  const { settings } = readProjectSettings(namespace.metadata, "strict");
-  if (choice === undefined && !settings.defaultInjection) return null;
-  const sidecar = readSidecar(pod);
-  return sidecar.kind === "none" ? sidecar.why : null;
+  if (isTerminal(pod)) return null;
+  const protection = protectionOf(pod, namespace);
+  return protection.kind === "unprotected" ? protection.why : null;
 }
 
 export type Reconciler = {

@@ -13,6 +13,10 @@ export const checkCodes = {
     what: "your clock and the API server's differ by less than 30 s",
     hint: "set both clocks by NTP: certificates start and end by them",
   },
+  "TC-K8S-05": {
+    what: "you may read all that is looked at",
+    hint: "ask for the right to read it, or let a cluster administrator check; what was not seen was not judged",
+  },
   "TC-CP-01": {
     what: "every replica of the controller is ready",
     hint: "kubectl -n tencrypt-system logs deploy/tencrypt-controller",
@@ -23,12 +27,16 @@ export const checkCodes = {
     hint: "tencrypt upgrade, or use the command of the installed version",
   },
   "TC-WH-01": {
-    what: "both webhook configurations are there and fail closed",
+    what: "all webhooks are there and fail closed",
     hint: "tencrypt upgrade restores them; nobody else should change them",
   },
   "TC-WH-02": {
     what: "the API server knows the root that the webhooks' certificate stands under",
     hint: "helm upgrade runs the hook tencrypt-trust again; its log says what it waits for",
+  },
+  "TC-WH-03": {
+    what: "all ValidatingAdmissionPolicies are there, fail closed, and are bound to refuse everywhere",
+    hint: "tencrypt upgrade restores them; nobody else should change them",
   },
   "TC-CA-01": {
     what: "the root is published",

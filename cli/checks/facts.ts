@@ -1,9 +1,11 @@
 /** What `tencrypt check` gathers before it judges: each fact, or why it could not be had. */
-import { isStatus, KubeError } from "../../lib/kube/client.ts";
+import { KubeError } from "../../lib/kube/client.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
 import { listAll } from "../../lib/kube/list.ts";
 import { control, projectLabel, rootConfigMap, webhookConfigurations } from "../../lib/kube/names.ts";
-import type { ConfigMap, Namespace, Pod } from "../../lib/kube/objects.ts";
+import type { ConfigMap, KubeObject, Namespace, Pod } from "../../lib/kube/objects.ts";
+import { readable } from "./readable.ts";
+import type { Readable } from "./readable.ts";
 
 export type Deployment = {
   readonly spec: {
@@ -21,6 +23,16 @@ export type WebhookConfiguration = {
   }[];
 };
 
+export type AdmissionPolicy = KubeObject & { readonly spec: { readonly failurePolicy?: string } };
+
+export type PolicyBinding = KubeObject & {
+  readonly spec: {
+    readonly policyName?: string;
+    readonly validationActions?: readonly string[];
+    readonly matchResources?: unknown;
+  };
+};
+
 export type PodFact = Pod & {
   readonly status?: {
     readonly initContainerStatuses?: readonly {
@@ -36,18 +48,22 @@ export type PodFact = Pod & {
 export type Facts = {
   readonly now: number;
   readonly version: string | null;
-  readonly policies: boolean;
+  /** The API server has the kind. */
+  readonly knowsPolicies: boolean;
   /** What an installation needs and the user may not do. */
   readonly forbidden: readonly string[];
   readonly serverTime: number | null;
-  readonly controller: Deployment | null;
-  readonly ca: Deployment | null;
-  readonly mutating: WebhookConfiguration | null;
-  readonly validating: WebhookConfiguration | null;
-  readonly rootPem: string | null;
+  readonly controller: Readable<Deployment | null>;
+  readonly ca: Readable<Deployment | null>;
+  readonly mutating: Readable<WebhookConfiguration | null>;
+  readonly validating: Readable<WebhookConfiguration | null>;
+  readonly policies: Readable<readonly AdmissionPolicy[]>;
+  readonly bindings: Readable<readonly PolicyBinding[]>;
+  readonly rootPem: Readable<string | null>;
+  /** Null where no replica of the ca shows its metrics. */
   readonly sourceMismatches: number | null;
-  readonly projects: readonly Namespace[];
-  readonly pods: readonly PodFact[];
+  readonly projects: Readable<readonly Namespace[]>;
+  readonly pods: Readable<readonly PodFact[]>;
 };
 
 const rights: readonly (readonly [verb: string, group: string, resource: string])[] = [
@@ -57,15 +73,6 @@ const rights: readonly (readonly [verb: string, group: string, resource: string]
   ["create", "admissionregistration.k8s.io", "mutatingwebhookconfigurations"],
   ["create", "admissionregistration.k8s.io", "validatingadmissionpolicies"],
 ];
-
-async function orNull<T>(answer: Promise<T>): Promise<T | null> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (isStatus(error, 403, 404, 503)) return null;
-    throw error;
-  }
-}
 
 async function forbidden(client: KubeClient): Promise<readonly string[]> {
   const path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
@@ -78,46 +85,73 @@ async function forbidden(client: KubeClient): Promise<readonly string[]> {
   return (await Promise.all(asked)).filter((right) => right !== null);
 }
 
-/** How often callers of the ca came from elsewhere, added over its replicas' metrics. */
-async function sourceMismatches(client: KubeClient): Promise<number | null> {
+/** Those of all replicas of the ca that show them to us. */
+async function caMetrics(client: KubeClient): Promise<readonly string[]> {
   const { namespace } = control.ca;
-  const pods =
-    (await orNull(listAll<Pod>(client, `/api/v1/namespaces/${namespace}/pods`, "app.kubernetes.io/name=tencrypt"))) ??
-    [];
+  const path = `/api/v1/namespaces/${namespace}/pods`;
+  const pods = await readable("pods of the ca", listAll<Pod>(client, path, "app.kubernetes.io/name=tencrypt"));
   const texts = await Promise.all(
-    pods.map(({ metadata }) =>
+    (pods.kind === "read" ? pods.value : []).map(({ metadata }) =>
       client
-        .text(`/api/v1/namespaces/${namespace}/pods/${metadata.name}:${control.metricsPort}/proxy/metrics`)
+        .text(`${path}/${metadata.name}:${control.metricsPort}/proxy/metrics`)
         .catch((error: unknown) => (error instanceof KubeError ? "" : Promise.reject(error))),
     ),
   );
-  if (texts.every((text) => text === "")) return null;
+  return texts.filter((text) => text !== "");
+}
+
+/** How often callers of the ca came from elsewhere, added over its replicas. */
+function sourceMismatches(metrics: readonly string[]): number | null {
+  if (metrics.length === 0) return null;
   const counted = /tencrypt_ca_refusals_total\{[^}]*reason="source_mismatch"[^}]*\} ([0-9]+)/g;
-  return texts.flatMap((text) => [...text.matchAll(counted)]).reduce((sum, [, count]) => sum + Number(count), 0);
+  return metrics.flatMap((text) => [...text.matchAll(counted)]).reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+const admission = "/apis/admissionregistration.k8s.io/v1";
+
+/** By discovery, which everybody may read. */
+async function knowsPolicies(client: KubeClient): Promise<boolean> {
+  const found = await client.find<{ readonly resources: readonly { readonly name: string }[] }>(admission);
+  return found?.resources.some(({ name }) => name === "validatingadmissionpolicies") === true;
+}
+
+/** One object that may be absent. */
+const one = <T>(client: KubeClient, what: string, path: string): Promise<Readable<T | null>> =>
+  readable(what, client.find<T>(path));
+
+const every = <T>(client: KubeClient, path: string, selector = ""): Promise<Readable<readonly T[]>> =>
+  readable(path.slice(path.lastIndexOf("/") + 1), listAll<T>(client, path, selector));
+
+const deployment = (client: KubeClient, namespace: string, name: string): Promise<Readable<Deployment | null>> =>
+  one(client, `deployment ${name}`, `/apis/apps/v1/namespaces/${namespace}/deployments/${name}`);
+
+async function publishedRoot(client: KubeClient): Promise<Readable<string | null>> {
+  const path = `/api/v1/namespaces/${control.ca.namespace}/configmaps/${rootConfigMap.name}`;
+  const found = await one<ConfigMap>(client, `configmap ${rootConfigMap.name}`, path);
+  return found.kind === "read" ? { ...found, value: found.value?.data?.[rootConfigMap.key] ?? null } : found;
 }
 
 export async function gather(client: KubeClient, now: number): Promise<Facts> {
-  const webhooks = "/apis/admissionregistration.k8s.io/v1";
   const { gitVersion } = await client.get<{ readonly gitVersion: string }>("/version");
-  const deployment = (namespace: string, name: string): Promise<Deployment | null> =>
-    orNull(client.get<Deployment>(`/apis/apps/v1/namespaces/${namespace}/deployments/${name}`));
-  const rootMap = `/api/v1/namespaces/${control.ca.namespace}/configmaps/${rootConfigMap.name}`;
-  const root = await orNull(client.get<ConfigMap>(rootMap));
+  const configuration = (kind: "mutating" | "validating"): Promise<Readable<WebhookConfiguration | null>> => {
+    const plural = `${kind}webhookconfigurations`;
+    return one(client, plural, `${admission}/${plural}/${webhookConfigurations[kind]}`);
+  };
   return {
     now,
     version: gitVersion,
-    policies: (await orNull(client.get(`${webhooks}/validatingadmissionpolicies?limit=1`))) !== null,
+    knowsPolicies: await knowsPolicies(client),
     forbidden: await forbidden(client),
     serverTime: await client.serverTime(),
-    controller: await deployment(control.controller.namespace, "tencrypt-controller"),
-    ca: await deployment(control.ca.namespace, "tencrypt-ca"),
-    mutating: await orNull(client.get(`${webhooks}/mutatingwebhookconfigurations/${webhookConfigurations.mutating}`)),
-    validating: await orNull(
-      client.get(`${webhooks}/validatingwebhookconfigurations/${webhookConfigurations.validating}`),
-    ),
-    rootPem: root?.data?.[rootConfigMap.key] ?? null,
-    sourceMismatches: await sourceMismatches(client),
-    projects: (await orNull(listAll<Namespace>(client, "/api/v1/namespaces", `${projectLabel}=enabled`))) ?? [],
-    pods: (await orNull(listAll<PodFact>(client, "/api/v1/pods"))) ?? [],
+    controller: await deployment(client, control.controller.namespace, "tencrypt-controller"),
+    ca: await deployment(client, control.ca.namespace, "tencrypt-ca"),
+    mutating: await configuration("mutating"),
+    validating: await configuration("validating"),
+    policies: await every(client, `${admission}/validatingadmissionpolicies`),
+    bindings: await every(client, `${admission}/validatingadmissionpolicybindings`),
+    rootPem: await publishedRoot(client),
+    sourceMismatches: sourceMismatches(await caMetrics(client)),
+    projects: await every(client, "/api/v1/namespaces", `${projectLabel}=enabled`),
+    pods: await every(client, "/api/v1/pods"),
   };
 }

@@ -1,33 +1,20 @@
 /** Facts to findings: what is good, what will be bad, what is. Pure. */
 import { X509Certificate } from "node:crypto";
-import { isTerminal, readSidecar } from "../../lib/kube/sidecar.ts";
-import { containers } from "../../lib/kube/names.ts";
-import { readPodSettings, readProjectSettings } from "../../lib/project/settings.ts";
+import type { Namespace } from "../../lib/kube/objects.ts";
 import { version as ownVersion } from "../../lib/version.ts";
-import { podRows, tagOf } from "../workloads.ts";
+import { tagOf } from "../workloads.ts";
+import { judgeAdmission } from "./admission.ts";
 import type { CheckCode, Finding } from "./codes.ts";
-import type { Deployment, Facts, PodFact, WebhookConfiguration } from "./facts.ts";
+import type { Deployment, Facts, PodFact } from "./facts.ts";
+import { finding, inSection } from "./finding.ts";
+import type { Judged } from "./finding.ts";
+import { judgeProject } from "./project.ts";
+import type { Readable, Unreadable } from "./readable.ts";
 
 const oldest = [1, 33] as const;
 const clockLimitMs = 30_000;
 const day = 86_400_000;
 const rootWarningMs = 90 * day;
-const mostDetails = 10;
-
-type Judged = Omit<Finding, "section">;
-
-const finding = (code: CheckCode, level: Finding["level"], text: string, details: readonly string[] = []): Judged => ({
-  code,
-  level,
-  text,
-  details:
-    details.length > mostDetails
-      ? [...details.slice(0, mostDetails), `and ${details.length - mostDetails} more`]
-      : details,
-});
-
-const inSection = (section: string, findings: readonly Judged[]): readonly Finding[] =>
-  findings.map((each) => ({ section, ...each }));
 
 /** What can be asked of a cluster before anything is installed. */
 export const judgeCluster = (facts: Facts): readonly Finding[] =>
@@ -35,18 +22,40 @@ export const judgeCluster = (facts: Facts): readonly Finding[] =>
 
 export const judgeInstallation = (facts: Facts): readonly Finding[] => [
   ...inSection("control plane (tencrypt-system, tencrypt-ca)", [
-    replicas("TC-CP-01", "controller", facts.controller),
-    replicas("TC-CP-02", "ca", facts.ca),
-    versions(facts),
-    webhooks(facts),
-    caBundle(facts),
-    ...root(facts),
+    seen(facts),
+    ...known(facts.controller, (deployment) => replicas("TC-CP-01", "controller", deployment)),
+    ...known(facts.ca, (deployment) => replicas("TC-CP-02", "ca", deployment)),
+    ...known(facts.controller, (controller) => known(facts.ca, (ca) => versions(controller, ca))).flat(),
+    ...judgeAdmission(facts),
+    ...known(facts.rootPem, (rootPem) => root(rootPem, facts.now)).flat(),
     sources(facts),
   ]),
-  ...facts.projects.flatMap((project) =>
-    inSection(`project ${project.metadata.name}`, judgeProject(facts, project.metadata.name)),
-  ),
+  ...known(facts.projects, (projects) => known(facts.pods, (pods) => judgeProjects(projects, pods)))
+    .flat()
+    .flat(),
 ];
+
+const judgeProjects = (projects: readonly Namespace[], pods: readonly PodFact[]): readonly Finding[] =>
+  projects.flatMap((project) => inSection(`project ${project.metadata.name}`, judgeProject(project, pods)));
+
+/** Nothing is said of what could not be read, but for that. */
+const known = <T, R>(fact: Readable<T>, judge: (value: T) => R): readonly R[] =>
+  fact.kind === "read" ? [judge(fact.value)] : [];
+
+function seen(facts: Facts): Judged {
+  const unread = Object.values(facts).filter(
+    (fact): fact is Unreadable =>
+      typeof fact === "object" && fact !== null && "kind" in fact && fact.kind === "unreadable",
+  );
+  return unread.length === 0
+    ? finding("TC-K8S-05", "good", "all that is looked at can be read")
+    : finding(
+        "TC-K8S-05",
+        "failed",
+        `${unread.length} things cannot be read, and nothing is known of them`,
+        unread.map(({ what, why }) => `${what}: ${why}`),
+      );
+}
 
 function serverVersion({ version }: Facts): Judged {
   const [, major = "0", minor = "0"] = /^v([0-9]+)\.([0-9]+)/.exec(version ?? "") ?? [];
@@ -55,7 +64,7 @@ function serverVersion({ version }: Facts): Judged {
 }
 
 const policies = (facts: Facts): Judged =>
-  facts.policies
+  facts.knowsPolicies
     ? finding("TC-K8S-02", "good", "ValidatingAdmissionPolicy available")
     : finding("TC-K8S-02", "failed", "ValidatingAdmissionPolicy not available");
 
@@ -84,41 +93,14 @@ function replicas(code: CheckCode, name: string, deployment: Deployment | null):
 export const versionOf = (deployment: Deployment | null): string =>
   tagOf(deployment?.spec.template.spec.containers[0]?.image ?? "") || "unknown";
 
-function versions({ controller, ca }: Facts): Judged {
+function versions(controller: Deployment | null, ca: Deployment | null): Judged {
   const found = new Set([versionOf(controller), versionOf(ca)]);
   const isOne = found.size === 1 && found.has(ownVersion);
   const text = `versions: controller ${versionOf(controller)}, ca ${versionOf(ca)}, this command ${ownVersion}`;
   return finding("TC-CP-03", isOne ? "good" : "warning", text);
 }
 
-function webhooks({ mutating, validating }: Facts): Judged {
-  const present = [mutating, validating].filter((each): each is WebhookConfiguration => each !== null);
-  const open = present.flatMap((each) => each.webhooks ?? []).filter(({ failurePolicy }) => failurePolicy !== "Fail");
-  if (present.length < 2) return finding("TC-WH-01", "failed", "a webhook configuration is missing");
-  return open.length === 0
-    ? finding("TC-WH-01", "good", "webhooks are there and fail closed")
-    : finding(
-        "TC-WH-01",
-        "failed",
-        "a webhook lets pods pass when the controller is away",
-        open.map(({ name }) => name),
-      );
-}
-
-function caBundle({ mutating, validating, rootPem }: Facts): Judged {
-  const bundles = [mutating, validating]
-    .flatMap((each) => each?.webhooks ?? [])
-    .map(({ clientConfig }) => clientConfig.caBundle ?? "");
-  const wanted = rootPem === null ? null : Buffer.from(rootPem).toString("base64");
-  const isOk = wanted !== null && bundles.length > 0 && bundles.every((bundle) => bundle === wanted);
-  return finding(
-    "TC-WH-02",
-    isOk ? "good" : "failed",
-    isOk ? "the API server knows the root" : "the webhooks' caBundle is not the published root",
-  );
-}
-
-function root({ rootPem, now }: Facts): readonly Judged[] {
+function root(rootPem: string | null, now: number): readonly Judged[] {
   if (rootPem === null) return [finding("TC-CA-01", "failed", "no root is published in tencrypt-ca")];
   const end = Date.parse(new X509Certificate(rootPem).validTo);
   const left = Math.floor((end - now) / day);
@@ -138,48 +120,4 @@ function sources({ sourceMismatches }: Facts): Judged {
         "warning",
         `${sourceMismatches} callers of the ca came from another address than their pod's`,
       );
-}
-
-function judgeProject(facts: Facts, name: string): readonly Judged[] {
-  const namespace = facts.projects.find(({ metadata }) => metadata.name === name)!;
-  const pods = facts.pods.filter((pod) => pod.metadata.namespace === name && !isTerminal(pod));
-  const rows = podRows([namespace], pods, "project");
-  const bare = rows.filter((row) => !row.protected && row.why !== "host_network");
-  const protection =
-    bare.length === 0
-      ? finding("TC-PRJ-01", "good", `${rows.length} pods, all protected that can be`)
-      : finding(
-          "TC-PRJ-01",
-          "failed",
-          `${bare.length} of ${rows.length} pods should be protected and are not`,
-          bare.map((row) => `${name}/${row.pod} (${row.workload}): ${row.why}`),
-        );
-  const problems = [
-    ...readProjectSettings(namespace.metadata, "project").problems.map((problem) => `namespace: ${problem}`),
-    ...pods.flatMap(({ metadata }) =>
-      readPodSettings(metadata).problems.map((problem) => `${metadata.name}: ${problem}`),
-    ),
-  ];
-  const annotations =
-    problems.length === 0
-      ? finding("TC-PRJ-02", "good", "annotations can be read")
-      : finding("TC-PRJ-02", "failed", `${problems.length} annotations cannot be read`, problems);
-  return [protection, annotations, rules(pods)];
-}
-
-function rules(pods: readonly PodFact[]): Judged {
-  const broken = pods.filter((pod) => readSidecar(pod).kind === "sidecar" && initFailed(pod));
-  return broken.length === 0
-    ? finding("TC-PRJ-03", "good", "rules set and proven")
-    : finding(
-        "TC-PRJ-03",
-        "failed",
-        `${broken.length} pods have no rules`,
-        broken.map(({ metadata }) => metadata.name),
-      );
-}
-
-function initFailed({ status }: PodFact): boolean {
-  const state = status?.initContainerStatuses?.find(({ name }) => name === containers.init)?.state;
-  return (state?.terminated?.exitCode ?? 0) !== 0 || state?.waiting?.reason === "CrashLoopBackOff";
 }

@@ -7,7 +7,7 @@ import type { ConfigMap, Namespace } from "../../lib/kube/objects.ts";
 import { pinOfPem } from "../../lib/trust/bundle.ts";
 import { inject } from "../../lib/inject/inject.ts";
 import type { InjectConfig } from "../../lib/inject/config.ts";
-import { findPod } from "../../lib/inject/manifest.ts";
+import { findPod, itemsOf } from "../../lib/inject/manifest.ts";
 import { explain } from "../../lib/inject/reasons.ts";
 import { exitCodes } from "../../lib/lifecycle/exit-codes.ts";
 import { version } from "../../lib/version.ts";
@@ -27,10 +27,10 @@ export async function injectFile(file: string, options: InjectOptions, screen: T
   const documents = readDocuments(file);
   const outcomes = await withCluster(options, async (cluster) => {
     const config = await installedConfig(cluster);
-    return Promise.all(documents.map((manifest) => injectOne(manifest, config, { cluster, options })));
+    return Promise.all(documents.map((manifest) => injectEach(manifest, config, { cluster, options })));
   });
   screen.data(outcomes.map(({ manifest }) => stringify(manifest, { lineWidth: 0 })).join("---\n"));
-  for (const { note } of outcomes) if (note !== null) screen.note(`${note}\n`);
+  for (const { notes } of outcomes) for (const note of notes) screen.note(`${note}\n`);
   return outcomes.some(({ refused }) => refused) ? exitCodes.failed : exitCodes.done;
 }
 
@@ -45,12 +45,23 @@ function readDocuments(file: string): readonly unknown[] {
   });
 }
 
-type Outcome = { readonly manifest: unknown; readonly note: string | null; readonly refused: boolean };
+type Outcome = { readonly manifest: unknown; readonly notes: readonly string[]; readonly refused: boolean };
 type Where = { readonly cluster: Cluster; readonly options: InjectOptions };
+
+async function injectEach(manifest: unknown, config: InjectConfig, where: Where): Promise<Outcome> {
+  const list = itemsOf(manifest);
+  if (list === null) return injectOne(manifest, config, where);
+  const outcomes = await Promise.all(list.items.map((item) => injectEach(item, config, where)));
+  return {
+    manifest: list.with(outcomes.map((outcome) => outcome.manifest)),
+    notes: outcomes.flatMap(({ notes }) => notes),
+    refused: outcomes.some(({ refused }) => refused),
+  };
+}
 
 async function injectOne(manifest: unknown, config: InjectConfig, { cluster, options }: Where): Promise<Outcome> {
   const found = findPod(manifest);
-  if (found.kind === "none") return { manifest, note: null, refused: false };
+  if (found.kind === "none") return { manifest, notes: [], refused: false };
   const { metadata = {}, kind = "" } = manifest as { metadata?: { name?: string; namespace?: string }; kind?: string };
   const namespace = await namespaceOf(metadata.namespace ?? options.namespace ?? cluster.namespace, cluster);
   const outcome = inject(found.pod, namespace, config);
@@ -58,11 +69,11 @@ async function injectOne(manifest: unknown, config: InjectConfig, { cluster, opt
   if (outcome.kind === "refused")
     return {
       manifest,
-      note: `${what} refused: ${explain(outcome.report.reason, outcome.report.detail)}`,
+      notes: [`${what} refused: ${explain(outcome.report.reason, outcome.report.detail)}`],
       refused: true,
     };
-  const note = outcome.kind === "skipped" ? `${what} not injected: ${explain(outcome.report.reason)}` : null;
-  return { manifest: found.with(outcome.pod), note, refused: false };
+  const notes = outcome.kind === "skipped" ? [`${what} not injected: ${explain(outcome.report.reason)}`] : [];
+  return { manifest: found.with(outcome.pod), notes, refused: false };
 }
 
 /** A namespace that is to be made later is taken for a project: nobody injects by hand for another one. */

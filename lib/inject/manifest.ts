@@ -1,4 +1,4 @@
-/** Finds the pod, or the template of pods, in a manifest of any kind that has one. Pure. */
+/** Finds the pod, or the template of pods, in a manifest of any kind that has one, and the objects in a list. Pure. */
 import type { PodTemplate } from "./inject.ts";
 
 type Tree = Readonly<Record<string, unknown>>;
@@ -36,6 +36,24 @@ export function findPod(manifest: unknown): Found | { readonly kind: "none" } {
   if (!isTree(at) || !isTree(at["spec"]) || !Array.isArray(at["spec"]["containers"])) return { kind: "none" };
   const pod = at as unknown as PodTemplate;
   return { kind: "found", pod, with: (changed) => replaced(manifest, path, changed) };
+}
+
+export type Items = {
+  readonly items: readonly unknown[];
+  /** The list with others in their place. */
+  with(items: readonly unknown[]): Tree;
+};
+
+/** The objects in a list (`kubectl get` prints one, of kind List); null for a manifest that is none. */
+export function itemsOf(manifest: unknown): Items | null {
+  if (!isTree(manifest) || !Array.isArray(manifest["items"])) return null;
+  const [, ofKind] = /^(.*)List$/.exec(String(manifest["kind"])) ?? [];
+  if (ofKind === undefined) return null;
+  // In a typed list (PodList) the objects do not say what they are.
+  const items = (manifest["items"] as readonly unknown[]).map((item) =>
+    ofKind === "" || !isTree(item) ? item : { apiVersion: manifest["apiVersion"], kind: ofKind, ...item },
+  );
+  return { items, with: (changed) => ({ ...manifest, items: changed }) };
 }
 
 function replaced(tree: Tree, [step, ...rest]: readonly string[], pod: PodTemplate): Tree {

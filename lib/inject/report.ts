@@ -23,7 +23,8 @@ export function report(pod: PodLike, namespace: NamespaceLike, config: InjectCon
   if (!isProject(namespace.metadata)) return skip("project_not_labelled");
   // Injected or not: it would see the proxies of others.
   if (spec.hostPID === true) return refuse("host_pid");
-  const skipped = skipReason(pod, namespace, config);
+  const isMirror = pod.metadata.annotations?.["kubernetes.io/config.mirror"] !== undefined;
+  const skipped = isMirror ? "mirror_pod" : skipReason(pod, namespace);
   if (skipped !== null) return skip(skipped);
   if (spec.shareProcessNamespace === true) return refuse("shared_processes");
   const { settings } = readProjectSettings(namespace.metadata, config.defaultMode);
@@ -34,15 +35,16 @@ export function report(pod: PodLike, namespace: NamespaceLike, config: InjectCon
   return uid === null ? refuse("proxy_uid_taken") : { kind: "injectable", uid, mode, udp: settings.udp };
 }
 
-function skipReason({ spec, metadata }: PodLike, namespace: NamespaceLike, config: InjectConfig): InjectReason | null {
-  if (metadata.annotations?.["kubernetes.io/config.mirror"] !== undefined) return "mirror_pod";
+/** Why a pod of a project runs without a proxy by right; null where it has to have one. */
+export function skipReason({ spec, metadata }: PodLike, namespace: NamespaceLike): InjectReason | null {
   if (spec.hostNetwork === true) return "host_network";
   if (spec.os?.name === "windows") return "windows";
   const choice = metadata.annotations?.[annotations.inject];
   if (choice === "disabled") return "inject_disabled";
   // What is neither of the two words asks for nothing that would loosen.
   if (choice !== undefined) return null;
-  const { settings } = readProjectSettings(namespace.metadata, config.defaultMode);
+  // The mode plays no part here.
+  const { settings } = readProjectSettings(namespace.metadata, "strict");
   return settings.defaultInjection ? null : "default_disabled";
 }
 

@@ -71,3 +71,15 @@ export const rootConfigMap = { name: "tencrypt-root", key: "ca.crt" } as const;
 
 /** Named in the chart; `tencrypt-trust` writes their caBundle once, at installation. */
 export const webhookConfigurations = { mutating: "tencrypt", validating: "tencrypt" } as const;
+/** The webhooks in them. */
+export const webhookNames = {
+  mutating: ["inject.tencrypt.io", "peers.tencrypt.io"],
+  validating: ["validate.tencrypt.io"],
+} as const;
+/** ValidatingAdmissionPolicies of the chart; the binding of each has its name. */
+export const admissionPolicies = [
+  "tencrypt-never-projects",
+  "tencrypt-pods",
+  "tencrypt-projects",
+  "tencrypt-tokens",
+] as const;

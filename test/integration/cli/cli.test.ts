@@ -86,6 +86,19 @@ test("completes its own commands", async () => {
   assert.equal((await run(["completion", "tcsh"])).code, 2);
 });
 
+const podNamed = (name: string): object => ({
+  metadata: { name, namespace: "shop" },
+  spec: { hostNetwork: name === "net", containers: [{ name: "a", image: "b" }] },
+});
+const lists = [
+  {
+    apiVersion: "v1",
+    kind: "List",
+    items: ["web", "net"].map((name) => ({ apiVersion: "v1", kind: "Pod", ...podNamed(name) })),
+  },
+  { apiVersion: "v1", kind: "PodList", items: [podNamed("typed")] },
+];
+
 describe("on an API server", why === null ? {} : { skip: why }, () => {
   let api: ApiServer;
   const onApi = (...args: readonly string[]): Promise<Run> => run([...args, "--kubeconfig", api.kubeconfig]);
@@ -110,7 +123,7 @@ describe("on an API server", why === null ? {} : { skip: why }, () => {
     assert.equal(code, 1);
     const findings = JSON.parse(stdout) as readonly { readonly code: string; readonly level: string }[];
     const failed = findings.filter(({ level }) => level === "failed").map((finding) => finding.code);
-    assert.deepEqual(failed, ["TC-CP-01", "TC-CP-02", "TC-WH-01", "TC-WH-02", "TC-CA-01", "TC-PRJ-01"]);
+    assert.deepEqual(failed, ["TC-CP-01", "TC-CP-02", "TC-WH-01", "TC-WH-02", "TC-WH-03", "TC-CA-01", "TC-PRJ-01"]);
   });
 
   test("status tells protected pods from others", async () => {
@@ -174,6 +187,23 @@ describe("on an API server", why === null ? {} : { skip: why }, () => {
       ["x/init:1", "x/proxy:1"],
     );
     assert.equal(net?.spec?.initContainers, undefined);
+    assert.match(stderr, /^Pod\/net not injected: host_network: /);
+  });
+
+  test("inject looks into lists, such as kubectl prints", async () => {
+    const input = lists.map((list) => JSON.stringify(list)).join("\n---\n");
+    const { code, stdout, stderr } = await run(["inject", "-", "--kubeconfig", api.kubeconfig], { input });
+    assert.equal(code, 0, stderr);
+    type Item = { kind: string; metadata: { name: string }; spec: { initContainers?: { name: string }[] } };
+    const items = parseAllDocuments(stdout).flatMap((document) => (document.toJS() as { items: Item[] }).items);
+    assert.deepEqual(
+      items.map(({ kind, metadata, spec }) => [kind, metadata.name, spec.initContainers?.length]),
+      [
+        ["Pod", "web", 2],
+        ["Pod", "net", undefined],
+        ["Pod", "typed", 2],
+      ],
+    );
     assert.match(stderr, /^Pod\/net not injected: host_network: /);
   });
 

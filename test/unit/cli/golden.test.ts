@@ -17,7 +17,7 @@ import { judgeCluster, judgeInstallation } from "../../../cli/checks/judge.ts";
 import { buildProgram } from "../../../cli/program.ts";
 import { structured } from "../../../cli/terminal.ts";
 import type { Format, Terminal } from "../../../cli/terminal.ts";
-import { goodFacts } from "./facts.ts";
+import { goodFacts, read } from "./facts.ts";
 
 const folder = join(import.meta.dirname, "../../golden/cli");
 const formats: readonly Format[] = ["table", "json", "yaml"];
@@ -62,12 +62,13 @@ const row: Row = {
   workload: "Deployment/cart",
   pod: "cart-6d9f-x",
   protected: true,
+  exempt: false,
   why: "",
   mode: "strict",
   version: "0.1.0",
   certificateEnds: "2026-11-28T12:00:00.000Z",
 };
-const bare = { protected: false, mode: null, version: "", certificateEnds: "" } as const;
+const bare = { protected: false, exempt: true, mode: null, version: "", certificateEnds: "" } as const;
 const rows: readonly Row[] = [
   row,
   { ...row, pod: "cart-6d9f-y", certificateEnds: "unknown: no answer within 5 s" },
@@ -91,7 +92,7 @@ describe("status", () => {
 });
 
 describe("check", () => {
-  const facts = { ...goodFacts, controller: null, sourceMismatches: 3 };
+  const facts = { ...goodFacts, controller: read(null), sourceMismatches: 3 };
   const findings = [...judgeCluster(facts), ...judgeInstallation(facts)];
 
   test("table", () => same("check-table", report(findings, { color: false })));

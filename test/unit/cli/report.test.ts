@@ -6,7 +6,8 @@ import { judgeCluster, judgeInstallation } from "../../../cli/checks/judge.ts";
 import { report } from "../../../cli/commands/check.ts";
 import { explanation } from "../../../cli/commands/explain.ts";
 import { table } from "../../../cli/terminal.ts";
-import { deployment, goodFacts, now, webhook } from "./facts.ts";
+import { admissionPolicies } from "../../../lib/kube/names.ts";
+import { binding, deployment, goodFacts, now, policy, read, webhook } from "./facts.ts";
 
 const metadata = { uid: "1", resourceVersion: "1" };
 const shop = { metadata: { ...metadata, name: "shop", labels: { "tencrypt.io/project": "enabled" } } };
@@ -21,23 +22,52 @@ test("a good installation has nothing to say", () => assert.deepEqual(worse({}),
 
 const cases: readonly (readonly [what: string, changes: Partial<Facts>, expected: readonly string[]])[] = [
   ["an old API server", { version: "v1.29.9" }, ["TC-K8S-01 failed"]],
-  ["no policies", { policies: false }, ["TC-K8S-02 failed"]],
+  ["no policies", { knowsPolicies: false }, ["TC-K8S-02 failed"]],
   ["missing rights", { forbidden: ["create namespaces"] }, ["TC-K8S-03 warning"]],
   ["a clock that is wrong", { serverTime: now - 31_000 }, ["TC-K8S-04 failed"]],
   ["a replica that is away", { controller: deployment("x/control-plane:0.1.0", 1) }, ["TC-CP-01 failed"]],
-  ["no ca", { ca: null }, ["TC-CP-02 failed", "TC-CP-03 warning"]],
+  ["no ca", { ca: read(null) }, ["TC-CP-02 failed", "TC-CP-03 warning"]],
   ["another version", { ca: deployment("x/control-plane:0.2.0") }, ["TC-CP-03 warning"]],
   [
     "a webhook that fails open",
-    { mutating: { webhooks: [{ ...webhook.webhooks[0]!, failurePolicy: "Ignore" }] } },
+    {
+      mutating: read({
+        webhooks: [{ ...webhook("inject.tencrypt.io"), failurePolicy: "Ignore" }, webhook("peers.tencrypt.io")],
+      }),
+    },
     ["TC-WH-01 failed"],
   ],
   [
     "a webhook without our root",
-    { validating: { webhooks: [{ ...webhook.webhooks[0]!, clientConfig: {} }] } },
+    { validating: read({ webhooks: [{ ...webhook("validate.tencrypt.io"), clientConfig: {} }] }) },
     ["TC-WH-02 failed"],
   ],
-  ["no root", { rootPem: null }, ["TC-WH-02 failed", "TC-CA-01 failed"]],
+  ["a configuration without webhooks", { validating: read({ webhooks: [] }) }, ["TC-WH-01 failed"]],
+  [
+    "a configuration without one of its webhooks",
+    { mutating: read({ webhooks: [webhook("inject.tencrypt.io")] }) },
+    ["TC-WH-01 failed"],
+  ],
+  ["no configuration", { mutating: read(null) }, ["TC-WH-01 failed"]],
+  ["an admission policy that is gone", { policies: read(admissionPolicies.slice(1).map(policy)) }, ["TC-WH-03 failed"]],
+  [
+    "an admission policy that fails open",
+    { policies: read(admissionPolicies.map((name) => ({ ...policy(name), spec: { failurePolicy: "Ignore" } }))) },
+    ["TC-WH-03 failed"],
+  ],
+  ["an admission policy without its binding", { bindings: read([]) }, ["TC-WH-03 failed"]],
+  ...[{ validationActions: ["Audit"] }, { matchResources: { namespaceSelector: {} } }].map(
+    (change): (typeof cases)[number] => [
+      `a binding with ${Object.keys(change)[0]}`,
+      {
+        bindings: read(
+          admissionPolicies.map((name) => ({ ...binding(name), spec: { ...binding(name).spec, ...change } })),
+        ),
+      },
+      ["TC-WH-03 failed"],
+    ],
+  ),
+  ["no root", { rootPem: read(null) }, ["TC-WH-02 failed", "TC-CA-01 failed"]],
   [
     "a root that ends soon",
     { now: now + 3_600 * 86_400_000, serverTime: null },
@@ -46,6 +76,49 @@ const cases: readonly (readonly [what: string, changes: Partial<Facts>, expected
   ["callers from elsewhere", { sourceMismatches: 3 }, ["TC-CA-03 warning"]],
 ];
 for (const [what, changes, expected] of cases) test(what, () => assert.deepEqual(worse(changes), expected));
+
+test("what cannot be read fails by itself, and nothing is said of it", () => {
+  const away = (what: string) => ({ kind: "unreadable", what, why: "403 Forbidden" }) as const;
+  for (const [what, changes, silent] of [
+    ["pods", { pods: away("pods") }, /^TC-PRJ/],
+    ["namespaces", { projects: away("namespaces") }, /^TC-PRJ/],
+    ["webhooks", { mutating: away("mutatingwebhookconfigurations") }, /^TC-WH-0[12]/],
+    ["policies", { policies: away("validatingadmissionpolicies") }, /^TC-WH-03/],
+    ["the root", { rootPem: away("configmap tencrypt-root") }, /^TC-(?:CA-0[12]|WH-02)/],
+    ["the controller", { controller: away("deployment tencrypt-controller") }, /^TC-CP-0[13]/],
+  ] as const) {
+    const facts = { ...goodFacts, projects: read([shop]), ...changes };
+    assert.deepEqual(worse(facts), ["TC-K8S-05 failed"], what);
+    assert.deepEqual(
+      all(facts).filter(({ code }) => silent.test(code)),
+      [],
+      what,
+    );
+  }
+});
+
+test("whether a pod is meant to be without a proxy is read from its spec, its choice and its namespace", () => {
+  const pod = (annotations: Record<string, string>, spec: object = {}) => ({
+    metadata: { ...metadata, name: "web", namespace: "shop", annotations },
+    spec: { containers: [], ...spec },
+  });
+  const judged = (each: ReturnType<typeof pod>): string =>
+    all({ ...goodFacts, projects: read([shop]), pods: read([each]) })
+      .filter(({ code }) => code === "TC-PRJ-01")
+      .map(({ level, text }) => `${level}: ${text}`)
+      .join();
+  for (const reason of ["host_network", "inject_disabled", "mirror_pod"])
+    assert.match(
+      judged(pod({ "tencrypt.io/skipped": reason })),
+      /^failed: 1 of 1 pods/,
+      `${reason} is only said to be`,
+    );
+  assert.equal(judged(pod({}, { hostNetwork: true })), "good: 0 pods protected; not meant to be: 1 host_network");
+  assert.equal(
+    judged(pod({ "tencrypt.io/inject": "disabled" })),
+    "good: 0 pods protected; not meant to be: 1 inject_disabled",
+  );
+});
 
 test("a pod that should be protected is told with its workload and why", () => {
   const pod = {
@@ -59,11 +132,11 @@ test("a pod that should be protected is told with its workload and why", () => {
     },
     spec: { containers: [] },
   };
-  const findings = all({ ...goodFacts, projects: [shop], pods: [pod] });
+  const findings = all({ ...goodFacts, projects: read([shop]), pods: read([pod]) });
   const text = report(findings, { color: false });
   assert.match(
     text,
-    /✗ 1 of 1 pods should be protected and are not +TC-PRJ-01\n {6}shop\/cart-6d9f-x \(Deployment\/cart\): inject_disabled\n {6}next: /,
+    /✗ 1 of 1 pods should be protected and are not +TC-PRJ-01\n {6}shop\/cart-6d9f-x \(Deployment\/cart\): not injected: its first init container is not tencrypt-init\n {6}next: /,
   );
   assert.match(text, /TC-PRJ-02\n {6}cart-6d9f-x: tencrypt.io\/mode: "\?" is none of/);
   assert.match(text, /2 failed, 0 warnings, [0-9]+ passed\n$/);

@@ -1,0 +1,24 @@
+/** One finding, before it is known in which section it is told. Pure. */
+import type { CheckCode, Finding } from "./codes.ts";
+
+export type Judged = Omit<Finding, "section">;
+
+const mostDetails = 10;
+
+export const finding = (
+  code: CheckCode,
+  level: Finding["level"],
+  text: string,
+  details: readonly string[] = [],
+): Judged => ({
+  code,
+  level,
+  text,
+  details:
+    details.length > mostDetails
+      ? [...details.slice(0, mostDetails), `and ${details.length - mostDetails} more`]
+      : details,
+});
+
+export const inSection = (section: string, findings: readonly Judged[]): readonly Finding[] =>
+  findings.map((each) => ({ section, ...each }));
