@@ -192,12 +192,13 @@ export class Ca {
   ): Answer | Denial {
     const { settings, store, clock, publisher } = this.#parts;
     const { project, serviceAccount } = controlPlane.controller;
+    const issuer = store.controlPlane;
     const leaf = issueForControlPlane(
       { project, serviceAccount, servingNames: controllerNames, publicKey, ttl },
-      { trustDomain: settings.trustDomain, root: store.root, issuer: store.controlPlane, now: clock.now() },
+      { trustDomain: settings.trustDomain, root: store.root, issuer, now: clock.now() },
     );
     if (leaf.kind === "denial") return leaf;
-    return this.#issued(call, caller, { leaf, issuer: store.controlPlane, bundleVersion: publisher.current.version });
+    return this.#issued(call, caller, { leaf, issuer, bundleVersion: publisher.current.version });
   }
 
   #isListed({ pod }: Caller, { authority }: ProjectIssuer): boolean {

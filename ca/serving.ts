@@ -22,15 +22,14 @@ type Issued = { readonly identity: ServingIdentity; readonly notAfter: number };
 
 function issue(settings: ServingSettings, store: Store, now: number): Issued | string {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
-  const surroundings = { trustDomain: settings.trustDomain, root: store.root, issuer: store.controlPlane, now };
+  const issuer = store.controlPlane;
+  const surroundings = { trustDomain: settings.trustDomain, root: store.root, issuer, now };
   const leaf = issueForControlPlane(
     { ...controlPlane.ca, servingNames: settings.servingNames, publicKey, ttl: settings.ttl },
     surroundings,
   );
   if (leaf.kind === "denial") return `${leaf.reason}: ${leaf.detail}`;
-  const certificatePem = [leaf.der, store.controlPlane.certificate.der]
-    .map((der) => writePem("CERTIFICATE", der))
-    .join("");
+  const certificatePem = [leaf.der, issuer.certificate.der].map((der) => writePem("CERTIFICATE", der)).join("");
   return {
     identity: { certificatePem, keyPem: privateKey.export({ type: "pkcs8", format: "pem" }) },
     notAfter: leaf.notAfter,

@@ -20,6 +20,7 @@ import type { GrpcServer } from "./grpc/server.ts";
 import { listenHealth } from "../lib/http/health.ts";
 import { createMetrics } from "./metrics.ts";
 import { Reach } from "./reach.ts";
+import { keepControlPlaneAlive } from "./renewal.ts";
 import type { AuthorityEnd, CaMetrics } from "./metrics.ts";
 import { startServing } from "./serving.ts";
 import type { Serving } from "./serving.ts";
@@ -64,7 +65,9 @@ export async function start(config: CaConfig, clock: Clock, log: Log): Promise<R
   const reach = client === null ? null : new Reach(client, clock);
   reach?.start();
   const closeHealth = await openHealth(config, metrics, { log, isReachable: () => reach?.isReachable ?? true });
+  const stopRenewal = keepControlPlaneAlive(store, clock);
   const stopAll = async (): Promise<void> => {
+    stopRenewal();
     reach?.stop();
     await stop(server, { serving, publisher, closeHealth });
     client?.close();

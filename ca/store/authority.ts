@@ -4,6 +4,7 @@
  */
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import type { KeyObject } from "node:crypto";
+import type { Reason } from "../../lib/errors/reasons.ts";
 import { readControlPlaneAuthority, readProjectAuthority, readRoot } from "../../lib/x509/authority.ts";
 import type { Authority, ReadAuthority } from "../../lib/x509/authority.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
@@ -17,7 +18,12 @@ import type { Pair } from "./files.ts";
 export type SigningAuthority = { readonly certificate: Authority; readonly signer: Signer; readonly key: KeyObject };
 
 /** What is wrong, as the end of a sentence that starts with the file's name. */
-export type Problem = { readonly kind: "problem"; readonly what: string };
+export type Problem = {
+  readonly kind: "problem";
+  readonly what: string;
+  /** It may be good, but not under the root in use: what to do is about the root, not about this certificate. */
+  readonly isOfAnotherRoot?: true;
+};
 const problem = (what: string): Problem => ({ kind: "problem", what });
 export const hasEnded = "has ended";
 
@@ -44,13 +50,21 @@ function read(der: Uint8Array, { purpose, root }: Expectation): ReadAuthority {
     : readControlPlaneAuthority(der, trust);
 }
 
+/** How an authority of an earlier root shows: by the name of its issuer, or where that is the same, by the signature. */
+const ofAnotherRoot: ReadonlySet<Reason> = new Set<Reason>(["untrusted_chain", "bad_signature"]);
+
 export type CheckedCertificate = { readonly kind: "checked"; readonly certificate: Authority } | Problem;
 
 export function checkCertificate(text: string, expectation: Expectation): CheckedCertificate {
   const der = onlyCertificate(text);
   if (der === null) return problem("is not exactly one certificate in PEM");
   const authority = read(der, expectation);
-  if (authority.kind === "fault") return problem(`is refused: ${authority.fault.reason}: ${authority.fault.detail}`);
+  if (authority.kind === "fault") {
+    const { reason, detail } = authority.fault;
+    const refusal = problem(`is refused: ${reason}: ${detail}`);
+    const isIssued = expectation.root !== null;
+    return isIssued && ofAnotherRoot.has(reason) ? { ...refusal, isOfAnotherRoot: true } : refusal;
+  }
   const { notBefore, notAfter } = authority.authority;
   if (expectation.now >= notAfter) return problem(hasEnded);
   return expectation.now < notBefore
@@ -84,6 +98,17 @@ export function checkPair(pair: Pair, expectation: Expectation): CheckedPair {
   if (!createPublicKey(key).equals(certificate.key))
     return { ...problem("is not the key of the certificate beside it"), file: "key" };
   return { kind: "checked", authority: { certificate, signer, key } };
+}
+
+/** `old`: half of its life is over, and another one under the same root would live longer. */
+export type Stage = "unusable" | "young" | "old" | "ended";
+
+export function stageOf(pair: Pair, expectation: Expectation): Stage {
+  const checked = checkPair(pair, expectation);
+  if (checked.kind === "problem") return checked.what === hasEnded ? "ended" : "unusable";
+  const { notBefore, notAfter, issuer } = checked.authority.certificate;
+  const isHalfOver = expectation.now - notBefore >= (notAfter - notBefore) / 2;
+  return isHalfOver && issuer !== null && notAfter < issuer.notAfter ? "old" : "young";
 }
 
 /** The error of a failure could quote the file: it is not passed on. */

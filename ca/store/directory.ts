@@ -159,6 +159,9 @@ class Directory implements Store {
     }
   }
 
+  /** By hand here: without `control-plane/` the next start makes another. */
+  async renewControlPlane(): Promise<void> {}
+
   /** Throws what is wrong with the first damaged project. */
   async checkAll(): Promise<void> {
     for (const project of await this.#names()) {

@@ -7,22 +7,24 @@
  *   tencrypt-root                            ConfigMap: `ca.crt`, for whoever has to trust the root
  *
  * What is absent is made by whoever creates it first; the others read that one. A namespace that was made again gets a new
- * CA in place of the old. What is damaged is reported by name and never replaced.
+ * CA in place of the old, and so does one whose CA has ended: nothing that it issued is valid any more. The control-plane
+ * CA is replaced at half of its life: it is believed for what it says under the root and stands in no list, so the old and
+ * the new one are good side by side. What is damaged is reported by name and never replaced.
  */
 import type { Clock } from "../../lib/clock/clock.ts";
 import { isStatus, KubeError } from "../../lib/kube/client.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
 import { Informer } from "../../lib/kube/informer.ts";
 import { listAll } from "../../lib/kube/list.ts";
-import { projectLabel, rootSecret } from "../../lib/kube/names.ts";
+import { projectLabel, projectSecretLabel, rootSecret } from "../../lib/kube/names.ts";
 import type { Namespace, Secret } from "../../lib/kube/objects.ts";
 import type { Log } from "../../lib/log/log.ts";
 import { denial } from "../denial.ts";
 import type { Denial } from "../denial.ts";
 import { newAuthority, newRoot } from "../issue/authority.ts";
 import type { AuthorityPurpose } from "../issue/profile.ts";
-import { checkPair } from "./authority.ts";
-import type { SigningAuthority } from "./authority.ts";
+import { checkPair, stageOf } from "./authority.ts";
+import type { SigningAuthority, Stage } from "./authority.ts";
 import { StoreError } from "./files.ts";
 import type { Pair } from "./files.ts";
 import { knowledgeOf, projectSecret } from "./kubernetes-knowledge.ts";
@@ -37,7 +39,6 @@ export type KubernetesStoreSettings = {
 };
 export type KubernetesStoreParts = { readonly client: KubeClient; readonly clock: Clock; readonly log: Log };
 
-export const projectSecretLabel = "tencrypt.io/authority-of";
 const controlPlaneSecret = "tencrypt-control-plane";
 
 const decoded = (secret: Secret, key: string): string => Buffer.from(secret.data?.[key] ?? "", "base64").toString();
@@ -102,10 +103,13 @@ class Secrets {
 
   async controlPlane(root: SigningAuthority): Promise<SigningAuthority> {
     const purpose = { kind: "control-plane", trustDomain: this.#settings.trustDomain } as const;
-    const secret = await this.orMade(controlPlaneSecret, () => ({
+    const make = (): Made => ({
       name: controlPlaneSecret,
       data: dataOf(newAuthority(purpose, root, this.#parts.clock.now())),
-    }));
+    });
+    let secret = await this.orMade(controlPlaneSecret, make);
+    // Whoever is first decides, the others read.
+    if (["old", "ended"].includes(this.#stage(secret, purpose, root))) secret = await this.#replaced(secret, make());
     return this.#checked(secret, purpose, root);
   }
 
@@ -122,7 +126,8 @@ class Secrets {
     });
     let secret = await this.orMade(name, make);
     // The namespace was made again: the CA of the old one goes. Whoever is first decides, the others read.
-    if (decoded(secret, "uid") !== uid) secret = await this.#replaced(secret, make());
+    const isOver = decoded(secret, "uid") !== uid || this.#stage(secret, purpose, root) === "ended";
+    if (isOver) secret = await this.#replaced(secret, make());
     if (decoded(secret, "uid") !== uid) throw new StoreError(`Secret ${name} is of another uid of the namespace`);
     return this.#checked(secret, purpose, root);
   }
@@ -167,7 +172,23 @@ class Secrets {
     const checked = checkPair(pairOf(secret), expectation);
     if (checked.kind === "checked") return checked.authority;
     const file = checked.file === "certificate" ? "tls.crt" : "tls.key";
-    throw new StoreError(`${file} of Secret ${secret.metadata.name} ${checked.what}`);
+    const hint = checked.isOfAnotherRoot === true ? this.#rootHint() : "";
+    throw new StoreError(`${file} of Secret ${secret.metadata.name} ${checked.what}${hint}`);
+  }
+
+  #stage(secret: Secret, purpose: AuthorityPurpose, root: SigningAuthority): Stage {
+    return stageOf(pairOf(secret), { purpose, root: root.certificate, now: this.#parts.clock.now() });
+  }
+
+  #rootHint(): string {
+    const { namespace, broughtRoot } = this.#settings;
+    const deletion = `kubectl -n ${namespace} delete secret`;
+    return (
+      `: it was issued under another root than that in Secret ${broughtRoot ?? rootSecret}. ` +
+      `Bring the earlier root back, or, if the new one is meant: stop all replicas of the ca, ` +
+      `${deletion} ${controlPlaneSecret}; ${deletion} -l ${projectSecretLabel}; start them, and restart every ` +
+      `protected pod (docs/operations.md, A new root)`
+    );
   }
 }
 
@@ -179,7 +200,7 @@ type Opened = {
 
 class KubernetesStore implements Store {
   readonly root: SigningAuthority;
-  readonly controlPlane: SigningAuthority;
+  #controlPlane: SigningAuthority;
   readonly #settings: KubernetesStoreSettings;
   readonly #parts: KubernetesStoreParts;
   readonly #secrets: Secrets;
@@ -195,13 +216,31 @@ class KubernetesStore implements Store {
     this.#parts = parts;
     this.#secrets = opened.secrets;
     this.root = opened.root;
-    this.controlPlane = opened.controlPlane;
+    this.#controlPlane = opened.controlPlane;
+  }
+
+  get controlPlane(): SigningAuthority {
+    return this.#controlPlane;
+  }
+
+  async renewControlPlane(): Promise<void> {
+    const { log } = this.#parts;
+    try {
+      const { certificate, ...rest } = await asStoreError(this.#secrets.controlPlane(this.root));
+      if (Buffer.compare(certificate.der, this.#controlPlane.certificate.der) === 0) return;
+      this.#controlPlane = { certificate, ...rest };
+      log("info", "control_plane_ca_replaced", { notAfter: new Date(certificate.notAfter).toISOString() });
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      log("error", "control_plane_ca_kept", { detail: error.message });
+    }
   }
 
   async issuerOf(project: string, namespaceUid: string | null): Promise<ProjectIssuer | Denial> {
     if (namespaceUid === null) return denial("issuer_unusable", "the namespace's uid is not known");
     const cached = this.#issuers.get(project);
-    if (cached?.uid === namespaceUid) return cached;
+    const isLive = cached !== undefined && this.#parts.clock.now() < cached.authority.certificate.notAfter;
+    if (isLive && cached.uid === namespaceUid) return cached;
     const key = `${project}/${namespaceUid}`;
     const making = this.#making.get(key) ?? this.#make(project, namespaceUid).finally(() => this.#making.delete(key));
     this.#making.set(key, making);

@@ -27,7 +27,10 @@ export type Published = { readonly version: bigint; readonly knowledge: Knowledg
 
 export type Store = {
   readonly root: SigningAuthority;
+  /** Another one after `renewControlPlane`: ask anew for each certificate. */
   readonly controlPlane: SigningAuthority;
+  /** Takes the one that another process made, or makes one if it is time; where that fails, the one in use stays. */
+  renewControlPlane(): Promise<void>;
   /** The project's CA, made on first use; `namespaceUid` null: the store itself knows it. */
   issuerOf(project: string, namespaceUid: string | null): Promise<ProjectIssuer | Denial>;
   /** What the store holds now; a change gets the next number, which is above `atLeast`. */

@@ -44,11 +44,15 @@ export const checkCodes = {
   },
   "TC-CA-02": {
     what: "the root does not end within 90 days",
-    hint: "bring a new root (docs/operations.md) before the certificates of projects reach its end",
+    hint: "bring a new root before certificates reach its end: docs/operations.md, A new root",
   },
   "TC-CA-03": {
     what: "the ca sees callers at their own addresses",
     hint: "a network that rewrites sources on the way to the ca: set ca.sourceCheck=warn",
+  },
+  "TC-CA-04": {
+    what: "the control-plane CA and the CA of every project with protected pods go on for 90 days",
+    hint: "docs/operations.md, When authorities end, says how each is replaced",
   },
   "TC-PRJ-01": {
     what: "every pod of a project that should be protected is",

@@ -5,6 +5,8 @@ import { listAll } from "../../lib/kube/list.ts";
 import { control, projectLabel, rootConfigMap, webhookConfigurations } from "../../lib/kube/names.ts";
 import type { ConfigMap, KubeObject, Namespace, Pod } from "../../lib/kube/objects.ts";
 import { readable } from "./readable.ts";
+import { authorities } from "./authorities.ts";
+import type { AuthorityFact } from "./authorities.ts";
 import type { Readable } from "./readable.ts";
 
 export type Deployment = {
@@ -60,6 +62,8 @@ export type Facts = {
   readonly policies: Readable<readonly AdmissionPolicy[]>;
   readonly bindings: Readable<readonly PolicyBinding[]>;
   readonly rootPem: Readable<string | null>;
+  /** Of the control plane and of projects. */
+  readonly authorities: Readable<readonly AuthorityFact[]>;
   /** Null where no replica of the ca shows its metrics. */
   readonly sourceMismatches: number | null;
   readonly projects: Readable<readonly Namespace[]>;
@@ -132,6 +136,7 @@ async function publishedRoot(client: KubeClient): Promise<Readable<string | null
 }
 
 export async function gather(client: KubeClient, now: number): Promise<Facts> {
+  const metrics = await caMetrics(client);
   const { gitVersion } = await client.get<{ readonly gitVersion: string }>("/version");
   const configuration = (kind: "mutating" | "validating"): Promise<Readable<WebhookConfiguration | null>> => {
     const plural = `${kind}webhookconfigurations`;
@@ -150,7 +155,8 @@ export async function gather(client: KubeClient, now: number): Promise<Facts> {
     policies: await every(client, `${admission}/validatingadmissionpolicies`),
     bindings: await every(client, `${admission}/validatingadmissionpolicybindings`),
     rootPem: await publishedRoot(client),
-    sourceMismatches: sourceMismatches(await caMetrics(client)),
+    authorities: await authorities(client, metrics),
+    sourceMismatches: sourceMismatches(metrics),
     projects: await every(client, "/api/v1/namespaces", `${projectLabel}=enabled`),
     pods: await every(client, "/api/v1/pods"),
   };

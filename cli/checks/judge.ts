@@ -4,6 +4,7 @@ import type { Namespace } from "../../lib/kube/objects.ts";
 import { version as ownVersion } from "../../lib/version.ts";
 import { tagOf } from "../workloads.ts";
 import { judgeAdmission } from "./admission.ts";
+import { judgeAuthorities, levelOfEnd } from "./authorities.ts";
 import type { CheckCode, Finding } from "./codes.ts";
 import type { Deployment, Facts, PodFact } from "./facts.ts";
 import { finding, inSection } from "./finding.ts";
@@ -14,7 +15,6 @@ import type { Readable, Unreadable } from "./readable.ts";
 const oldest = [1, 33] as const;
 const clockLimitMs = 30_000;
 const day = 86_400_000;
-const rootWarningMs = 90 * day;
 
 /** What can be asked of a cluster before anything is installed. */
 export const judgeCluster = (facts: Facts): readonly Finding[] =>
@@ -28,6 +28,7 @@ export const judgeInstallation = (facts: Facts): readonly Finding[] => [
     ...known(facts.controller, (controller) => known(facts.ca, (ca) => versions(controller, ca))).flat(),
     ...judgeAdmission(facts),
     ...known(facts.rootPem, (rootPem) => root(rootPem, facts.now)).flat(),
+    ...authoritiesOf(facts),
     sources(facts),
   ]),
   ...known(facts.projects, (projects) => known(facts.pods, (pods) => judgeProjects(projects, pods)))
@@ -37,6 +38,13 @@ export const judgeInstallation = (facts: Facts): readonly Finding[] => [
 
 const judgeProjects = (projects: readonly Namespace[], pods: readonly PodFact[]): readonly Finding[] =>
   projects.flatMap((project) => inSection(`project ${project.metadata.name}`, judgeProject(project, pods)));
+
+/** Before the ca has a root it has none of them. */
+function authoritiesOf({ authorities, rootPem, projects, pods, now }: Facts): readonly Judged[] {
+  if (authorities.kind !== "read" || projects.kind !== "read" || pods.kind !== "read") return [];
+  if (rootPem.kind === "read" && rootPem.value === null) return [];
+  return [judgeAuthorities(authorities.value, now, { projects: projects.value, pods: pods.value })];
+}
 
 /** Nothing is said of what could not be read, but for that. */
 const known = <T, R>(fact: Readable<T>, judge: (value: T) => R): readonly R[] =>
@@ -104,7 +112,7 @@ function root(rootPem: string | null, now: number): readonly Judged[] {
   if (rootPem === null) return [finding("TC-CA-01", "failed", "no root is published in tencrypt-ca")];
   const end = Date.parse(new X509Certificate(rootPem).validTo);
   const left = Math.floor((end - now) / day);
-  const level = end - now > rootWarningMs ? "good" : end > now ? "warning" : "failed";
+  const level = levelOfEnd(end, now);
   return [
     finding("TC-CA-01", "good", "root published"),
     finding("TC-CA-02", level, `root certificate ends in ${left} days`, [`not after ${new Date(end).toISOString()}`]),

@@ -65,6 +65,9 @@ export const hosts = {
   controller: `${control.controller.service}.${control.controller.namespace}.svc`,
 } as const;
 
+/** On the Secret of a project's CA: the project. */
+export const projectSecretLabel = "tencrypt.io/authority-of";
+
 /** In the ca's namespace: the root's key pair, and its certificate alone for whoever has to trust it. */
 export const rootSecret = "tencrypt-root";
 export const rootConfigMap = { name: "tencrypt-root", key: "ca.crt" } as const;

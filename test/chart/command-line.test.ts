@@ -104,6 +104,21 @@ describe("an upgrade of which one value is given", skip, () => {
   });
 });
 
+describe("a ca that was scaled to nothing and back, as for a new root", skip, () => {
+  test("is upgraded without a conflict", async (t) => {
+    const api = await startApiServer();
+    t.after(() => api.stop());
+    const there = ["tencrypt", chart, "-n", releaseNamespace, "--no-hooks"];
+    const install = await helm(["install", ...there, "--create-namespace"], api.kubeconfig);
+    assert.equal(install.code, 0, install.stderr);
+    for (const replicas of [0, 2])
+      await api.kubectl("-n", "tencrypt-ca", "scale", "deployment", "tencrypt-ca", `--replicas=${replicas}`);
+    await api.kubectl("-n", releaseNamespace, "rollout", "restart", "deployment", "tencrypt-controller");
+    const upgrade = await helm(["upgrade", ...there, "--reset-then-reuse-values"], api.kubeconfig);
+    assert.equal(upgrade.code, 0, upgrade.stderr);
+  });
+});
+
 describe("an installation that is printed", skip, () => {
   let api: ApiServer;
   let printed: Answer;

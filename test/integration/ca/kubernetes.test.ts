@@ -7,8 +7,12 @@ import { X509Certificate } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import type { TestContext } from "node:test";
 import { readConfig } from "../../../ca/config.ts";
+import { newAuthority } from "../../../ca/issue/authority.ts";
 import { start } from "../../../ca/start.ts";
+import { checkPair } from "../../../ca/store/authority.ts";
+import { pairOf } from "../../../ca/store/kubernetes.ts";
 import { systemClock } from "../../../lib/clock/clock.ts";
+import type { Clock } from "../../../lib/clock/clock.ts";
 import type { Secret } from "../../../lib/kube/objects.ts";
 import { createLog } from "../../../lib/log/log.ts";
 import { startApiServer, whyNoApiServer } from "../../cluster/api-server.ts";
@@ -48,7 +52,11 @@ after(async () => {
 const secret = (name: string): Promise<Secret> => api.admin.get(`${secretsPath}/${name}`) as unknown as Promise<Secret>;
 const decoded = ({ data }: Secret, key: string): string => Buffer.from(data?.[key] ?? "", "base64").toString();
 
-async function startReplica(t: TestContext, env: Readonly<Record<string, string>> = {}): Promise<Replica> {
+async function startReplica(
+  t: TestContext,
+  env: Readonly<Record<string, string>> = {},
+  clock: Clock = systemClock,
+): Promise<Replica> {
   const lines: LogLine[] = [];
   const config = readConfig({
     TENCRYPT_CA_LISTEN: "127.0.0.1:0",
@@ -63,7 +71,7 @@ async function startReplica(t: TestContext, env: Readonly<Record<string, string>
     ...env,
   });
   const write = (line: string): void => void lines.push(JSON.parse(line) as LogLine);
-  const ca = await start(config, systemClock, createLog({ level: "info", now: Date.now, write }));
+  const ca = await start(config, clock, createLog({ level: "info", now: Date.now, write }));
   cleanUp(t, () => ca.stop());
   return {
     lines,
@@ -339,5 +347,36 @@ describe("one store", why === null ? {} : { skip: why }, () => {
     await put(Buffer.from("garbage").toString("base64"));
     await assert.rejects(startReplica(t), /tls.key of Secret tencrypt-control-plane is not a private key in PEM/);
     await put(data!["tls.key"]!);
+  });
+});
+
+const day = 86_400_000;
+const encoded = (text: string): string => Buffer.from(text).toString("base64");
+
+describe("a running ca", why === null ? {} : { skip: why }, () => {
+  test("replaces its own issuer when half of its life is over, and open streams go on", async (t) => {
+    let look = (): void => assert.fail("nothing is done once a day");
+    const daily: Clock["after"] = (delay, callback) => {
+      if (delay !== day) return systemClock.after(delay, callback);
+      look = callback;
+      return { cancel: () => {} };
+    };
+    const replica = await startReplica(t, {}, { ...systemClock, after: daily });
+    const token = await tokenOf(await podOf("follower"));
+    issued(await replica.create({}, token));
+    const stream = replica.watch(token);
+    await stream.until(({ projects }) => projects.length > 0);
+    const now = Date.now();
+    const root = checkPair(pairOf(await secret("tencrypt-root")), { purpose: null, root: null, now });
+    assert.equal(root.kind, "checked");
+    const old = newAuthority({ kind: "control-plane", trustDomain: "cluster.local" }, root.authority, now - 366 * day);
+    const data = { "tls.crt": encoded(old.certificate), "tls.key": encoded(old.key) };
+    await api.admin.patch(`${secretsPath}/tencrypt-control-plane`, { data });
+    look();
+    await eventually(async () => assert.ok(replica.lines.some(({ event }) => event === "control_plane_ca_replaced")));
+    assert.notEqual(decoded(await secret("tencrypt-control-plane"), "tls.crt"), old.certificate);
+    await api.admin.patch(`${secretsPath}/tencrypt-project.shop`, { data: { denied: encoded("revoked") } });
+    await stream.until(({ denied }) => denied.includes("revoked"));
+    issued(await replica.create({}, token));
   });
 });

@@ -1,6 +1,8 @@
 /** Findings from facts, and how they are told. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Pod } from "../../../lib/kube/objects.ts";
+import { protectedSpec } from "../../cluster/protected-pod.ts";
 import type { Facts } from "../../../cli/checks/facts.ts";
 import { judgeCluster, judgeInstallation } from "../../../cli/checks/judge.ts";
 import { report } from "../../../cli/commands/check.ts";
@@ -11,6 +13,13 @@ import { binding, deployment, goodFacts, now, policy, read, webhook } from "./fa
 
 const metadata = { uid: "1", resourceVersion: "1" };
 const shop = { metadata: { ...metadata, name: "shop", labels: { "tencrypt.io/project": "enabled" } } };
+
+const day = 86_400_000;
+const controlPlaneCa = [{ project: null, notAfter: now + 700 * day }];
+const protectedPod = {
+  metadata: { ...metadata, name: "web", namespace: "shop" },
+  spec: { containers: [], ...protectedSpec() } as unknown as Pod["spec"],
+};
 
 const all = (facts: Facts): ReturnType<typeof judgeCluster> => [...judgeCluster(facts), ...judgeInstallation(facts)];
 const worse = (changes: Partial<Facts>): readonly string[] =>
@@ -70,8 +79,39 @@ const cases: readonly (readonly [what: string, changes: Partial<Facts>, expected
   ["no root", { rootPem: read(null) }, ["TC-WH-02 failed", "TC-CA-01 failed"]],
   [
     "a root that ends soon",
-    { now: now + 3_600 * 86_400_000, serverTime: null },
+    { now: now + 3_600 * day, serverTime: null, authorities: read([{ project: null, notAfter: Infinity }]) },
     ["TC-K8S-04 warning", "TC-CA-02 warning"],
+  ],
+  [
+    "a root that ends very soon",
+    { now: now + 3_630 * day, serverTime: null, authorities: read([{ project: null, notAfter: Infinity }]) },
+    ["TC-K8S-04 warning", "TC-CA-02 failed"],
+  ],
+  ["no control-plane CA", { authorities: read([]) }, ["TC-CA-04 failed"]],
+  ...(
+    [
+      [91, []],
+      [89, ["TC-CA-04 warning"]],
+      [29, ["TC-CA-04 failed"]],
+      [-1, ["TC-CA-04 failed"]],
+    ] as const
+  ).flatMap(([left, expected]) =>
+    [null, "shop"].map((project): (typeof cases)[number] => {
+      const good = { project: null, notAfter: now + 700 * day };
+      const judged = { project, notAfter: now + left * day };
+      const found = project === null ? [judged] : [good, judged];
+      return [`an authority of ${project} with ${left} days left`, { authorities: read(found) }, expected];
+    }),
+  ),
+  [
+    "a CA that cannot be read",
+    { authorities: read([...controlPlaneCa, { project: "shop", notAfter: null }]) },
+    ["TC-CA-04 failed"],
+  ],
+  [
+    "protected pods without a CA of their project",
+    { authorities: read(controlPlaneCa), projects: read([shop]), pods: read([protectedPod]) },
+    ["TC-CA-04 failed"],
   ],
   ["callers from elsewhere", { sourceMismatches: 3 }, ["TC-CA-03 warning"]],
 ];
