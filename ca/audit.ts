@@ -4,11 +4,11 @@
  * nobody can fill the log.
  */
 import type { Clock } from "../lib/clock/clock.ts";
+import { RateLimiter } from "../lib/limit/rate-limit.ts";
 import type { Log } from "../lib/log/log.ts";
 import type { Caller } from "./authn/caller.ts";
 import type { Denial } from "./denial.ts";
 import type { CaMetrics } from "./metrics.ts";
-import { RateLimiter } from "./rate-limit.ts";
 
 export type Issued = { readonly serial: string; readonly notAfter: number; readonly bundleVersion: bigint };
 

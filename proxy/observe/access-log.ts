@@ -1,7 +1,7 @@
 /**
  * One JSON line a connection: refused ones always, the others by setting; the fields are those of docs/config.md.
  *
- * Refusals and cut connections pass a limit (see line-limit.ts), so a peer that knocks a million times makes a few lines
+ * Refusals and cut connections pass a limit (see lib/log/line-limit.ts), so a peer that knocks a million times makes a few lines
  * with counts. A peer that goes away is no incident: such lines are written at level debug.
  */
 import type { Clock } from "../../lib/clock/clock.ts";
@@ -11,7 +11,7 @@ import { parseSpiffeId } from "../../lib/identity/spiffe-id.ts";
 import type { Fields, Log } from "../../lib/log/log.ts";
 import { events } from "./events.ts";
 import type { ConnectionRecord, ReauthenticationEvent, RefusalEvent, SessionRefusalEvent } from "./events.ts";
-import { limitLines } from "./line-limit.ts";
+import { limitLines } from "../../lib/log/line-limit.ts";
 import { all, subscribe } from "./subscription.ts";
 import type { Unsubscribe } from "./subscription.ts";
 

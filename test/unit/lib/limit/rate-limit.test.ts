@@ -1,7 +1,7 @@
 // Token buckets: a burst, then a steady rate, per key, in bounded memory.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { RateLimiter } from "../../../ca/rate-limit.ts";
+import { RateLimiter } from "../../../../lib/limit/rate-limit.ts";
 
 const taken = (limiter: RateLimiter, key: string, now: number, tries: number): number =>
   Array.from({ length: tries }, () => limiter.take(key, now)).filter(Boolean).length;

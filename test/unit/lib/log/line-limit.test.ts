@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { limitLines } from "../../../../proxy/observe/line-limit.ts";
-import type { LineLimits, Limited } from "../../../../proxy/observe/line-limit.ts";
+import { limitLines } from "../../../../lib/log/line-limit.ts";
+import type { LineLimits, Limited } from "../../../../lib/log/line-limit.ts";
 import { manualClock } from "../../../clock/manual-clock.ts";
 import type { ManualClock } from "../../../clock/manual-clock.ts";
 

@@ -4,7 +4,7 @@
  * The first lines of a key go out at once; what follows within the second is counted, and one line with the count ends
  * it. Keys are bounded: beyond the bound events are counted under the coarser key that the caller gives. Pure.
  */
-import type { Clock, Timer } from "../../lib/clock/clock.ts";
+import type { Clock, Timer } from "../clock/clock.ts";
 
 export type Limited<T> = {
   /** Writes or counts an event. `coarse` names what is left of `key` when there are too many keys. */
