@@ -124,6 +124,7 @@ async function startDirectory({ config, clock, log, client, agent, metrics }: Ba
     revisions,
     staleness: () => informers.staleness(),
     catchUp: (kind) => informers.catchUp(kind),
+    lookedUp: (outcome) => metrics.lookedUp(outcome),
     credentials: () => agent.current(),
     maxLeafLifetimeMs: config.maxLeafLifetimeMs,
     clock,

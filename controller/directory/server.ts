@@ -5,6 +5,7 @@ import type { sendUnaryData, ServerUnaryCall } from "@grpc/grpc-js";
 import type { Clock } from "../../lib/clock/clock.ts";
 import { Connections } from "../../lib/grpc/connections.ts";
 import type { Where } from "../../lib/grpc/connections.ts";
+import { RateLimiter } from "../../lib/limit/rate-limit.ts";
 import type { Log } from "../../lib/log/log.ts";
 import { DirectoryService } from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import type {
@@ -15,7 +16,7 @@ import type {
 } from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import { Gate } from "./gate.ts";
 import type { GateOptions } from "./gate.ts";
-import type { Lookup } from "./lookup.ts";
+import type { Lookup, LookupOutcome } from "./lookup.ts";
 import type { Streams, WatchCall } from "./streams.ts";
 
 export type DirectoryParts = Omit<GateOptions, "take"> & {
@@ -26,6 +27,8 @@ export type DirectoryParts = Omit<GateOptions, "take"> & {
   readonly staleness: () => string | null;
   /** A caller has seen more of this kind than this replica. */
   readonly catchUp: (kind: string) => void;
+  /** A look-up had this outcome: who holds the address, or why that is not said. */
+  readonly lookedUp: (outcome: string) => void;
   readonly clock: Clock;
   readonly log: Log;
 };
@@ -51,16 +54,21 @@ const refusals = {
   unauthenticated: { code: status.UNAUTHENTICATED, details: "the caller is not known" },
   stale: { code: status.UNAVAILABLE, details: "not possible now, try again" },
   tooMany: { code: status.RESOURCE_EXHAUSTED, details: "too many streams" },
+  tooOften: { code: status.RESOURCE_EXHAUSTED, details: "too many requests" },
 } as const;
+
+/** Of one pod: what it takes of a replica's time is no more, whatever its applications dial. */
+const lookUpRate = { perSecond: 100, burst: 200 };
 
 type LookupCall = ServerUnaryCall<LookupRequest, LookupResponse>;
 
 export async function listenDirectory(where: Where, parts: DirectoryParts): Promise<DirectoryServer> {
   const server = new Server(options);
   const gate = new Gate({ ...parts, take: (socket) => injector.injectConnection(socket) });
+  const sides: Sides = { gate, parts, lookUps: new RateLimiter(lookUpRate) };
   server.addService(DirectoryService, {
     watch: (call: WatchCall) => watch(call, gate, parts),
-    lookup: (call: LookupCall, respond: sendUnaryData<LookupResponse>) => void lookUp(call, respond, { gate, parts }),
+    lookup: (call: LookupCall, respond: sendUnaryData<LookupResponse>) => void lookUp(call, respond, sides),
   });
   // TLS is the gate's; what reaches gRPC is verified.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
@@ -100,13 +108,19 @@ function behind({ revisions }: WatchRequest, own: readonly Revision[]): { kind: 
   return null;
 }
 
-type Sides = { readonly gate: Gate; readonly parts: DirectoryParts };
+type Sides = { readonly gate: Gate; readonly parts: DirectoryParts; readonly lookUps: RateLimiter };
 
-async function lookUp(call: LookupCall, respond: sendUnaryData<LookupResponse>, { gate, parts }: Sides): Promise<void> {
+async function lookUp(call: LookupCall, respond: sendUnaryData<LookupResponse>, sides: Sides): Promise<void> {
+  const { gate, parts, lookUps } = sides;
   const caller = gate.callerAt(call.getPeer());
   if (caller === null) return respond(refusals.unauthenticated);
+  if (!lookUps.take(caller.podUid, parts.clock.monotonic())) {
+    parts.lookedUp("too_often");
+    return respond(refusals.tooOften);
+  }
   try {
-    const outcome = await parts.lookup.find(call.request.address);
+    const outcome = await parts.lookup.find(call.request.address, caller.podUid);
+    parts.lookedUp(outcomeOf(outcome));
     if (outcome.kind === "no-answer") return respond(refusals.stale);
     parts.streams.lookedUp(caller, call.request.address);
     respond(null, { ...outcome.holder, revisions: [...parts.revisions()] });
@@ -114,4 +128,12 @@ async function lookUp(call: LookupCall, respond: sendUnaryData<LookupResponse>, 
     parts.log("error", "defect", { detail: error instanceof Error ? error.stack : String(error) });
     respond(refusals.stale);
   }
+}
+
+function outcomeOf(outcome: LookupOutcome): string {
+  if (outcome.kind === "no-answer") return "no_answer";
+  const { pods, service, node } = outcome.holder;
+  if (pods !== undefined) return "pods";
+  if (service !== undefined) return "service";
+  return node === undefined ? "nobody" : "node";
 }

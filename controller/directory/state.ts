@@ -7,6 +7,8 @@ import type { DocumentProject, DocumentService, DocumentWorkload } from "../../l
 import type { EndpointSlice, Namespace, Node, Pod, Service, ServiceCidr } from "../../lib/kube/objects.ts";
 import { keyOf } from "../../lib/kube/informer.ts";
 import type { Change } from "../../lib/kube/informer.ts";
+import { isIpv6 } from "../../lib/net/address.ts";
+import type { Ip } from "../../lib/net/address.ts";
 import type { Mode } from "../../lib/project/mode.ts";
 import { isProject } from "../../lib/project/settings.ts";
 import { clusterAddresses, isClaimable } from "./addresses.ts";
@@ -44,6 +46,9 @@ type Indexed = {
 const sliceService = ({ metadata }: EndpointSlice): string =>
   `${metadata.namespace ?? ""}/${metadata.labels?.["kubernetes.io/service-name"] ?? ""}`;
 
+const addressesOfNode = (node: Node | undefined): ReadonlySet<string> =>
+  new Set(node?.status?.addresses?.map(({ address }) => address));
+
 export class ClusterState {
   readonly #settings: StateSettings;
   readonly #projects = new Map<string, ProjectEntries>();
@@ -62,6 +67,9 @@ export class ClusterState {
   #change = 0;
   #oldest = 0;
   readonly #touched = new Set<string>();
+  readonly #onMoved: ((ip: string) => void)[] = [];
+  /** How many pods have their first address of each family. */
+  readonly #first = { ipv4: 0, ipv6: 0 };
 
   constructor(settings: StateSettings) {
     this.#settings = settings;
@@ -91,6 +99,17 @@ export class ClusterState {
     const touched = [...this.#touched];
     this.#touched.clear();
     return touched;
+  }
+
+  /** Calls back at once with each address that comes to somebody, or goes. */
+  onMoved(listener: (ip: string) => void): void {
+    this.#onMoved.push(listener);
+  }
+
+  /** Whether a pod may hold the address beside one of the other family that it is listed by. */
+  mayBeSecond(ip: Ip): boolean {
+    const { ipv4, ipv6 } = this.#first;
+    return (isIpv6(ip) ? ipv4 : ipv6) > 0 || ipv4 + ipv6 === 0;
   }
 
   podsAt(ip: string): readonly DocumentWorkload[] {
@@ -154,8 +173,11 @@ export class ClusterState {
   }
 
   node(change: Change<Node>): void {
-    if (change.kind === "removed") this.#nodes.delete(change.object.metadata.name);
-    else this.#nodes.set(change.object.metadata.name, change.object);
+    const { name } = change.object.metadata;
+    const before = addressesOfNode(this.#nodes.get(name));
+    if (change.kind === "removed") this.#nodes.delete(name);
+    else this.#nodes.set(name, change.object);
+    for (const ip of before.symmetricDifference(addressesOfNode(this.#nodes.get(name)))) this.#moved(ip);
     this.#renewCluster();
   }
 
@@ -210,6 +232,8 @@ export class ClusterState {
       holders?.delete(uid);
       if (holders?.size === 0) this.#holders.delete(ip);
     }
+    this.#countFirst(previous, -1);
+    this.#countFirst(next, 1);
     if (next === null) {
       this.#workloads.delete(uid);
       return;
@@ -219,6 +243,11 @@ export class ClusterState {
       const holders = this.#holders.get(ip) ?? new Set<string>();
       this.#holders.set(ip, holders.add(uid));
     }
+  }
+
+  #countFirst(workload: DocumentWorkload | null | undefined, change: 1 | -1): void {
+    const first = workload?.ips[0];
+    if (first !== undefined) this.#first[isIpv6(first as Ip) ? "ipv6" : "ipv4"] += change;
   }
 
   /** A project knows its own pods, and those that claim an address of one of them: it has to see the conflict. */
@@ -252,6 +281,7 @@ export class ClusterState {
   /** An address has come to somebody or gone: a Service may claim it only while it is nobody's. */
   #moved(ip: string): void {
     this.#touched.add(ip);
+    for (const listener of this.#onMoved) listener(ip);
     const projects = new Set(
       [...(this.#claims.get(ip) ?? [])].map((key) => this.#services.get(key)?.metadata.namespace ?? ""),
     );
