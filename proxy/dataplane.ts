@@ -10,7 +10,7 @@ import { continueTrace, createTraceIds } from "./observe/trace-context.ts";
 import type { Sampling } from "./observe/trace-context.ts";
 import type { TraceContext } from "./observe/events.ts";
 import { reset } from "./relay/relay.ts";
-import type { LookUpAnswer, Policy, Self, Verdict, View } from "./route/policy.ts";
+import type { LookUp, LookUpAnswer, Policy, Self, Verdict, View } from "./route/policy.ts";
 import type { AnswerContext } from "./session/answer-reauthentication.ts";
 import type { SessionPool } from "./session/pool.ts";
 
@@ -18,8 +18,11 @@ import type { SessionPool } from "./session/pool.ts";
 export type Directory = {
   /** Null before the first accepted snapshot. */
   current(): View | null;
-  /** Asks for an address that the snapshot does not name; answers within 2 s. */
-  lookUp(ip: Ip): Promise<LookUpAnswer>;
+  /**
+   * Asks for an address that the snapshot does not name; answers within 2 s. With `lastWillDo` the answer may be that nobody
+   * held it when it was last asked for.
+   */
+  lookUp(ip: Ip, lastWillDo: boolean): Promise<LookUpAnswer>;
 };
 
 /** A connection through which bytes can flow. */
@@ -38,8 +41,6 @@ export type Judge = (rules: Policy) => Verdict | Promise<Verdict>;
 
 /** What a decision is made on. */
 export type Known = { readonly view: View | null; readonly lookUp: LookUpAnswer | null };
-/** A decision that needs to know first who holds an address. */
-type LookUp = { readonly kind: "look-up"; readonly ip: Ip };
 
 type Parts = {
   readonly clock: Clock;
@@ -116,10 +117,11 @@ export class Dataplane {
   ): Promise<D | LookUp> {
     const first = ask({ view: this.directory.current(), lookUp: null });
     if (!isLookUp(first)) return first;
-    let lookUp = await this.directory.lookUp(first.ip);
+    const { ip, lastWillDo } = first;
+    let lookUp = await this.directory.lookUp(ip, lastWillDo);
     for (let count = 1; lookUp === "no-answer" && count < lookUps; count++) {
       await new Promise<void>((resolve) => void this.clock.after(betweenLookUpsMs, resolve));
-      lookUp = await this.directory.lookUp(first.ip);
+      lookUp = await this.directory.lookUp(ip, lastWillDo);
     }
     return ask({ view: this.directory.current(), lookUp });
   }

@@ -11,8 +11,11 @@ export type DirectorySource = {
   current(): View | null;
   /** Why the newest state is not in use; null when it is. */
   refusal(): DirectoryRefusal | null;
-  /** Asks anew who holds an address that the view does not name. Many callers share one question. */
-  lookUp(ip: Ip): Promise<LookUpAnswer>;
+  /**
+   * Asks anew who holds an address that the view does not name. Many callers share one question. With `lastWillDo` it may
+   * answer from memory that nobody did.
+   */
+  lookUp(ip: Ip, lastWillDo: boolean): Promise<LookUpAnswer>;
   /** The pod's certificate or the trust bundle is another now. */
   renew(credentials: Credentials): void;
   close(): void;

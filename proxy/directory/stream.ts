@@ -3,8 +3,8 @@
  *
  * - What cannot be accepted leaves the view in use; so does a controller that is away, for as long as it takes.
  * - A stream goes on where the last one was; a state that cannot be read is asked for anew as a whole.
- * - An address that the state does not name is looked up; who holds it is remembered until the controller says that this
- *   has changed, or the stream through which it would say so is another one. That nobody holds it is never remembered.
+ * - An address that the state does not name is looked up; what was told is remembered (remembered.ts) until the controller
+ *   says that it has changed, or the stream through which it would say so is another one.
  * - The last state is kept in a folder, if there is one, and is in use again when the process was started anew.
  */
 import type { Clock, Timer } from "../../lib/clock/clock.ts";
@@ -25,6 +25,7 @@ import type { DirectoryClient, DirectoryClientOptions } from "./client.ts";
 import { readKept, writeKept } from "./kept.ts";
 import { applyUpdate, readPods, snapshotOf } from "./knowledge.ts";
 import type { Knowledge, Refused } from "./knowledge.ts";
+import { Remembered } from "./remembered.ts";
 import type { DirectoryRefusal, DirectorySource } from "./source.ts";
 
 export type StreamSourceOptions = {
@@ -40,7 +41,8 @@ export type StreamSourceOptions = {
 };
 
 const lookUpMs = 2_000;
-const mostLearned = 4_096;
+/** How often an address is asked for whose holder changes meanwhile. */
+const mostQuestions = 2;
 const firstRetryMs = 200;
 const firstUpdateMs = 5_000;
 const longestRetryMs = 5_000;
@@ -50,10 +52,13 @@ const keepEveryMs = 2_000;
 /** One connection's stream. It has brought something, or it has not yet. */
 type Stream = { readonly client: DirectoryClient; cancel: () => void; live: boolean };
 
+/** A look-up that is under way. `overtaken`: the controller has said since that the holder is another now. */
+type Asking = { readonly answer: Promise<LookUpAnswer>; overtaken: boolean };
+
 export class StreamSource implements DirectorySource {
   readonly #options: StreamSourceOptions;
-  readonly #learned = new Map<Ip, Learned>();
-  readonly #asking = new Map<Ip, Promise<LookUpAnswer>>();
+  readonly #remembered = new Remembered();
+  readonly #asking = new Map<Ip, Asking>();
   #credentials: Credentials | null = null;
   #knowledge: Knowledge | null = null;
   /** The newest accepted snapshot, without what was learned. */
@@ -94,10 +99,13 @@ export class StreamSource implements DirectorySource {
     void this.#connect();
   }
 
-  lookUp(ip: Ip): Promise<LookUpAnswer> {
-    const asking = this.#asking.get(ip) ?? this.#ask(ip).finally(() => this.#asking.delete(ip));
-    this.#asking.set(ip, asking);
-    return asking;
+  async lookUp(ip: Ip, lastWillDo: boolean): Promise<LookUpAnswer> {
+    const isFollowed = this.#stream?.live === true;
+    if (lastWillDo && isFollowed && this.#remembered.isUnheld(ip, this.#options.clock.monotonic()))
+      return "last-unheld";
+    const asking = this.#asking.get(ip) ?? this.#ask(ip);
+    const answer = await asking.answer;
+    return answer === "no-answer" && lastWillDo && this.#remembered.wasUnheld(ip) ? "last-unheld" : answer;
   }
 
   close(): void {
@@ -185,13 +193,16 @@ export class StreamSource implements DirectorySource {
   /** This stream's server does not know what an earlier one was asked. */
   #begun(stream: Stream): void {
     stream.live = true;
-    this.#learned.clear();
+    this.#remembered.clear();
     this.#options.log("info", "directory_connected", {});
   }
 
   #forget(address: string): void {
     const ip = parseIp(address);
-    if (ip !== null) this.#learned.delete(ip);
+    if (ip === null) return;
+    this.#remembered.forget(ip);
+    const asking = this.#asking.get(ip);
+    if (asking !== undefined) asking.overtaken = true;
   }
 
   /** What follows would build on what is not there: all of it is asked for again. */
@@ -210,6 +221,7 @@ export class StreamSource implements DirectorySource {
       return this.#refuse({ reason: acceptance.reason, problems: [acceptance.detail] });
     const isFirst = this.#base === null;
     this.#base = built.snapshot;
+    this.#remembered.named((ip) => namesHolder(built.snapshot, ip));
     this.#refusal = null;
     this.#show(isFirst, [...warnings, ...built.warnings]);
   }
@@ -224,7 +236,7 @@ export class StreamSource implements DirectorySource {
   #show(isFirst: boolean, warnings: readonly string[]): void {
     const { self, log, onSnapshot } = this.#options;
     const before = this.#view?.policy;
-    this.#view = buildView(withLearned(this.#base!, this.#learned), self);
+    this.#view = buildView(withLearned(this.#base!, this.#remembered.held), self);
     const { mode, dryRun } = this.#view.policy;
     const isNews = isFirst || before?.mode !== mode || before.dryRun !== dryRun || warnings.length > 0;
     const { version } = this.#view.snapshot;
@@ -232,28 +244,42 @@ export class StreamSource implements DirectorySource {
     onSnapshot(this.#view);
   }
 
-  async #ask(ip: Ip): Promise<LookUpAnswer> {
-    const stream = this.#stream;
-    if (stream === null || !stream.live) return "no-answer";
-    try {
-      const response = await stream.client.lookUp(ip, lookUpMs);
-      // The answer of a connection that is gone would never be taken back.
-      if (stream !== this.#stream || this.#base === null) return "no-answer";
-      return this.#answered(ip, response);
-    } catch {
-      return "no-answer";
-    }
+  #ask(ip: Ip): Asking {
+    const asking: Asking = { answer: Promise.resolve().then(() => this.#answer(ip, asking)), overtaken: false };
+    this.#asking.set(ip, asking);
+    return asking;
   }
 
-  #answered(ip: Ip, response: LookupResponse): LookUpAnswer {
+  async #answer(ip: Ip, asking: Asking): Promise<LookUpAnswer> {
+    try {
+      for (let count = 0; count < mostQuestions; count++) {
+        asking.overtaken = false;
+        const stream = this.#stream;
+        if (stream === null || !stream.live) break;
+        const askedAt = this.#options.clock.monotonic();
+        const response = await stream.client.lookUp(ip, lookUpMs);
+        // The answer of a connection that is gone would never be taken back.
+        if (stream !== this.#stream || this.#base === null) break;
+        if (!asking.overtaken) return this.#answered(ip, response, askedAt);
+      }
+    } catch {
+      // As good as no answer.
+    } finally {
+      this.#asking.delete(ip);
+    }
+    return "no-answer";
+  }
+
+  #answered(ip: Ip, response: LookupResponse, askedAt: number): LookUpAnswer {
     // The stream may have brought it meanwhile.
     if (classify(this.#view!, ip) !== "unknown") return "held";
-    if (response.nobody !== undefined) return "unheld";
+    if (response.nobody !== undefined) {
+      this.#remembered.unhold(ip, askedAt);
+      return "unheld";
+    }
     const learned = learnedOf(response);
     if (learned === null) return "no-answer";
-    const oldest = this.#learned.keys().next();
-    if (this.#learned.size >= mostLearned && oldest.done !== true) this.#learned.delete(oldest.value);
-    this.#learned.set(ip, learned);
+    this.#remembered.hold(ip, learned);
     this.#show(false, []);
     return "held";
   }
@@ -274,6 +300,9 @@ export class StreamSource implements DirectorySource {
     });
   }
 }
+
+const namesHolder = ({ holders, nodeAddresses, vips, foreignVips }: Snapshot, ip: Ip): boolean =>
+  [holders, nodeAddresses, vips, foreignVips].some((named) => named.has(ip));
 
 function learnedOf({ pods, service, node }: LookupResponse): Learned | null {
   if (node !== undefined) return { kind: "node" };

@@ -10,7 +10,7 @@ import type { PeerClass } from "../observe/events.ts";
 import { claimantsOf, classify, isOutsideUnheld, peerClass, workloadAt } from "./classify.ts";
 import type { AddressKind } from "./classify.ts";
 import { nodeSourcesAccepted } from "./policy.ts";
-import type { DryRun, LookUpAnswer, Policy, Self, Verdict, View } from "./policy.ts";
+import type { DryRun, LookUp, LookUpAnswer, Policy, Self, Verdict, View } from "./policy.ts";
 import { namesAddress, namesCaller } from "../../lib/project/rules.ts";
 import type { Caller } from "../../lib/project/rules.ts";
 import { podName } from "./snapshot.ts";
@@ -30,11 +30,7 @@ export type StreamDecision =
   /** `endpoint` is what to dial: byte-equal to one of the pod's own addresses. */
   (Facts & { readonly kind: "allow"; readonly endpoint: Endpoint; readonly dryRun: DryRun | null }) | RefuseStream;
 
-export type ClearDecision =
-  | (Facts & { readonly kind: "allow"; readonly dryRun: DryRun | null })
-  /** Ask for `ip`, then call again with the answer (and the view of then). */
-  | { readonly kind: "look-up"; readonly ip: Ip }
-  | Refuse;
+export type ClearDecision = (Facts & { readonly kind: "allow"; readonly dryRun: DryRun | null }) | LookUp | Refuse;
 
 export type StreamInput = {
   /** `:authority` as received. */
@@ -119,7 +115,9 @@ export function authorizeClear(input: ClearInput): ClearDecision {
   if (view === null) return refuse("no_directory", "before the first snapshot", nobody);
   const decided = decide({ input, view, mode: view.policy.mode });
   if (decided.kind !== "allow" || decided.dryRun !== null || view.policy.dryRun === null) return decided;
-  return { ...decided, dryRun: dryRunOf(decide({ input, view, mode: view.policy.dryRun })) };
+  // The stricter mode would have asked.
+  const asked = input.lookUp === "last-unheld" ? { ...input, lookUp: "unheld" as const } : input;
+  return { ...decided, dryRun: dryRunOf(decide({ input: asked, view, mode: view.policy.dryRun })) };
 }
 
 /** One decision under one mode. */
@@ -128,8 +126,9 @@ type Question = { readonly input: ClearInput; readonly view: View; readonly mode
 function decide(question: Question): ClearDecision {
   const { view, input } = question;
   const found = classify(view, input.source);
-  const kind = found === "unknown" && input.lookUp === "unheld" ? unheldSource(view, input.source) : found;
-  if (kind === "unknown" && input.lookUp === null) return { kind: "look-up", ip: input.source };
+  const kind = found === "unknown" && isUnheld(question) ? unheldSource(view, input.source) : found;
+  if (kind === "unknown" && input.lookUp === null)
+    return { kind: "look-up", ip: input.source, lastWillDo: lastWillDo(question.mode) };
   const workload = workloadAt(view, input.source);
   const facts: Facts = { class: peerClass(view, kind, input.source), workload };
   const named = isNamed(question, kind, workload);
@@ -139,6 +138,15 @@ function decide(question: Question): ClearDecision {
   if (named) return { kind: "allow", dryRun: null, ...facts };
   return allowedCaller(question, facts);
 }
+
+/**
+ * Behind a node, whose clear text the looser modes take, may be anybody: there it is enough that the address was no pod's when
+ * this was last asked for. What `strict` lets in has to be nobody's now.
+ */
+const lastWillDo = (mode: Mode): boolean => mode !== "strict";
+
+const isUnheld = ({ input, mode }: Question): boolean =>
+  input.lookUp === "unheld" || (input.lookUp === "last-unheld" && lastWillDo(mode));
 
 /** In the pod range an address that no pod holds is a node's own there: a bridge or a tunnel device. */
 const unheldSource = (view: View, source: Ip): AddressKind => (isOutsideUnheld(view, source) ? "external" : "node");

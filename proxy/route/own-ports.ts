@@ -6,13 +6,9 @@ import { isLoopback } from "../../lib/net/address.ts";
 import type { Ip } from "../../lib/net/address.ts";
 import { namesAddress, namesCaller } from "../../lib/project/rules.ts";
 import { classify, workloadAt } from "./classify.ts";
-import type { LookUpAnswer, Self, View } from "./policy.ts";
+import type { LookUp, LookUpAnswer, Self, View } from "./policy.ts";
 
-export type Use =
-  | { readonly kind: "allow" }
-  | { readonly kind: "refuse" }
-  /** Ask for `ip`, then call again with the answer (and the view of then). */
-  | { readonly kind: "look-up"; readonly ip: Ip };
+export type Use = { readonly kind: "allow" } | { readonly kind: "refuse" } | LookUp;
 
 const allow: Use = { kind: "allow" };
 const refuse: Use = { kind: "refuse" };
@@ -35,7 +31,8 @@ export function useProbe({ source, view, lookUp }: UseInput, path: string): Use 
   if (view === null) return allow;
   const kind = classify(view, source);
   if (kind === "internal" || kind === "other-project" || kind === "conflict") return refuse;
-  return kind === "unknown" && lookUp === null && path.startsWith("/hook/") ? { kind: "look-up", ip: source } : allow;
+  const isUnknown = kind === "unknown" && lookUp === null && path.startsWith("/hook/");
+  return isUnknown ? { kind: "look-up", ip: source, lastWillDo: true } : allow;
 }
 
 /**
@@ -51,5 +48,5 @@ export function useMetrics({ source, self, view, lookUp }: UseInput, port: numbe
   const workload = workloadAt(view, source);
   if (workload !== null) return namesCaller(allowIngressCallers, workload, port) ? allow : refuse;
   const unknown = lookUp === null && classify(view, source) === "unknown";
-  return unknown && allowIngressCallers.length > 0 ? { kind: "look-up", ip: source } : refuse;
+  return unknown && allowIngressCallers.length > 0 ? { kind: "look-up", ip: source, lastWillDo: false } : refuse;
 }

@@ -49,8 +49,17 @@ export type View = {
   readonly clusterServices: ReadonlyMap<Ip, ReadonlySet<number>>;
 };
 
-/** What a look-up of an unknown address gave: a pod holds it (and the view now names it), none does, or nobody said. */
-export type LookUpAnswer = "held" | "unheld" | "no-answer";
+/**
+ * What a look-up of an unknown address gave: a pod holds it (and the view now names it), none does, none did when it was
+ * last asked for, or nobody said.
+ */
+export type LookUpAnswer = "held" | "unheld" | "last-unheld" | "no-answer";
+
+/**
+ * Ask for `ip`, then call again with the answer (and the view of then). `lastWillDo`: an answer from before will do, if it was
+ * that nobody holds the address.
+ */
+export type LookUp = { readonly kind: "look-up"; readonly ip: Ip; readonly lastWillDo: boolean };
 
 /** What the stricter mode of a dry run would refuse. `unlessTls`: only if the first bytes are no TLS ClientHello. */
 export type DryRun = { readonly reason: Reason; readonly detail: string; readonly unlessTls: boolean };

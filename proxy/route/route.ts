@@ -11,7 +11,7 @@ import type { Endpoint, Ip } from "../../lib/net/address.ts";
 import type { PeerClass } from "../observe/events.ts";
 import { claimantsOf, classify, isOutsideUnheld, peerClass, workloadAt } from "./classify.ts";
 import type { AddressKind } from "./classify.ts";
-import type { DryRun, LookUpAnswer, View } from "./policy.ts";
+import type { DryRun, LookUp, LookUpAnswer, View } from "./policy.ts";
 import { namesAddress } from "../../lib/project/rules.ts";
 import { backendsOf } from "./document.ts";
 import { podName } from "./snapshot.ts";
@@ -61,8 +61,7 @@ export type Route =
     })
   /** The own application: dialled inside the pod. */
   | (Facts & { readonly kind: "local"; readonly endpoint: Endpoint; readonly dryRun: null })
-  /** Ask for `ip`, then call again with the answer (and the view of then). */
-  | { readonly kind: "look-up"; readonly ip: Ip }
+  | LookUp
   | (Facts & { readonly kind: "refuse"; readonly reason: Reason; readonly detail: string });
 
 export type RouteInput = {
@@ -256,7 +255,8 @@ function toInternal(question: Question, endpoint: Endpoint, facts: Facts): Route
 }
 
 function toUnknown(question: Question, endpoint: Endpoint, facts: Facts): Route {
-  if (question.input.lookUp === null) return { kind: "look-up", ip: endpoint.ip };
+  // Clear text that was sent to a new pod is on the wire: what was nobody's before may not be so now.
+  if (question.input.lookUp === null) return { kind: "look-up", ip: endpoint.ip, lastWillDo: false };
   if (question.input.lookUp === "unheld" && isOutsideUnheld(question.view, endpoint.ip))
     return toOutside(question, endpoint, { ...facts, class: "external" });
   if (question.mode === "permissive") return clear(endpoint, "permissive", facts);

@@ -9,6 +9,7 @@ import { IdentityAgent } from "../../../../lib/enrolment/agent.ts";
 import { createCaClient } from "../../../../lib/enrolment/ca-client.ts";
 import { trustOf } from "../../../../lib/enrolment/root-file.ts";
 import { systemClock } from "../../../../lib/clock/clock.ts";
+import type { Clock } from "../../../../lib/clock/clock.ts";
 import { parseIp } from "../../../../lib/net/address.ts";
 import type { Ip } from "../../../../lib/net/address.ts";
 import { connectDirectory } from "../../../../proxy/directory/client.ts";
@@ -47,7 +48,12 @@ type Started = {
   readonly stop: () => void;
 };
 
-type Where = { readonly port?: number; readonly stateFolder?: string | null; readonly agent?: boolean };
+type Where = {
+  readonly port?: number;
+  readonly stateFolder?: string | null;
+  readonly agent?: boolean;
+  readonly clock?: Clock;
+};
 
 const folderOf = (t: TestContext): string => {
   const folder = mkdtempSync(join(tmpdir(), "tencrypt-stream-"));
@@ -79,7 +85,7 @@ async function startSource(
       floor: "permissive",
       proxyPorts: new Set([15_008]),
     },
-    clock: systemClock,
+    clock: where.clock ?? systemClock,
     random: () => 0,
     log,
     onSnapshot: quiet,
@@ -172,7 +178,7 @@ describe("a look-up", why === null ? {} : { skip: why }, () => {
     await rig.api.objects.namespace("abroad");
     await rig.api.objects.serviceAccount("abroad", "cart");
     await rig.pod("abroad", "far", { ip: "10.3.4.2", spec: {} });
-    assert.equal(await source.lookUp(ip("10.3.4.2")), "held");
+    assert.equal(await source.lookUp(ip("10.3.4.2"), false), "held");
     assert.equal(classify(view(), ip("10.3.4.2")), "other-project");
     assert.equal(podAt(view(), "10.3.4.2"), "far");
     await rig.api.objects.deletePod("abroad", "far");
@@ -190,18 +196,71 @@ describe("a look-up", why === null ? {} : { skip: why }, () => {
     });
     const vip = ip((made["spec"] as { readonly clusterIP: string }).clusterIP);
     assert.equal(classify(view(), vip), "unknown");
-    await eventually(async () => assert.equal(await source.lookUp(vip), "held"));
+    await eventually(async () => assert.equal(await source.lookUp(vip, false), "held"));
     assert.equal(classify(view(), vip), "other-project");
     const unused = ip("10.96.250.250");
-    assert.deepEqual(await Promise.all([source.lookUp(unused), source.lookUp(unused)]), ["unheld", "unheld"]);
-    // Not remembered: it may be held a moment later.
+    assert.deepEqual(await Promise.all([source.lookUp(unused, false), source.lookUp(unused, false)]), [
+      "unheld",
+      "unheld",
+    ]);
+    // The view does not hold it: it may be held a moment later.
     assert.equal(view().snapshot.holders.has(unused), false);
+  });
+
+  test("that nobody held an address is remembered until somebody does, whoever that is", async (t) => {
+    await rig.project("resting");
+    const time = { at: 0 };
+    const { source, view } = await startSource(t, await podIn("resting"), {
+      clock: { ...systemClock, monotonic: () => time.at },
+    });
+    await eventually(async () => assert.equal(view().policy.mode, "project"));
+    const [own, foreign] = [ip("10.3.5.2"), ip("10.3.5.3")];
+    const both = async (lastWillDo: boolean): Promise<unknown> =>
+      Promise.all([source.lookUp(own, lastWillDo), source.lookUp(foreign, lastWillDo)]);
+    assert.deepEqual(await both(true), ["unheld", "unheld"]);
+    assert.deepEqual(await both(true), ["unheld", "unheld"]);
+    time.at = 5_000;
+    assert.deepEqual(await both(true), ["unheld", "unheld"]);
+    assert.deepEqual(await both(true), ["last-unheld", "last-unheld"]);
+    assert.deepEqual(await both(false), ["unheld", "unheld"]);
+    // Time stands still: only the controller can end what is remembered.
+    await rig.api.objects.namespace("moving-in");
+    await rig.api.objects.serviceAccount("moving-in", "cart");
+    await rig.pod("moving-in", "stranger", { ip: foreign, spec: {} });
+    await rig.pod("resting", "neighbour", { ip: own, spec: {} });
+    await eventually(async () => assert.equal(await source.lookUp(foreign, true), "held"));
+    await eventually(async () => assert.equal(podAt(view(), own), "neighbour"));
+    await rig.api.objects.deletePod("resting", "neighbour");
+    await eventually(async () => assert.equal(podAt(view(), own), undefined));
+    assert.equal(await source.lookUp(own, true), "unheld");
+  });
+
+  test("while no controller answers, an address that nobody held is what it was", async (t) => {
+    await rig.project("deserted");
+    const first = await rig.controller({ TENCRYPT_CLUSTER_RANGES: "10.0.0.0/8" });
+    const time = { at: 0 };
+    const clock = { ...systemClock, monotonic: () => time.at };
+    const { source, view, lines } = await startSource(t, await podIn("deserted"), {
+      port: first.directory.port,
+      clock,
+    });
+    await eventually(async () => assert.equal(view().policy.mode, "project"));
+    const [steady, once, never] = [ip("10.3.6.2"), ip("10.3.6.3"), ip("10.3.6.4")];
+    assert.equal(await source.lookUp(steady, true), "unheld");
+    time.at = 5_000;
+    for (const each of [steady, once]) assert.equal(await source.lookUp(each, true), "unheld");
+    await first.stop();
+    await eventually(async () => assert.ok(lines.some(({ event }) => event === "directory_lost")));
+    time.at = 3_600_000;
+    const answers = await Promise.all([steady, once, never].map((each) => source.lookUp(each, true)));
+    assert.deepEqual(answers, ["last-unheld", "no-answer", "no-answer"]);
+    assert.equal(await source.lookUp(steady, false), "no-answer");
   });
 
   test("without a stream is no answer", async (t) => {
     await rig.project("alone");
     const { source } = await startSource(t, await podIn("alone"), { agent: false });
-    assert.equal(await source.lookUp(ip("10.96.0.99")), "no-answer");
+    assert.equal(await source.lookUp(ip("10.96.0.99"), false), "no-answer");
   });
 });
 

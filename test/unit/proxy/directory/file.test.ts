@@ -66,7 +66,7 @@ function stage(t: TestContext, content: string | null, below = ""): Stage {
     source,
     lines,
     inUse: (version) => versionInUse(version).promise,
-    looked: async () => void (await source.lookUp(nobody)),
+    looked: async () => void (await source.lookUp(nobody, false)),
   };
 }
 
@@ -247,24 +247,24 @@ describe("a look-up", () => {
   test("reads the document anew and finds a pod that has just appeared", soon, async (t) => {
     const at = stage(t, documentText(1));
     await at.inUse(1);
-    assert.equal(await at.source.lookUp(nobody), "no-answer");
+    assert.equal(await at.source.lookUp(nobody, false), "no-answer");
     const document = baseDocument();
     const workloads = [
       ...document.workloads,
       { ...document.workloads[1], uid: "uid-new", pod: "new-1", ips: [nobody] },
     ];
     writeFileSync(at.path, documentText(2, { workloads }));
-    const answers = await Promise.all(Array.from({ length: 100 }, () => at.source.lookUp(nobody)));
+    const answers = await Promise.all(Array.from({ length: 100 }, () => at.source.lookUp(nobody, false)));
     assert.deepEqual(new Set(answers), new Set(["held"]));
   });
   test("answers before the first document", soon, async (t) => {
     const at = stage(t, null);
-    assert.equal(await at.source.lookUp(nobody), "no-answer");
+    assert.equal(await at.source.lookUp(nobody, false), "no-answer");
   });
   test("leaves no timer behind", soon, async (t) => {
     const at = stage(t, documentText(1));
     await at.inUse(1);
-    await Promise.all([at.source.lookUp(nobody), at.source.lookUp(nobody)]);
+    await Promise.all([at.source.lookUp(nobody, false), at.source.lookUp(nobody, false)]);
     assert.equal(at.clock.pending, 1, "the poll alone");
   });
 });

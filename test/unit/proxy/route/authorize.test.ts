@@ -163,7 +163,7 @@ describe("allow-from on streams", () => {
 });
 
 const toldClear = (decision: ClearDecision): string => {
-  if (decision.kind === "look-up") return `look-up ${decision.ip}`;
+  if (decision.kind === "look-up") return `look-up ${decision.ip}${decision.lastWillDo ? ", the last will do" : ""}`;
   if (decision.kind === "refuse") return `refuse ${decision.reason} (${decision.class})`;
   return `allow (${decision.class})${decision.dryRun === null ? "" : ` but ${decision.dryRun.reason}`}`;
 };
@@ -237,7 +237,11 @@ describe("clear text in permissive, project and strict", () => {
       {},
       Array<string>(3).fill("refuse address_conflict (internal)"),
     ],
-    "from an unknown address: first a look-up": ["10.0.0.99", {}, Array<string>(3).fill("look-up 10.0.0.99")],
+    "from an unknown address: first a look-up": [
+      "10.0.0.99",
+      {},
+      ["look-up 10.0.0.99, the last will do", "look-up 10.0.0.99, the last will do", "look-up 10.0.0.99"],
+    ],
     "from an unknown address that nobody answers for": [
       "10.0.0.99",
       { lookUp: "no-answer" },
@@ -291,6 +295,29 @@ describe("clear text in permissive, project and strict", () => {
     });
     assert.equal(toldClear(decision), "refuse no_directory (none)");
   });
+});
+
+describe("clear text of who was nobody when it was last asked for, in permissive, project and strict", () => {
+  const rows: Readonly<Record<string, readonly [source: string, ClearOptions, readonly string[]]>> = {
+    "from an address of the pod range: a node's, but for strict, which has to know": [
+      "10.0.0.99",
+      { lookUp: "last-unheld" },
+      ["allow (node)", "allow (node)", "refuse source_unknown (unknown)"],
+    ],
+    "the same where clear text of nodes is taken, and a rule names the address": [
+      "10.0.0.99",
+      { lookUp: "last-unheld", shop: { nodeSources: "accept", allowIngress: ["10.0.0.0/16"] } },
+      ["allow (node)", "allow (node)", "refuse source_unknown (unknown)"],
+    ],
+    "from where pods may be: from outside, but for strict": [
+      "172.16.0.9",
+      { lookUp: "last-unheld" },
+      ["allow (external)", "allow (external)", "refuse source_unknown (unknown)"],
+    ],
+  };
+  for (const [name, [source, options, outcomes]] of Object.entries(rows)) {
+    test(name, () => assert.deepEqual(inModes(source, options), outcomes));
+  }
 });
 
 describe("allow-ingress", () => {
@@ -371,5 +398,6 @@ describe("a dry run on clear text", () => {
     assert.equal(dry("permissive", "strict", "198.51.100.1"), "allow (external) but plaintext_refused");
     assert.equal(dry("project", "strict", "192.0.2.10"), "allow (node) but node_source_refused");
     assert.equal(dry("permissive", "project", "10.0.0.99", "no-answer"), "allow (unknown) but source_unknown");
+    assert.equal(dry("project", "strict", "10.0.0.99", "last-unheld"), "allow (node) but node_source_refused");
   });
 });

@@ -148,7 +148,7 @@ table("an address in the cluster's ranges that nobody holds", {
   "is looked up first": unknownRow,
   "is looked up first in the Service range": ["10.96.7.7:80", "unknown", "look-up 10.96.7.7"],
 });
-for (const lookUp of ["no-answer", "unheld", "held"] as const) {
+for (const lookUp of ["no-answer", "unheld", "last-unheld", "held"] as const) {
   const outcomes = [
     "clear (permissive) 10.0.0.99:80",
     "refuse destination_unknown",
@@ -160,6 +160,15 @@ for (const lookUp of ["no-answer", "unheld", "held"] as const) {
     { lookUp },
   );
 }
+
+test("what nobody held when it was last asked for is asked for anew in every mode: it may be a pod by now", () => {
+  for (const mode of modes)
+    for (const destination of ["10.0.0.99:80", "172.16.0.9:80"]) {
+      const decided = to(viewWith({ shop: { mode } }), destination);
+      assert.ok(decided.kind === "look-up");
+      assert.equal(decided.lastWillDo, false);
+    }
+});
 
 table("an address where pods may be, their ranges not being known", {
   "is looked up first": ["172.16.0.9:80", "unknown", "look-up 172.16.0.9"],
@@ -177,19 +186,20 @@ table(
   },
   { lookUp: "unheld" },
 );
-table(
-  "such an address while nobody answers",
-  {
-    "is unknown": [
-      "172.16.0.9:80",
-      "unknown",
-      "clear (permissive) 172.16.0.9:80",
-      "refuse destination_unknown",
-      "refuse destination_unknown",
-    ],
-  },
-  { lookUp: "no-answer" },
-);
+for (const lookUp of ["no-answer", "last-unheld"] as const)
+  table(
+    `such an address when the look-up said ${lookUp}`,
+    {
+      "is unknown": [
+        "172.16.0.9:80",
+        "unknown",
+        "clear (permissive) 172.16.0.9:80",
+        "refuse destination_unknown",
+        "refuse destination_unknown",
+      ],
+    },
+    { lookUp },
+  );
 
 table("a Service address", {
   "goes to an endpoint, with the others as alternatives": [
