@@ -53,7 +53,7 @@ const bounds = { all: 16_384, ofOneSource: 256 };
 const refusals = {
   unauthenticated: { code: status.UNAUTHENTICATED, details: "the caller is not known" },
   stale: { code: status.UNAVAILABLE, details: "not possible now, try again" },
-  tooMany: { code: status.RESOURCE_EXHAUSTED, details: "too many streams" },
+  tooMany: { code: status.RESOURCE_EXHAUSTED, details: "too many streams, or too much unread" },
   tooOften: { code: status.RESOURCE_EXHAUSTED, details: "too many requests" },
 } as const;
 
@@ -122,7 +122,8 @@ async function lookUp(call: LookupCall, respond: sendUnaryData<LookupResponse>, 
     const outcome = await parts.lookup.find(call.request.address, caller.podUid);
     parts.lookedUp(outcomeOf(outcome));
     if (outcome.kind === "no-answer") return respond(refusals.stale);
-    parts.streams.lookedUp(caller, call.request.address);
+    const isHeld = outcome.holder.nobody === undefined;
+    if (!parts.streams.lookedUp(caller, call.request.address, isHeld)) return respond(refusals.tooMany);
     respond(null, { ...outcome.holder, revisions: [...parts.revisions()] });
   } catch (error) {
     parts.log("error", "defect", { detail: error instanceof Error ? error.stack : String(error) });

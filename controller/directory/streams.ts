@@ -8,6 +8,7 @@ import type { Clock } from "../../lib/clock/clock.ts";
 import { toProject, toService, toWorkload } from "../../lib/directory/wire.ts";
 import type { Revision, Update, WatchRequest } from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import type { DirectoryCaller } from "./gate.ts";
+import { LookedUp } from "./looked-up.ts";
 import type { ClusterState } from "./state.ts";
 import { deltaFor, visibleProjects } from "./view.ts";
 import type { Delta } from "./view.ts";
@@ -32,20 +33,18 @@ type Stream = {
   /** The projects that were visible then. */
   visible: string;
   blocked: boolean;
-  /** Addresses that the caller has looked up. */
-  readonly looked: Set<string>;
-  forget: string[];
+  readonly looked: LookedUp;
 };
 
 /** Changes that come within this time leave together. */
 const coalesceMs = 20;
-const mostLookedUp = 4_096;
 /** A pod needs one, and a second while it replaces the first. */
 const mostOfOnePod = 4;
 
 export class Streams {
   readonly #parts: StreamParts;
   readonly #streams = new Set<Stream>();
+  readonly #ofPod = new Map<string, Set<Stream>>();
   #flushing = false;
 
   constructor(parts: StreamParts) {
@@ -58,8 +57,8 @@ export class Streams {
 
   /** False: the pod has too many. */
   open(call: WatchCall, caller: DirectoryCaller): boolean {
-    const ofPod = [...this.#streams].filter((stream) => stream.caller.podUid === caller.podUid).length;
-    if (ofPod >= mostOfOnePod) return false;
+    const ofPod = this.#ofPod.get(caller.podUid) ?? new Set();
+    if (ofPod.size >= mostOfOnePod) return false;
     const { request } = call;
     const stream: Stream = {
       call,
@@ -69,13 +68,16 @@ export class Streams {
       sent: this.#resumable(request, caller),
       visible: visibleProjects(caller.project, this.#parts.state).join(),
       blocked: false,
-      looked: new Set(),
-      forget: [],
+      looked: new LookedUp(),
     };
     this.#streams.add(stream);
+    this.#ofPod.set(caller.podUid, ofPod.add(stream));
     this.#parts.watching(1);
     const close = (): void => {
-      if (this.#streams.delete(stream)) this.#parts.watching(-1);
+      if (!this.#streams.delete(stream)) return;
+      ofPod.delete(stream);
+      if (ofPod.size === 0) this.#ofPod.delete(caller.podUid);
+      this.#parts.watching(-1);
     };
     for (const event of ["cancelled", "close", "error", "finish"]) call.once(event, close);
     // Also when nothing changed: the caller learns that what it has is what holds.
@@ -83,10 +85,15 @@ export class Streams {
     return true;
   }
 
-  /** The caller will be told when the holder of the address changes. */
-  lookedUp(caller: DirectoryCaller, address: string): void {
-    for (const stream of this.#streams)
-      if (stream.caller.podUid === caller.podUid && stream.looked.size < mostLookedUp) stream.looked.add(address);
+  /**
+   * The caller will be told when the holder of the address changes, on the streams of the connection that it asked on. False:
+   * it cannot be, and must not get the answer.
+   */
+  lookedUp(caller: DirectoryCaller, address: string, isHeld: boolean): boolean {
+    const streams = [...(this.#ofPod.get(caller.podUid) ?? [])].filter((stream) => stream.caller === caller);
+    const isFollowed = streams.map(({ looked }) => looked.add(address, isHeld)).every((added) => added);
+    if (streams.some(({ looked }) => looked.isDue)) this.changed();
+    return isFollowed;
   }
 
   /** Something changed: what is due leaves soon. */
@@ -107,7 +114,7 @@ export class Streams {
     const touched = this.#parts.state.takeTouched();
     const deltas = new Map<string, Delta>();
     for (const stream of this.#streams) {
-      for (const address of touched) if (stream.looked.delete(address)) stream.forget.push(address);
+      for (const address of touched) stream.looked.moved(address);
       this.#send(stream, deltas, false);
     }
   }
@@ -133,13 +140,13 @@ export class Streams {
     deltas.set(cached, delta);
     stream.sent = state.change;
     stream.visible = key;
-    if (!evenEmpty && isEmpty(delta) && stream.forget.length === 0) return;
+    if (!evenEmpty && isEmpty(delta) && !stream.looked.isDue) return;
     stream.version += 1n;
     const update = updateOf(delta, {
       version: stream.version,
       resume: `${this.#parts.instance} ${state.change} ${key}`,
       revisions: [...this.#parts.revisions()],
-      forget: stream.forget.splice(0),
+      forget: stream.looked.take(),
     });
     if (stream.call.write(update)) return;
     stream.blocked = true;

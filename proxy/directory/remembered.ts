@@ -56,9 +56,9 @@ export class Remembered {
     this.#unheld.delete(ip);
   }
 
-  /** Drops that nobody holds what somebody does now. */
+  /** Drops what the state names now: it will say itself when that changes. */
   named(isNamed: (ip: Ip) => boolean): void {
-    for (const ip of this.#unheld.keys()) if (isNamed(ip)) this.#unheld.delete(ip);
+    for (const map of [this.#held, this.#unheld]) for (const ip of map.keys()) if (isNamed(ip)) map.delete(ip);
   }
 
   clear(): void {

@@ -137,6 +137,7 @@ export const pure: readonly string[] = [
   "lib/x509/",
   "proxy/config.ts",
   "proxy/directory/knowledge.ts",
+  "proxy/directory/remembered.ts",
   "proxy/observe/metric-names.ts",
   "proxy/observe/span-model.ts",
   "proxy/observe/trace-context.ts",
