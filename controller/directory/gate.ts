@@ -9,6 +9,9 @@ import { createServer } from "node:tls";
 import type { SecureContextOptions, Server, TLSSocket } from "node:tls";
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
+import type { Reason } from "../../lib/errors/reasons.ts";
+import { limitLines } from "../../lib/log/line-limit.ts";
+import type { Limited } from "../../lib/log/line-limit.ts";
 import type { Log } from "../../lib/log/log.ts";
 import { opensslVerdict, peerChain } from "../../lib/tls/peer-chain.ts";
 import { verify } from "../../lib/x509/verify.ts";
@@ -27,7 +30,12 @@ export type GateOptions = {
 
 type Open = { readonly caller: DirectoryCaller; readonly socket: TLSSocket; readonly chain: Uint8Array[] };
 
+type RefusedCaller = { readonly reason: Reason; readonly detail: string; readonly source: string | null };
+
 const handshakeMs = 5_000;
+/** A proxy needs one, and a second while it replaces the first. */
+const mostOfOnePod = 16;
+const lines = { perKey: 1, perSecond: 10, keys: 256 };
 const keyOf = (socket: Socket): string => `${socket.remoteAddress}:${socket.remotePort}`;
 
 const contextOptions = ({ identity, roots }: Credentials): SecureContextOptions => ({
@@ -41,10 +49,27 @@ const contextOptions = ({ identity, roots }: Credentials): SecureContextOptions 
 export class Gate {
   readonly #options: GateOptions;
   readonly #open = new Map<string, Open>();
+  readonly #ofPod = new Map<string, number>();
+  readonly #refused: Limited<RefusedCaller>;
   #server: Server | null = null;
 
   constructor(options: GateOptions) {
     this.#options = options;
+    this.#refused = limitLines(
+      options.clock,
+      ({ reason, detail, source }, count, merged) =>
+        options.log("warn", "directory_caller_refused", {
+          reason,
+          ...(merged ? { detail: null, source: null } : { detail, source }),
+          count,
+        }),
+      lines,
+    );
+  }
+
+  /** Writes the lines that wait. */
+  stop(): void {
+    this.#refused.stop();
   }
 
   /** Who is at the other end of a connection, by its address and port; null for one that is not open. */
@@ -89,19 +114,31 @@ export class Gate {
     const verdict = this.#verdict(socket, chain, credentials.bundle);
     if (verdict.kind === "refusal") {
       const { reason, detail } = verdict;
-      this.#options.log("warn", "directory_caller_refused", { reason, detail, source: socket.remoteAddress ?? null });
+      const source = socket.remoteAddress ?? null;
+      this.#refused.take(`${source} ${reason}`, reason, { reason, detail, source });
       return void socket.destroy();
     }
     const { id, pod, uri, notAfter } = verdict;
     const key = keyOf(socket);
     const caller = { project: id.project, podUid: pod?.podUid ?? "", spiffeId: uri };
+    if (!this.#count(caller.podUid, 1)) return void socket.destroy();
     this.#open.set(key, { caller, socket, chain });
     const end = this.#options.clock.after(notAfter - this.#options.clock.now(), () => socket.destroy());
     socket.once("close", () => {
       end.cancel();
       this.#open.delete(key);
+      this.#count(caller.podUid, -1);
     });
     this.#options.take(socket);
+  }
+
+  /** False: the pod has too many. */
+  #count(podUid: string, change: 1 | -1): boolean {
+    const count = (this.#ofPod.get(podUid) ?? 0) + change;
+    if (count > mostOfOnePod) return false;
+    if (count === 0) this.#ofPod.delete(podUid);
+    else this.#ofPod.set(podUid, count);
+    return true;
   }
 
   #verdict(socket: TLSSocket, chain: Uint8Array[], bundle: TrustBundle): ReturnType<typeof verify> {

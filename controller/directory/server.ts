@@ -6,6 +6,8 @@ import type { Clock } from "../../lib/clock/clock.ts";
 import { Connections } from "../../lib/grpc/connections.ts";
 import type { Where } from "../../lib/grpc/connections.ts";
 import { RateLimiter } from "../../lib/limit/rate-limit.ts";
+import { limitLines } from "../../lib/log/line-limit.ts";
+import type { Limited } from "../../lib/log/line-limit.ts";
 import type { Log } from "../../lib/log/log.ts";
 import { DirectoryService } from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import type {
@@ -15,7 +17,7 @@ import type {
   WatchRequest,
 } from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import { Gate } from "./gate.ts";
-import type { GateOptions } from "./gate.ts";
+import type { DirectoryCaller, GateOptions } from "./gate.ts";
 import type { Lookup, LookupOutcome } from "./lookup.ts";
 import type { Streams, WatchCall } from "./streams.ts";
 
@@ -59,15 +61,31 @@ const refusals = {
 
 /** Of one pod: what it takes of a replica's time is no more, whatever its applications dial. */
 const lookUpRate = { perSecond: 100, burst: 200 };
+/** A stream begins with the whole state. A proxy that is refused tries again after 0.2 s, then 0.4, and so on to 5. */
+const watchRate = { perSecond: 1, burst: 8 };
+/** What a caller says that it has seen is not proven, and a list of everything is dear. */
+const catchUpRate = { perSecond: 0.1, burst: 2 };
+const lines = { perKey: 1, perSecond: 10, keys: 256 };
 
 type LookupCall = ServerUnaryCall<LookupRequest, LookupResponse>;
 
 export async function listenDirectory(where: Where, parts: DirectoryParts): Promise<DirectoryServer> {
   const server = new Server(options);
   const gate = new Gate({ ...parts, take: (socket) => injector.injectConnection(socket) });
-  const sides: Sides = { gate, parts, lookUps: new RateLimiter(lookUpRate) };
+  const sides: Sides = {
+    gate,
+    parts,
+    lookUps: new RateLimiter(lookUpRate),
+    watches: new RateLimiter(watchRate),
+    catchUps: new RateLimiter(catchUpRate),
+    refused: limitLines(
+      parts.clock,
+      (event, count, merged) => writeRefused(parts.log, event, { count, merged }),
+      lines,
+    ),
+  };
   server.addService(DirectoryService, {
-    watch: (call: WatchCall) => watch(call, gate, parts),
+    watch: (call: WatchCall) => watch(call, sides),
     lookup: (call: LookupCall, respond: sendUnaryData<LookupResponse>) => void lookUp(call, respond, sides),
   });
   // TLS is the gate's; what reaches gRPC is verified.
@@ -81,21 +99,47 @@ export async function listenDirectory(where: Where, parts: DirectoryParts): Prom
     await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
     connections.endAll();
     deadline.cancel();
+    sides.refused.stop();
+    gate.stop();
   };
   return { ...bound, gate, drain };
 }
 
-function watch(call: WatchCall, gate: Gate, parts: DirectoryParts): void {
+type Sides = {
+  readonly gate: Gate;
+  readonly parts: DirectoryParts;
+  /** Each by pod. */
+  readonly lookUps: RateLimiter;
+  readonly watches: RateLimiter;
+  readonly catchUps: RateLimiter;
+  readonly refused: Limited<RefusedWatch>;
+};
+
+function watch(call: WatchCall, { gate, parts, watches, catchUps, refused }: Sides): void {
   const caller = gate.callerAt(call.getPeer());
   if (caller === null) return void call.emit("error", refusals.unauthenticated);
+  const now = parts.clock.monotonic();
+  const refuse = (refusal: (typeof refusals)[keyof typeof refusals], detail: string): void => {
+    refused.take(caller.podUid, "", { detail, caller });
+    call.emit("error", refusal);
+  };
+  if (!watches.take(caller.podUid, now)) return refuse(refusals.tooOften, refusals.tooOften.details);
   const late = behind(call.request, parts.revisions());
-  if (late !== null) parts.catchUp(late.kind);
+  if (late !== null && catchUps.take(caller.podUid, now)) parts.catchUp(late.kind);
   const stale = parts.staleness() ?? late?.detail ?? null;
-  if (stale !== null) {
-    parts.log("warn", "directory_watch_refused", { detail: stale, caller: caller.spiffeId, podUid: caller.podUid });
-    return void call.emit("error", refusals.stale);
-  }
-  if (!parts.streams.open(call, caller)) call.emit("error", refusals.tooMany);
+  if (stale !== null) return refuse(refusals.stale, stale);
+  if (!parts.streams.open(call, caller)) refuse(refusals.tooMany, refusals.tooMany.details);
+}
+
+type RefusedWatch = { readonly detail: string; readonly caller: DirectoryCaller };
+type Lines = { readonly count: number; readonly merged: boolean };
+
+/** Where lines of several callers are merged, none of them is named. */
+function writeRefused(log: Log, { detail, caller }: RefusedWatch, { count, merged }: Lines): void {
+  const who = merged
+    ? { detail: null, caller: null, podUid: null }
+    : { detail, caller: caller.spiffeId, podUid: caller.podUid };
+  log("warn", "directory_watch_refused", { ...who, count });
 }
 
 /** A caller that has seen more than we have would go back in time with us. */
@@ -107,8 +151,6 @@ function behind({ revisions }: WatchRequest, own: readonly Revision[]): { kind: 
   }
   return null;
 }
-
-type Sides = { readonly gate: Gate; readonly parts: DirectoryParts; readonly lookUps: RateLimiter };
 
 async function lookUp(call: LookupCall, respond: sendUnaryData<LookupResponse>, sides: Sides): Promise<void> {
   const { gate, parts, lookUps } = sides;

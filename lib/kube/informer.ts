@@ -39,8 +39,9 @@ const pageSize = 500;
 const watchSeconds = 60;
 /** No byte for this long: the connection is dead. */
 const silenceMs = 90_000;
-/** How often at most everything is listed again because somebody has seen more. */
+/** How often at most everything is listed again because somebody has seen more: also for a share of the time only. */
 const catchUpMs = 1_000;
+const catchUpFactor = 5;
 const firstBackoffMs = 200;
 const longestBackoffMs = 10_000;
 
@@ -58,7 +59,11 @@ export class Informer<T extends KubeObject> {
   readonly #options: InformerOptions<T>;
   readonly #objects = new Map<string, T>();
   readonly #waiting: (() => void)[] = [];
+  /** Once there was one it stays: also while everything is listed again, this is how far the objects have been seen. */
   #resourceVersion = "";
+  #mustList = true;
+  /** How long the last list took. */
+  #listMs = 0;
   #syncedAt = Number.NEGATIVE_INFINITY;
   #listed = false;
   /** The watch was ended here, to list again. */
@@ -112,9 +117,9 @@ export class Informer<T extends KubeObject> {
   /** Lists again: somebody has seen a newer version than this informer. */
   catchUp(): void {
     const now = this.#options.clock.monotonic();
-    if (!this.#listed || now - this.#caughtUpAt < catchUpMs) return;
+    if (!this.#listed || now - this.#caughtUpAt < Math.max(catchUpMs, this.#listMs * catchUpFactor)) return;
     this.#caughtUpAt = now;
-    this.#resourceVersion = "";
+    this.#mustList = true;
     this.#isCut = true;
     this.#cut?.();
   }
@@ -129,8 +134,9 @@ export class Informer<T extends KubeObject> {
     while (!this.#closed) {
       try {
         this.#isCut = false;
-        if (this.#resourceVersion === "") await this.#list();
-        await this.#watch();
+        if (this.#mustList) await this.#list();
+        // Not where somebody has seen more meanwhile.
+        if (!this.#mustList) await this.#watch();
       } catch (error) {
         if (this.#closed) return;
         if (this.#isCut) continue;
@@ -142,7 +148,7 @@ export class Informer<T extends KubeObject> {
 
   #failed(error: unknown): void {
     // 410: the version is too old to watch from.
-    if (isStatus(error, 410)) this.#resourceVersion = "";
+    if (isStatus(error, 410)) this.#mustList = true;
     const known = error instanceof KubeError;
     const absent = this.#options.optional === true && isStatus(error, 404);
     this.#options.log(absent ? "debug" : known ? "warn" : "error", "watch_failed", {
@@ -168,9 +174,14 @@ export class Informer<T extends KubeObject> {
   }
 
   async #list(): Promise<void> {
+    const { clock } = this.#options;
+    const startedAt = clock.monotonic();
+    this.#mustList = false;
     try {
       await this.#listAll();
+      this.#listMs = clock.monotonic() - startedAt;
     } catch (error) {
+      this.#mustList = true;
       if (this.#options.optional === true && isStatus(error, 404)) this.#complete();
       throw error;
     }

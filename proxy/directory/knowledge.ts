@@ -47,6 +47,7 @@ export type Knowledge = {
   readonly version: bigint;
   /** What the server goes on from; of no meaning to anybody else. */
   readonly resume: string;
+  /** Of each kind the newest that any update was made of. */
   readonly revisions: readonly Revision[];
   readonly cluster: Entry<ClusterFacts, ClusterRead>;
   readonly projects: Entries<DocumentProject, Project>;
@@ -67,8 +68,9 @@ export function applyUpdate(before: Knowledge | null, update: Update): Applied |
   if (!update.full && base === null) return refused("directory_malformed", ["changes without a state to change"]);
   const facts = update.cluster ?? base?.cluster.raw;
   if (facts === undefined) return refused("directory_malformed", ["cluster: missing"]);
+  const revisions = newest(before?.revisions ?? [], update.revisions);
   return assemble(base, {
-    head: { version: update.version, resume: update.resume, revisions: update.revisions },
+    head: { version: update.version, resume: update.resume, revisions },
     facts,
     isNew: update.cluster !== undefined,
     projects: update.projects.map(fromProject),
@@ -76,6 +78,16 @@ export function applyUpdate(before: Knowledge | null, update: Update): Applied |
     services: update.services.map(fromService),
     removed: { projects: update.removedProjects, workloads: update.removedWorkloads, services: update.removedServices },
   });
+}
+
+/** Of each kind the highest: whoever says less at times makes us go back to no state that we are past. */
+function newest(before: readonly Revision[], now: readonly Revision[]): readonly Revision[] {
+  const highest = new Map<string, bigint>();
+  for (const { kind, resourceVersion } of [...before, ...now]) {
+    const seen = highest.get(kind);
+    if (seen === undefined || seen < resourceVersion) highest.set(kind, resourceVersion);
+  }
+  return [...highest].map(([kind, resourceVersion]) => ({ kind, resourceVersion }));
 }
 
 /** What was kept of an earlier state. */

@@ -13,6 +13,7 @@ import { readConfig } from "../../../controller/config.ts";
 import { start } from "../../../controller/start.ts";
 import type { RunningController } from "../../../controller/start.ts";
 import { systemClock } from "../../../lib/clock/clock.ts";
+import type { Clock } from "../../../lib/clock/clock.ts";
 import { createLog } from "../../../lib/log/log.ts";
 import { IstioCertificateServiceClient } from "../../../lib/proto/gen/istio/v1/auth/ca.ts";
 import { DirectoryClient } from "../../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
@@ -64,7 +65,7 @@ export class Rig {
     return rig;
   }
 
-  async controller(env: Readonly<Record<string, string>> = {}): Promise<Controller> {
+  async controller(env: Readonly<Record<string, string>> = {}, clock: Clock = systemClock): Promise<Controller> {
     const lines: LogLine[] = [];
     const write = (line: string): void => void lines.push(JSON.parse(line) as LogLine);
     const config = readConfig({
@@ -81,7 +82,7 @@ export class Rig {
       TENCRYPT_PROXY_IMAGE: proxyImage,
       ...env,
     });
-    const running = await start(config, systemClock, createLog({ level: "info", now: Date.now, write }));
+    const running = await start(config, clock, createLog({ level: "info", now: Date.now, write }));
     this.#stops.push(() => running.stop());
     await running.ready();
     return { ...running, lines };
@@ -183,9 +184,14 @@ export class DirectoryReader {
   watch(request: Partial<WatchRequest> = {}): this {
     const stream = this.#client.watch({ version: 0n, resume: "", revisions: [], ...request });
     this.#stream = stream;
+    let over = false;
+    const end = (code: number): void => {
+      if (!over) this.#push({ kind: "end", code });
+      over = true;
+    };
     stream.on("data", (update: Update) => this.#push(update));
-    stream.on("error", (error: ServiceError) => this.#push({ kind: "end", code: error.code }));
-    stream.on("end", () => this.#push({ kind: "end", code: 0 }));
+    stream.on("error", (error: ServiceError) => end(error.code));
+    stream.on("end", () => end(0));
     return this;
   }
 

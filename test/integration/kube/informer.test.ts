@@ -113,6 +113,22 @@ describe("the Kubernetes client", why === null ? {} : { skip: why }, () => {
     informer.close();
   });
 
+  test("lists again when somebody has seen more, and forgets not how far it has seen itself", async () => {
+    const informer = informerOf();
+    informer.start();
+    await informer.listed();
+    const seen = BigInt(informer.resourceVersion);
+    // Of another kind: of this one the informer hears nothing.
+    await api.objects.namespace("moves-on");
+    informer.catchUp();
+    assert.equal(BigInt(informer.resourceVersion), seen);
+    await eventually(async () => assert.ok(BigInt(informer.resourceVersion) > seen));
+    await put("f-watched");
+    await eventually(async () => assert.ok(informer.get("default/f-watched")));
+    await client.delete(`${maps}/f-watched`);
+    informer.close();
+  });
+
   test("goes on after the API server was away, and sees what changed meanwhile", async () => {
     const informer = informerOf();
     const names = follow(informer);

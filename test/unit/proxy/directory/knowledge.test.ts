@@ -85,6 +85,24 @@ function reasonOf(before: Knowledge | null, next: Update): string {
   return outcome.kind === "refused" ? `${outcome.reason}: ${outcome.problems.join()}` : assert.fail("was applied");
 }
 
+test("of each kind the newest revision stays, whatever later updates say: nobody is gone back with", () => {
+  const revisionsOf = ({ revisions }: Knowledge): string =>
+    revisions.map(({ kind, resourceVersion }) => `${kind} ${resourceVersion}`).join();
+  const first = applied(
+    null,
+    whole(1n, {
+      revisions: [
+        { kind: "pods", resourceVersion: 7n },
+        { kind: "nodes", resourceVersion: 5n },
+      ],
+    }),
+  );
+  const lower = applied(first, update(2n, { revisions: [{ kind: "pods", resourceVersion: 0n }] }));
+  assert.equal(revisionsOf(lower), "pods 7,nodes 5");
+  const other = applied(lower, whole(3n, { revisions: [{ kind: "nodes", resourceVersion: 6n }] }));
+  assert.equal(revisionsOf(other), "pods 7,nodes 6");
+});
+
 describe("an update", () => {
   test("adds, replaces and removes entries; the rest stays as it was read", () => {
     const first = applied(null, whole(1n));
