@@ -32,7 +32,10 @@ type Stream = {
   sent: number | null;
   /** The projects that were visible then. */
   visible: string;
-  blocked: boolean;
+  /** An update is on its way to the caller: gRPC would keep sixteen of them for one that does not read. */
+  sending: boolean;
+  /** Something may be due once it has left. */
+  missed: boolean;
   readonly looked: LookedUp;
 };
 
@@ -67,7 +70,8 @@ export class Streams {
       version: max(request.version, BigInt(Math.floor(this.#parts.clock.now()))),
       sent: this.#resumable(request, caller),
       visible: visibleProjects(caller.project, this.#parts.state).join(),
-      blocked: false,
+      sending: false,
+      missed: false,
       looked: new LookedUp(),
     };
     this.#streams.add(stream);
@@ -129,7 +133,8 @@ export class Streams {
 
   /** `deltas` holds what other streams of the same flush have computed. */
   #send(stream: Stream, deltas: Map<string, Delta>, evenEmpty: boolean): void {
-    if (stream.blocked) return;
+    stream.missed = stream.sending;
+    if (stream.sending) return;
     const { state } = this.#parts;
     const visible = visibleProjects(stream.caller.project, state);
     const key = visible.join();
@@ -148,11 +153,10 @@ export class Streams {
       revisions: [...this.#parts.revisions()],
       forget: stream.looked.take(),
     });
-    if (stream.call.write(update)) return;
-    stream.blocked = true;
-    stream.call.once("drain", () => {
-      stream.blocked = false;
-      this.#send(stream, new Map(), false);
+    stream.sending = true;
+    stream.call.write(update, () => {
+      stream.sending = false;
+      if (stream.missed && this.#streams.has(stream)) this.#send(stream, new Map(), false);
     });
   }
 }

@@ -70,9 +70,9 @@ async function connected(state: ClusterState) {
   const streams = new Streams({ state, clock, instance: "one", revisions: () => [], watching: () => {} });
   const client: DirectoryClient = {
     watch: (request: WatchRequest, { onUpdate }: WatchHandlers) => {
-      const write = (update: Update): boolean => {
+      const write = (update: Update, written: () => void): void => {
         onUpdate(update);
-        return true;
+        written();
       };
       streams.open(Object.assign(new EventEmitter(), { request, write }) as unknown as WatchCall, caller);
       return () => {};
