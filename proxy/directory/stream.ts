@@ -3,6 +3,9 @@
  *
  * - What cannot be accepted leaves the view in use; so does a controller that is away, for as long as it takes.
  * - A stream goes on where the last one was; a state that cannot be read is asked for anew as a whole.
+ * - With a new certificate the next stream is opened beside the one in use, which answers look-ups until the next one has
+ *   brought something: a renewal is no outage. Where the next one cannot be opened, the one in use goes too: it may be
+ *   a controller that is not to be believed any more.
  * - An address that the state does not name is looked up; what was told is remembered (remembered.ts) until the controller
  *   says that it has changed, or the stream through which it would say so is another one.
  * - The last state is kept in a folder, if there is one, and is in use again when the process was started anew.
@@ -66,6 +69,8 @@ export class StreamSource implements DirectorySource {
   #view: View | null = null;
   #refusal: DirectoryRefusal | null = null;
   #stream: Stream | null = null;
+  /** Has asked for its state, and is to take the place of `#stream`. */
+  #next: Stream | null = null;
   #connecting = 0;
   #attempts = 0;
   #wantsWhole = false;
@@ -127,14 +132,17 @@ export class StreamSource implements DirectorySource {
 
   #drop(): void {
     this.#connecting++;
-    this.#stream?.cancel();
-    this.#stream?.client.close();
+    end(this.#stream);
+    end(this.#next);
     this.#stream = null;
+    this.#next = null;
   }
 
   /** The newest call counts: what an earlier one still waits for is thrown away. */
   async #connect(): Promise<void> {
-    this.#drop();
+    this.#connecting++;
+    end(this.#next);
+    this.#next = null;
     const credentials = this.#credentials;
     if (this.#closed || credentials === null) return;
     this.#retry?.cancel();
@@ -150,7 +158,7 @@ export class StreamSource implements DirectorySource {
 
   #watch(client: DirectoryClient): void {
     const stream: Stream = { client, cancel: () => {}, live: false };
-    this.#stream = stream;
+    this.#next = stream;
     const known = this.#knowledge;
     const request = {
       version: known?.version ?? 0n,
@@ -159,12 +167,19 @@ export class StreamSource implements DirectorySource {
     };
     stream.cancel = client.watch(request, {
       onUpdate: (update) => this.#updated(stream, update),
-      onEnd: (why) => this.#lost(why),
+      onEnd: (why) => this.#ended(stream, why),
     });
     // The state comes at once; a dial into nothing would wait for as long as TCP likes.
     this.#options.clock.after(firstUpdateMs, () => {
-      if (stream === this.#stream && !stream.live) this.#lost(`no answer within ${firstUpdateMs} ms`);
+      if (stream === this.#next) this.#lost(`no answer within ${firstUpdateMs} ms`);
     });
+  }
+
+  /** The one in use may end while the next one is on its way. */
+  #ended(stream: Stream, why: string): void {
+    if (stream === this.#next || this.#next === null) return this.#lost(why);
+    end(stream);
+    if (stream === this.#stream) this.#stream = null;
   }
 
   #lost(why: string): void {
@@ -179,9 +194,10 @@ export class StreamSource implements DirectorySource {
   }
 
   #updated(stream: Stream, update: Update): void {
-    if (stream !== this.#stream) return;
-    if (!stream.live) this.#begun(stream);
     for (const address of update.forget) this.#forget(address);
+    // What the next one brings goes on from where it was asked.
+    if (stream !== (this.#next ?? this.#stream)) return;
+    if (!stream.live) this.#begun(stream);
     const applied = applyUpdate(this.#knowledge, update);
     if (applied.kind === "refused") return this.#unreadable(applied);
     this.#wantsWhole = false;
@@ -193,6 +209,9 @@ export class StreamSource implements DirectorySource {
   /** This stream's server does not know what an earlier one was asked. */
   #begun(stream: Stream): void {
     stream.live = true;
+    end(this.#stream);
+    this.#stream = stream;
+    this.#next = null;
     this.#remembered.clear();
     this.#options.log("info", "directory_connected", {});
   }
@@ -258,8 +277,9 @@ export class StreamSource implements DirectorySource {
         if (stream === null || !stream.live) break;
         const askedAt = this.#options.clock.monotonic();
         const response = await stream.client.lookUp(ip, lookUpMs);
+        if (this.#base === null) break;
         // The answer of a connection that is gone would never be taken back.
-        if (stream !== this.#stream || this.#base === null) break;
+        if (stream !== this.#stream) continue;
         if (!asking.overtaken) return this.#answered(ip, response, askedAt);
       }
     } catch {
@@ -299,6 +319,11 @@ export class StreamSource implements DirectorySource {
       );
     });
   }
+}
+
+function end(stream: Stream | null): void {
+  stream?.cancel();
+  stream?.client.close();
 }
 
 const namesHolder = ({ holders, nodeAddresses, vips, foreignVips }: Snapshot, ip: Ip): boolean =>

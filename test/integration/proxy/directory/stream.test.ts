@@ -46,6 +46,8 @@ type Started = {
   readonly lines: Line[];
   readonly view: () => View;
   readonly stop: () => void;
+  /** As after each renewal of the certificate, and each new version of the bundle. */
+  readonly renew: () => void;
 };
 
 type Where = {
@@ -98,7 +100,8 @@ async function startSource(
     source.close();
   };
   t.after(stop);
-  return { source, lines, stop, view: () => source.current() ?? assert.fail("no view yet") };
+  const renew = (): void => source.renew(agent?.current() ?? assert.fail("no certificate yet"));
+  return { source, lines, stop, renew, view: () => source.current() ?? assert.fail("no view yet") };
 }
 
 async function agentOf(t: TestContext, pod: Metadata): Promise<IdentityAgent> {
@@ -255,6 +258,28 @@ describe("a look-up", why === null ? {} : { skip: why }, () => {
     const answers = await Promise.all([steady, once, never].map((each) => source.lookUp(each, true)));
     assert.deepEqual(answers, ["last-unheld", "no-answer", "no-answer"]);
     assert.equal(await source.lookUp(steady, false), "no-answer");
+  });
+
+  test("is answered while the certificate is renewed, again and again", async (t) => {
+    await rig.project("renewing");
+    const { source, view, lines, renew } = await startSource(t, await podIn("renewing"));
+    await eventually(async () => assert.equal(view().policy.mode, "project"));
+    const connected = (): number => lines.filter(({ event }) => event === "directory_connected").length;
+    await rig.api.objects.namespace("overseas");
+    await rig.api.objects.serviceAccount("overseas", "cart");
+    await rig.pod("overseas", "farther", { ip: "10.3.7.2", spec: {} });
+    for (let renewals = 1; renewals <= 5; renewals++) {
+      const earlier = connected();
+      renew();
+      const asked = [source.lookUp(ip("10.3.7.2"), false), source.lookUp(ip("10.3.7.9"), false)];
+      assert.deepEqual(await Promise.all(asked), ["held", "unheld"]);
+      await eventually(async () => assert.equal(connected(), earlier + 1));
+    }
+    // What was learned through the last stream is taken back through it.
+    assert.equal(await source.lookUp(ip("10.3.7.2"), false), "held");
+    await rig.api.objects.deletePod("overseas", "farther");
+    await eventually(async () => assert.equal(podAt(view(), "10.3.7.2"), undefined));
+    assert.equal(lines.filter(({ event }) => event === "directory_lost").length, 0);
   });
 
   test("without a stream is no answer", async (t) => {
