@@ -14,6 +14,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ClosedBy } from "../observe/events.ts";
 import { gather, gatherFrom } from "./gather.ts";
+import { shareReads } from "./shared-reads.ts";
 
 export type RelayOutcome = {
   readonly bytesSent: number;
@@ -137,7 +138,10 @@ export class Relay {
     sink.on("drain", () => source.resume());
     source.on("end", () => this.#ended(from, to));
     if (isStream(source)) watchEnd(from, source);
-    else source.on("finish", () => this.#finished(from));
+    else {
+      shareReads(source);
+      source.on("finish", () => this.#finished(from));
+    }
     source.on("error", () => this.#failed(from, to));
     source.on("close", () => this.#closed(from, to));
     // What happened while nobody listened: a side may have died between dial and relay.
