@@ -68,11 +68,21 @@ const isRead = (annotation: string): boolean =>
 const readOnes = (all: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
   Object.fromEntries(Object.entries(all).filter(([name]) => isRead(name)));
 
+/** What `readSidecar` and the directory look at. */
+const keptOfSpec: readonly string[] = [
+  "nodeName",
+  "serviceAccountName",
+  "hostNetwork",
+  "initContainers",
+  "containers",
+  "ephemeralContainers",
+  "volumes",
+];
+
 function slimPod(pod: Pod): Pod {
   const { metadata, status } = slim(pod);
   const { spec } = pod;
-  const kept = ["nodeName", "serviceAccountName", "hostNetwork", "initContainers", "containers", "ephemeralContainers"];
-  const slimSpec = Object.fromEntries(Object.entries(spec).filter(([field]) => kept.includes(field)));
+  const slimSpec = Object.fromEntries(Object.entries(spec).filter(([field]) => keptOfSpec.includes(field)));
   const { phase, podIP, podIPs, hostIP, hostIPs } = status ?? {};
   return {
     metadata,

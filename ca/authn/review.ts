@@ -82,7 +82,12 @@ export type Surroundings = {
 };
 
 /** Images of pods that may have a certificate; one without tag and digest stands for all of its versions. */
-export type Rules = { readonly initImages: readonly string[]; readonly proxyImages: readonly string[] };
+export type Rules = {
+  readonly initImages: readonly string[];
+  readonly proxyImages: readonly string[];
+  /** Of tokens that are good here. */
+  readonly audience: string;
+};
 
 /** The source address does not refuse here: whether it does is a setting, see `sourceProblem`. */
 export function judge({ named, pod, namespace, provenUntil }: Surroundings, rules: Rules): Caller | Denial {
@@ -114,9 +119,9 @@ function notEnabled({ namespace: name }: Named, namespace: Namespace): Denial | 
   return isProject(namespace.metadata) ? null : denial("project_not_enabled", `namespace ${name} lacks the label`);
 }
 
-function notProtected(pod: Pod, { initImages, proxyImages }: Rules): Denial | null {
+function notProtected(pod: Pod, { initImages, proxyImages, audience }: Rules): Denial | null {
   if (isTerminal(pod)) return denial("pod_not_protected", `the pod has ended: ${pod.status?.phase}`);
-  const sidecar = readSidecar(pod);
+  const sidecar = readSidecar(pod, audience);
   if (sidecar.kind === "none") return denial("pod_not_protected", sidecar.why);
   const { initImage, proxyImage } = sidecar;
   // A proxy without the rules of our init holds a name and captures nothing.

@@ -2,8 +2,9 @@
  * A pod with a proxy, and back: `strip(inject(pod))` is the pod, but for named ports of probes, which become numbers.
  * Whether a pod is exactly what injection makes of it is asked by doing it again. Pure.
  */
-import { containers as ours, podMarks, volumes } from "../kube/names.ts";
+import { containers as ours, podMarks } from "../kube/names.ts";
 import type { Container, Namespace, Pod } from "../kube/objects.ts";
+import { isOwnVolume } from "../kube/own-volumes.ts";
 import type { InjectConfig } from "./config.ts";
 import { initContainer, injectedVolumes, proxyContainer } from "./containers.ts";
 import { readDeclared, redirectProbes, restoreProbes } from "./probes.ts";
@@ -20,7 +21,6 @@ export type Outcome =
   | { readonly kind: "refused"; readonly report: Report & { readonly kind: "refuse" } };
 
 const ownContainers: readonly string[] = [ours.init, ours.proxy];
-const ownVolumes: readonly string[] = [volumes.token.name, volumes.root.name, volumes.state.name];
 const marks: readonly string[] = Object.values(podMarks);
 
 const isOurs = ({ name }: { readonly name: string }): boolean => ownContainers.includes(name);
@@ -28,7 +28,7 @@ const isOurs = ({ name }: { readonly name: string }): boolean => ownContainers.i
 /** Whether anything of the pod has a name that only injection gives. */
 export const hasOurs = ({ metadata, spec }: PodTemplate): boolean =>
   [...(spec.initContainers ?? []), ...spec.containers, ...(spec.ephemeralContainers ?? [])].some(isOurs) ||
-  (spec.volumes ?? []).some(({ name }) => ownVolumes.includes(name)) ||
+  (spec.volumes ?? []).some(isOwnVolume) ||
   metadata?.annotations?.[podMarks.injected] !== undefined;
 
 export function strip({ metadata = {}, spec }: PodTemplate): PodTemplate {
@@ -41,7 +41,7 @@ export function strip({ metadata = {}, spec }: PodTemplate): PodTemplate {
   );
   const { initContainers, volumes: listed, ...rest } = spec;
   const inits = restored(initContainers ?? []);
-  const kept = (listed ?? []).filter(({ name }) => !ownVolumes.includes(name));
+  const kept = (listed ?? []).filter((volume) => !isOwnVolume(volume));
   return {
     metadata: withAnnotations(metadata, annotations),
     spec: {

@@ -45,6 +45,16 @@ export const injectReasons = {
     what: "shareProcessNamespace lets the application reach the proxy's memory",
     hint: "remove shareProcessNamespace",
   },
+  ca_token: {
+    outcome: "refused",
+    what: "a volume of the pod holds a token for the ca: with it a container could get the certificate that is the proxy's",
+    hint: "remove the volume with the serviceAccountToken of audience tencrypt-ca, or choose another audience",
+  },
+  proxy_volume: {
+    outcome: "refused",
+    what: "a container mounts a volume that is the proxy's alone",
+    hint: "remove the mount, and give a volume of the application another name than tencrypt-token, -root or -state",
+  },
   privileged_container: {
     outcome: "refused",
     what: "in mode strict no container may be privileged or add NET_ADMIN or NET_RAW: it could undo the rules",

@@ -1,6 +1,7 @@
 /** Whether a pod is to be injected: the one function that webhook, validation, command line and dry run ask. Pure. */
-import { annotations, containers as ours } from "../kube/names.ts";
+import { annotations, caAudience, containers as ours } from "../kube/names.ts";
 import type { Container, Namespace, Pod } from "../kube/objects.ts";
+import { holdsToken, isOwnVolume, mountsOwnVolume } from "../kube/own-volumes.ts";
 import { strictest } from "../project/mode.ts";
 import type { Mode } from "../project/mode.ts";
 import { isProject, readPodSettings, readProjectSettings } from "../project/settings.ts";
@@ -23,6 +24,8 @@ export function report(pod: PodLike, namespace: NamespaceLike, config: InjectCon
   if (!isProject(namespace.metadata)) return skip("project_not_labelled");
   // Injected or not: it would see the proxies of others.
   if (spec.hostPID === true) return refuse("host_pid");
+  const taken = takenFromProxy(pod);
+  if (taken !== null) return taken;
   const isMirror = pod.metadata.annotations?.["kubernetes.io/config.mirror"] !== undefined;
   const skipped = isMirror ? "mirror_pod" : skipReason(pod, namespace);
   if (skipped !== null) return skip(skipped);
@@ -33,6 +36,14 @@ export function report(pod: PodLike, namespace: NamespaceLike, config: InjectCon
   if (privileged !== undefined) return refuse("privileged_container", privileged.name);
   const uid = proxyUid(pod, namespace, config);
   return uid === null ? refuse("proxy_uid_taken") : { kind: "injectable", uid, mode, udp: settings.udp };
+}
+
+/** What is the proxy's alone and a container would have; also of a pod that is skipped, for which it is of no use. */
+function takenFromProxy({ spec }: PodLike): Report | null {
+  const volume = (spec.volumes ?? []).find((each) => !isOwnVolume(each) && holdsToken(each, caAudience));
+  if (volume !== undefined) return refuse("ca_token", volume.name);
+  const container = applicationContainers({ spec }).find(mountsOwnVolume);
+  return container === undefined ? null : refuse("proxy_volume", container.name);
 }
 
 /** Why a pod of a project runs without a proxy by right; null where it has to have one. */

@@ -2,8 +2,9 @@
  * Whether a pod of a project may be as it is. A new pod is exactly what injection makes of it, or has nothing of
  * ours; of an existing one what is ours stays as it was, and what is added to it cannot act as the proxy. Pure.
  */
-import { containers as ours, volumes } from "../kube/names.ts";
+import { containers as ours } from "../kube/names.ts";
 import type { Container, Namespace } from "../kube/objects.ts";
+import { mountsOwnVolume } from "../kube/own-volumes.ts";
 import type { InjectConfig } from "./config.ts";
 import { hasOurs, inject } from "./inject.ts";
 import type { PodTemplate } from "./inject.ts";
@@ -44,13 +45,11 @@ export function validateChange(old: PodTemplate, pod: PodTemplate): Verdict {
   return bad === undefined ? admitted : refused("ephemeral_container", bad.name);
 }
 
-const secretVolumes: readonly string[] = [volumes.token.name, volumes.state.name];
-
 function couldActAsProxy(container: Container, proxy: Container): boolean {
   return (
     container.securityContext?.runAsUser === proxy.securityContext?.runAsUser ||
     container["targetContainerName"] === ours.proxy ||
-    (container.volumeMounts ?? []).some(({ name }) => secretVolumes.includes(name)) ||
+    mountsOwnVolume(container) ||
     mayUndoRules(container)
   );
 }

@@ -5,8 +5,9 @@
  */
 import { modes } from "../project/mode.ts";
 import type { Mode } from "../project/mode.ts";
-import { apiTokenFolder, containers, volumes } from "./names.ts";
-import type { Container, Pod } from "./objects.ts";
+import { apiTokenFolder, caAudience, containers, volumes } from "./names.ts";
+import type { Container, Pod, PodSpec } from "./objects.ts";
+import { holdsToken, isOwnVolume, mountsOwnVolume } from "./own-volumes.ts";
 
 export type Sidecar = {
   readonly kind: "sidecar";
@@ -28,15 +29,17 @@ const setting = ({ env }: Container, name: string): string | undefined =>
 const mountsToken = ({ volumeMounts }: Container): boolean =>
   volumeMounts?.some(({ name }) => name === volumes.token.name) ?? false;
 
-export function readSidecar({ spec }: Pod): SidecarReading {
+/** `audience` is that of the tokens which the ca takes. */
+export function readSidecar({ spec }: Pod, audience: string = caAudience): SidecarReading {
   if (spec.hostNetwork === true) return none("the pod is on the host's network");
-  const [init, proxy, ...others] = spec.initContainers ?? [];
+  const [init, proxy] = spec.initContainers ?? [];
   if (init?.name !== containers.init) return none(`its first init container is not ${containers.init}`);
   if (proxy?.name !== containers.proxy) return none(`its second init container is not ${containers.proxy}`);
   if (proxy.restartPolicy !== "Always") return none(`${containers.proxy} is no sidecar: restartPolicy is not Always`);
   if (!mountsToken(proxy)) return none(`${containers.proxy} does not mount ${volumes.token.name}`);
-  const thief = [init, ...others, ...spec.containers, ...(spec.ephemeralContainers ?? [])].find(mountsToken);
-  if (thief !== undefined) return none(`container ${thief.name} mounts ${volumes.token.name}`);
+  if (mountsToken(init)) return none(`${containers.init} mounts ${volumes.token.name}`);
+  const taken = takenFromProxy(spec, audience);
+  if (taken !== null) return none(taken);
   for (const container of [init, proxy]) {
     const change = changeOf(container);
     if (change !== null) return none(`${container.name} is not as its image is made: ${change}`);
@@ -44,11 +47,19 @@ export function readSidecar({ spec }: Pod): SidecarReading {
   return sidecarOf(init, proxy);
 }
 
+/** What is the proxy's alone and another container has, or could have; null where there is nothing. */
+function takenFromProxy(spec: PodSpec, audience: string): string | null {
+  const [, , ...others] = spec.initContainers ?? [];
+  const thief = [...others, ...spec.containers, ...(spec.ephemeralContainers ?? [])].find(mountsOwnVolume);
+  if (thief !== undefined) return `container ${thief.name} mounts a volume of the proxy`;
+  const token = (spec.volumes ?? []).find((volume) => !isOwnVolume(volume) && holdsToken(volume, audience));
+  return token === undefined ? null : `volume ${token.name} holds a token for the ca`;
+}
+
 const ownFolders: ReadonlySet<string> = new Set([
   ...Object.values(volumes).map(({ folder }) => folder),
   apiTokenFolder,
 ]);
-const ownVolumes: ReadonlySet<string> = new Set(Object.values(volumes).map(({ name }) => name));
 /** `NODE_OPTIONS` or `LD_PRELOAD` would run code of somebody else in our image. */
 const ownVariable = /^(?:TENCRYPT_[A-Z_]+|OTEL_[A-Z_]+|XTABLES_LOCKFILE)$/;
 
@@ -58,7 +69,7 @@ function changeOf({ command, args, lifecycle, env = [], volumeMounts = [] }: Con
   if (lifecycle !== undefined) return "it has a lifecycle handler";
   const variable = env.find(({ name }) => !ownVariable.test(name));
   if (variable !== undefined) return `it is given ${variable.name}`;
-  const mount = volumeMounts.find(({ name, mountPath }) => !ownVolumes.has(name) || !ownFolders.has(mountPath));
+  const mount = volumeMounts.find((each) => !isOwnVolume(each) || !ownFolders.has(each.mountPath));
   return mount === undefined ? null : `${mount.name} is mounted at ${mount.mountPath}`;
 }
 

@@ -126,6 +126,7 @@ export const pure: readonly string[] = [
   "lib/inject/",
   "lib/kube/names.ts",
   "lib/kube/objects.ts",
+  "lib/kube/own-volumes.ts",
   "lib/kube/sidecar.ts",
   "lib/limit/",
   "lib/log/",

@@ -123,11 +123,19 @@ describe("a certificate", why === null ? {} : { skip: why }, () => {
     );
   });
 
-  test("is not given to a pod of the project that has no proxy of ours", async () => {
-    const annotations = { "tencrypt.io/inject": "disabled" };
-    await mesh.pod("shop", "forger", idle, { ...mounted, annotations });
-    const { stdout } = await mesh.exec("shop", "forger", "cat", "/var/run/tencrypt/token/token");
-    await refused({ from: "forger", token: stdout }, codes.denied, "pod_not_protected");
+  test("is not given to a pod that has no proxy of ours and ran before its namespace became a project", async () => {
+    await mesh.cluster.objects.namespace("early");
+    await mesh.pod("early", "forger", idle, mounted);
+    const { stdout } = await mesh.exec("early", "forger", "cat", "/var/run/tencrypt/token/token");
+    await kubectl("label", "namespace", "early", "tencrypt.io/project=enabled");
+    await refused({ namespace: "early", from: "forger", token: stdout }, codes.denied, "pod_not_protected");
+  });
+
+  test("is not within reach of an application that asks for a token itself, injected or not", async () => {
+    for (const inject of ["enabled", "disabled"]) {
+      const annotations = { "tencrypt.io/inject": inject };
+      await assert.rejects(mesh.pod("shop", "forger", idle, { ...mounted, annotations }), /ca_token/);
+    }
   });
 });
 

@@ -148,6 +148,33 @@ describe("what a pod of a project may not be", () => {
     });
   }
 
+  const addedLater: Readonly<Record<string, readonly [reason: string, spec: Partial<Pod["spec"]>]>> = {
+    "a token for the ca that a later webhook adds": [
+      "ca_token",
+      {
+        volumes: [
+          ...good.spec.volumes!,
+          {
+            name: "mine",
+            projected: { sources: [{ serviceAccountToken: { audience: "tencrypt-ca", path: "token" } }] },
+          },
+        ],
+      },
+    ],
+    "the proxy's memory in the application": [
+      "proxy_volume",
+      {
+        containers: [{ ...good.spec.containers[0]!, volumeMounts: [{ name: "tencrypt-state", mountPath: "/state" }] }],
+      },
+    ],
+  };
+  for (const [what, [reason, spec]] of Object.entries(addedLater)) {
+    test(what, () => {
+      const verdict = validateNew({ ...good, spec: { ...good.spec, ...spec } }, namespace, config);
+      assert.equal(verdict.kind === "refused" && verdict.reason, reason);
+    });
+  }
+
   test("what a later webhook adds beside ours is admitted; resources may be filled in", () => {
     const container = { ...proxy!, resources: { limits: { cpu: "1" } } };
     const added = { name: "kube-api-access", projected: {} };
