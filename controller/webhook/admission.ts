@@ -9,6 +9,7 @@ import { explain } from "../../lib/inject/reasons.ts";
 import { validateChange, validateNew } from "../../lib/inject/validate.ts";
 import { annotations } from "../../lib/kube/names.ts";
 import type { Namespace } from "../../lib/kube/objects.ts";
+import { isProject } from "../../lib/project/settings.ts";
 
 /** `admission.k8s.io/v1`, as far as it is read. */
 export type AdmissionRequest = {
@@ -33,6 +34,8 @@ export type Answer = {
   /** For the metric. */
   readonly outcome: "injected" | "skipped" | "refused" | "admitted";
   readonly reason: string;
+  /** The same request may be answered otherwise in a second: clients of Kubernetes then make it again by themselves. */
+  readonly retry: boolean;
 };
 
 const answer = (changes: Partial<Answer>): Answer => ({
@@ -42,6 +45,7 @@ const answer = (changes: Partial<Answer>): Answer => ({
   warnings: [],
   outcome: "admitted",
   reason: "",
+  retry: false,
   ...changes,
 });
 
@@ -62,9 +66,22 @@ function podOf(value: unknown): PodTemplate | null {
   return named ? (value as unknown as PodTemplate) : null;
 }
 
-const malformed = refusal("malformed", explain("malformed"));
+export const malformed = refusal("malformed", explain("malformed"));
+
+/**
+ * The API server asks about projects only: that it asks and the namespace, read after that, is none, means that the label
+ * was taken off a moment ago. Nobody may take that for a pod which needs no proxy; asked again, the API server knows.
+ */
+const noProject: Answer = answer({
+  allowed: false,
+  outcome: "refused",
+  reason: "project_not_labelled",
+  message: "project_not_labelled: the namespace was a project a moment ago and is none now. Next: try again",
+  retry: true,
+});
 
 export function injectAnswer(request: AdmissionRequest, namespace: Namespace, config: InjectConfig): Answer {
+  if (!isProject(namespace.metadata)) return noProject;
   const pod = podOf(request.object);
   if (pod === null) return malformed;
   const outcome = inject(pod, namespace, config);
@@ -93,12 +110,16 @@ function patchOf(before: PodTemplate, after: PodTemplate): readonly PatchStep[] 
     .map(([path, , value]) => (value === undefined ? { op: "remove", path } : { op: "add", path, value }));
 }
 
-export function validateAnswer(request: AdmissionRequest, namespace: Namespace, config: InjectConfig): Answer {
+export function createAnswer(request: AdmissionRequest, namespace: Namespace, config: InjectConfig): Answer {
+  if (!isProject(namespace.metadata)) return noProject;
   const pod = podOf(request.object);
-  if (pod === null) return malformed;
-  if (request.operation === "CREATE") return verdictAnswer(validateNew(pod, namespace, config));
-  const old = podOf(request.oldObject);
-  return old === null ? malformed : verdictAnswer(validateChange(old, pod));
+  return pod === null ? malformed : verdictAnswer(validateNew(pod, namespace, config));
+}
+
+/** What is ours in a pod stays as it is, whatever its namespace has become. */
+export function changeAnswer(request: AdmissionRequest): Answer {
+  const [old, pod] = [podOf(request.oldObject), podOf(request.object)];
+  return old === null || pod === null ? malformed : verdictAnswer(validateChange(old, pod));
 }
 
 const verdictAnswer = (verdict: ReturnType<typeof validateChange>): Answer =>

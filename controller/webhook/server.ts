@@ -42,6 +42,7 @@ const no = (message: string): Answer => ({
   warnings: [],
   outcome: "refused",
   reason: "internal",
+  retry: false,
 });
 
 export async function listenWebhooks(
@@ -122,7 +123,10 @@ async function readReview(request: IncomingMessage): Promise<AdmissionRequest | 
   }
 }
 
-function reviewOf(uid: string, { allowed, patch, message, warnings }: Answer): object {
+/** A status that clients make their request again for, after a second; the API server hands both on. */
+const retried = { code: 503, reason: "ServiceUnavailable", details: { retryAfterSeconds: 1 } };
+
+function reviewOf(uid: string, { allowed, patch, message, warnings, retry }: Answer): object {
   return {
     apiVersion: "admission.k8s.io/v1",
     kind: "AdmissionReview",
@@ -132,7 +136,7 @@ function reviewOf(uid: string, { allowed, patch, message, warnings }: Answer): o
       ...(patch.length === 0
         ? {}
         : { patchType: "JSONPatch", patch: Buffer.from(JSON.stringify(patch)).toString("base64") }),
-      ...(message === null ? {} : { status: { code: 403, message } }),
+      ...(message === null ? {} : { status: { ...(retry ? retried : { code: 403 }), message } }),
       ...(warnings.length === 0 ? {} : { warnings }),
     },
   };

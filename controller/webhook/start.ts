@@ -1,9 +1,8 @@
-/** The webhooks on what the controller knows: namespaces from the informer, or asked for where it lacks one. */
+/** The webhooks: what each asks the API server for before it answers. */
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { InjectConfig } from "../../lib/inject/config.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
-import type { Informer } from "../../lib/kube/informer.ts";
 import { control, hosts } from "../../lib/kube/names.ts";
 import type { Namespace } from "../../lib/kube/objects.ts";
 import type { Log } from "../../lib/log/log.ts";
@@ -11,7 +10,7 @@ import { pinOfPem } from "../../lib/trust/bundle.ts";
 import { version } from "../../lib/version.ts";
 import type { ControllerConfig } from "../config.ts";
 import type { ControllerMetrics } from "../metrics.ts";
-import { injectAnswer, peersAnswer, validateAnswer } from "./admission.ts";
+import { changeAnswer, createAnswer, injectAnswer, malformed, peersAnswer } from "./admission.ts";
 import type { AdmissionRequest, Answer } from "./admission.ts";
 import { listenWebhooks } from "./server.ts";
 import type { Handler, WebhookServer } from "./server.ts";
@@ -19,7 +18,6 @@ import type { Handler, WebhookServer } from "./server.ts";
 export type WebhookContext = {
   readonly config: ControllerConfig;
   readonly client: KubeClient;
-  readonly namespaces: Informer<Namespace>;
   readonly credentials: () => Credentials | null;
   readonly metrics: ControllerMetrics;
   readonly clock: Clock;
@@ -28,27 +26,43 @@ export type WebhookContext = {
 
 export function startWebhooks(context: WebhookContext): Promise<WebhookServer> {
   const { config, metrics, clock, log } = context;
-  const pods =
-    (judge: typeof injectAnswer): Handler =>
-    async (request) => {
-      const credentials = context.credentials();
-      if (credentials === null) throw new Error("no certificate yet, and so no roots to inject");
-      const namespace = await namespaceOf(request.namespace ?? "", context);
-      const answer = judge(request, namespace, injectConfig(config, credentials.roots));
-      if (judge === injectAnswer) metrics.injection(answer.outcome, answer.reason);
-      return answer;
-    };
   const handlers = new Map<string, Handler>([
-    ["/inject", pods(injectAnswer)],
-    ["/validate", pods(validateAnswer)],
+    [
+      "/inject",
+      async (request) => {
+        const answer = await newPod(request, injectAnswer, context);
+        metrics.injection(answer.outcome, answer.reason);
+        return answer;
+      },
+    ],
+    [
+      "/validate",
+      async (request) =>
+        request.operation === "CREATE" ? newPod(request, createAnswer, context) : changeAnswer(request),
+    ],
     ["/namespaces", (request) => completePeers(request, context)],
   ]);
   return listenWebhooks(config.webhookListen, { handlers, clock, log });
 }
 
-/** An informer may not have seen a namespace that was made a moment ago, or what it was changed to. */
-async function namespaceOf(name: string, { client, namespaces }: WebhookContext): Promise<Namespace> {
-  return namespaces.get(name) ?? client.get<Namespace>(`/api/v1/namespaces/${encodeURIComponent(name)}`);
+const namespaceName = /^[a-z0-9-]{1,63}$/;
+
+/**
+ * The namespace is read live, after the API server has asked: what comes is at least as new as what it asks by. From an
+ * informer it could be older, and a project that was labelled or made stricter a moment ago would get pods for good that
+ * are not protected, or have a looser floor.
+ */
+async function newPod(
+  request: AdmissionRequest,
+  judge: typeof injectAnswer,
+  { client, config, credentials }: WebhookContext,
+): Promise<Answer> {
+  const current = credentials();
+  if (current === null) throw new Error("no certificate yet, and so no roots to inject");
+  const name = request.namespace ?? "";
+  if (!namespaceName.test(name)) return malformed;
+  const namespace = await client.get<Namespace>(`/api/v1/namespaces/${name}`);
+  return judge(request, namespace, injectConfig(config, current.roots));
 }
 
 async function completePeers(request: AdmissionRequest, { client }: WebhookContext): Promise<Answer> {
@@ -57,7 +71,7 @@ async function completePeers(request: AdmissionRequest, { client }: WebhookConte
   const uids = new Map<string, string>();
   await Promise.all(
     names
-      .filter((name) => /^[a-z0-9-]{1,63}$/.test(name))
+      .filter((name) => namespaceName.test(name))
       .map(async (name) => {
         const namespace = await client.find<Namespace>(`/api/v1/namespaces/${name}`);
         if (namespace !== null) uids.set(name, namespace.metadata.uid);

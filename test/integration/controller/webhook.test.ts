@@ -30,13 +30,14 @@ let rig: Rig;
 let controller: Controller;
 let forwarder: Server;
 let folder: string;
+let keys: Keys;
 
 const rootPem = async (): Promise<string> => {
   const map = await rig.api.admin.get("/api/v1/namespaces/tencrypt-ca/configmaps/tencrypt-root");
   return (map["data"] as { readonly "ca.crt": string })["ca.crt"];
 };
 
-async function startForwarder(keys: Keys): Promise<Server> {
+async function startForwarder(): Promise<Server> {
   const { certificateFile, keyFile } = keys.issue("forwarder", {
     user: "x",
     usages: ["serverAuth"],
@@ -61,23 +62,29 @@ async function startForwarder(keys: Keys): Promise<Server> {
   return server;
 }
 
-async function register(keys: Keys): Promise<void> {
-  const { port } = forwarder.address() as AddressInfo;
-  const webhook = (name: string, path: string, rules: Json): Json => ({
-    name: `${name}.tencrypt.io`,
-    admissionReviewVersions: ["v1"],
-    sideEffects: "None",
-    failurePolicy: "Fail",
-    timeoutSeconds: 3,
-    reinvocationPolicy: "IfNeeded",
-    clientConfig: {
-      url: `https://localhost:${port}${path}`,
-      caBundle: Buffer.from(keys.authority.pem).toString("base64"),
-    },
-    namespaceSelector: { matchLabels: { "tencrypt.io/project": "enabled" } },
-    rules: [{ apiGroups: [""], apiVersions: ["v1"], ...rules }],
-  });
-  const api = "/apis/admissionregistration.k8s.io/v1";
+const api = "/apis/admissionregistration.k8s.io/v1";
+
+const webhook = (
+  name: string,
+  path: string,
+  rules: Json,
+  namespaces: Json = { "tencrypt.io/project": "enabled" },
+): Json => ({
+  name: `${name}.tencrypt.io`,
+  admissionReviewVersions: ["v1"],
+  sideEffects: "None",
+  failurePolicy: "Fail",
+  timeoutSeconds: 3,
+  reinvocationPolicy: "IfNeeded",
+  clientConfig: {
+    url: `https://localhost:${(forwarder.address() as AddressInfo).port}${path}`,
+    caBundle: Buffer.from(keys.authority.pem).toString("base64"),
+  },
+  namespaceSelector: { matchLabels: namespaces },
+  rules: [{ apiGroups: [""], apiVersions: ["v1"], ...rules }],
+});
+
+async function register(): Promise<void> {
   const { reinvocationPolicy: _, ...validate } = webhook("validate", "/validate", {
     operations: ["CREATE", "UPDATE"],
     resources: ["pods", "pods/ephemeralcontainers"],
@@ -100,9 +107,9 @@ before(async () => {
   rig = await Rig.start();
   controller = await rig.controller();
   folder = mkdtempSync(join(tmpdir(), "tencrypt-webhook-"));
-  const keys = new Keys(folder);
-  forwarder = await startForwarder(keys);
-  await register(keys);
+  keys = new Keys(folder);
+  forwarder = await startForwarder();
+  await register();
   await rig.project("shop");
   // The API server learns of webhooks by a watch of its own.
   await eventually(async () => assert.equal(readSidecar(await create("probe", {})).kind, "sidecar"));
@@ -256,5 +263,24 @@ describe("admission through a real API server", why === null ? {} : { skip: why 
       socket.on("error", reject);
     });
     assert.match(names, /DNS:tencrypt-controller\.tencrypt-system\.svc/);
+  });
+});
+
+describe("an answer for now", why === null ? {} : { skip: why }, () => {
+  test("a refusal that is worth another try is one that clients retry, also behind the API server", async () => {
+    await rig.api.objects.namespace("unlabelled");
+    const rules = { operations: ["CREATE"], resources: ["pods"] };
+    await rig.api.admin.create(`${api}/mutatingwebhookconfigurations`, {
+      metadata: { name: "unlabelled" },
+      webhooks: [webhook("unlabelled", "/inject", rules, { "kubernetes.io/metadata.name": "unlabelled" })],
+    });
+    const body = { spec: { containers: [{ name: "app", image: "x" }] } };
+    await eventually(() =>
+      assert.rejects(
+        rig.api.admin.create("/api/v1/namespaces/unlabelled/pods?dryRun=All", { metadata: { name: "a" }, ...body }),
+        (error: unknown) =>
+          error instanceof ApiError && error.code === 503 && /project_not_labelled/.test(error.message),
+      ),
+    );
   });
 });
