@@ -125,22 +125,45 @@ export function changeAnswer(request: AdmissionRequest): Answer {
 const verdictAnswer = (verdict: ReturnType<typeof validateChange>): Answer =>
   verdict.kind === "admitted" ? answer({}) : refusal(verdict.reason, verdict.message);
 
-/** `uidOf` gives the uid of a namespace that exists, null for one that does not. */
-export function peersAnswer(request: AdmissionRequest, uidOf: (name: string) => string | null): Answer {
-  if (!isTree(request.object)) return malformed;
-  const { metadata } = request.object as unknown as Namespace;
-  const text = metadata.annotations?.[annotations.peers];
-  if (text === undefined) return answer({});
-  const warnings: string[] = [];
-  const completed = text.split(",").map((entry) => {
-    const name = entry.trim();
-    if (name === "" || name.includes("/")) return name;
-    const uid = uidOf(name);
-    if (uid !== null) return `${name}/${uid}`;
-    warnings.push(`${annotations.peers}: there is no namespace ${name} yet; set the annotation again when there is`);
-    return name;
-  });
-  const value = completed.filter((entry) => entry !== "").join(",");
+export const namespaceName = /^[a-z0-9-]{1,63}$/;
+/** Each is looked up while the API server waits. */
+const mostLookUps = 64;
+
+export type Peers = {
+  readonly kind: "peers";
+  readonly text: string;
+  readonly entries: ReadonlySet<string>;
+  /** The entries without a uid. */
+  readonly names: readonly string[];
+};
+
+/** `answer`: there is nothing to look up, or too much. */
+export function readPeers(request: AdmissionRequest): Peers | { readonly kind: "answer"; readonly answer: Answer } {
+  const text = peersText(request.object);
+  if (text === undefined) return { kind: "answer", answer: answer({}) };
+  if (text === null) return { kind: "answer", answer: malformed };
+  const entries = new Set(text.split(",").map((entry) => entry.trim()));
+  entries.delete("");
+  const names = [...entries].filter((entry) => !entry.includes("/"));
+  if (names.length > mostLookUps)
+    return { kind: "answer", answer: refusal("too_many_peers", explain("too_many_peers", `${names.length} names`)) };
+  return { kind: "peers", text, entries, names };
+}
+
+/** Undefined where there is no such annotation, null where the object is no namespace. */
+function peersText(object: unknown): string | null | undefined {
+  if (!isTree(object) || !isTree(object["metadata"])) return null;
+  const marks = object["metadata"]["annotations"];
+  const text = isTree(marks) ? marks[annotations.peers] : undefined;
+  return text === undefined || typeof text === "string" ? text : null;
+}
+
+/** `uids` has the uid of each namespace that exists. */
+export function peersAnswer({ text, entries, names }: Peers, uids: ReadonlyMap<string, string>): Answer {
+  const warnings = names
+    .filter((name) => !uids.has(name))
+    .map((name) => `${annotations.peers}: there is no namespace ${name} yet; set the annotation again when there is`);
+  const value = [...entries].map((entry) => (uids.has(entry) ? `${entry}/${uids.get(entry)}` : entry)).join(",");
   const path = `/metadata/annotations/${annotations.peers.replaceAll("~", "~0").replaceAll("/", "~1")}`;
   return answer({ warnings, patch: value === text ? [] : [{ op: "add", path, value }] });
 }

@@ -1,18 +1,22 @@
 /**
- * The webhooks' HTTPS server. Bodies are capped, answers are bounded in time, and whatever goes wrong answers "no": the API
- * server then refuses the pod. The certificate is replaced without a restart.
+ * The webhooks' HTTPS server. Any pod can dial it: bodies are capped, answers are bounded in time, sources take turns, and
+ * whatever goes wrong answers "no": the API server then refuses the pod. The certificate is replaced without a restart.
  */
 import { createServer } from "node:https";
 import type { Server } from "node:https";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { Log } from "../../lib/log/log.ts";
 import type { AdmissionRequest, Answer } from "./admission.ts";
+import { Connections } from "./connections.ts";
+import type { Connection } from "./connections.ts";
+import { largestBody, readBody, readReview, reviewOf } from "./review.ts";
+import { Turns } from "./turns.ts";
 
-/** Answers one request; may ask the API server. */
-export type Handler = (request: AdmissionRequest) => Promise<Answer>;
+/** Answers one request; may ask the API server, until `over` says that nobody waits any more. */
+export type Handler = (request: AdmissionRequest, over: AbortSignal) => Promise<Answer>;
 
 export type WebhookParts = {
   readonly handlers: ReadonlyMap<string, Handler>;
@@ -24,16 +28,24 @@ export type WebhookServer = {
   readonly address: string;
   readonly port: number;
   /** New connections get this certificate; until the first, none is accepted. */
-  renew(credentials: Credentials): void;
+  renew(credentials: Pick<Credentials, "identity">): void;
   close(): void;
 };
 
-/** An object has at most 1.5 MiB in etcd, and a review may hold the old one too. */
-const largestBody = 4 * 1024 * 1024;
 const answerMs = 1_000;
-const mostAtOnce = 64;
+/** Bodies that are judged at once, in bytes: what is made of one takes a multiple of it. A small one counts as much as this. */
+const mostAtOnce = largestBody;
+const leastCost = mostAtOnce / 64;
 
-const bounds = { requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 60_000, maxHeaderSize: 16_384 };
+const bounds = {
+  handshakeTimeout: 5_000,
+  requestTimeout: 5_000,
+  headersTimeout: 5_000,
+  // How often Node looks whether one of the times is over.
+  connectionsCheckingInterval: 1_000,
+  keepAliveTimeout: 60_000,
+  maxHeaderSize: 16_384,
+};
 
 const no = (message: string): Answer => ({
   allowed: false,
@@ -49,14 +61,17 @@ export async function listenWebhooks(
   where: { readonly host: string; readonly port: number },
   parts: WebhookParts,
 ): Promise<WebhookServer> {
-  let underWay = 0;
+  const shared: Shared = { parts, connections: new Connections(), turns: new Turns(mostAtOnce) };
+  const open = new Map<string, Connection>();
   const server = createServer({ ...bounds, minVersion: "TLSv1.2" }, (request, response) => {
     const handler = parts.handlers.get((request.url ?? "").split("?")[0]!);
     if (request.method !== "POST" || handler === undefined) return plain(response, 404);
-    if (underWay >= mostAtOnce) return plain(response, 503);
-    underWay++;
-    void serve(request, response, { handler, parts }).finally(() => underWay--);
+    const connection = open.get(nameOf(request.socket));
+    // Who sends another request before the first is answered is no API server.
+    if (connection?.state !== "opening" && connection?.state !== "idle") return void request.socket.destroy();
+    void serve({ request, response, handler, connection }, shared);
   });
+  server.on("connection", (socket: Socket) => follow(socket, open, shared.connections));
   server.on("tlsClientError", (_error, socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(where.port, where.host, resolve));
   const bound = server.address() as AddressInfo;
@@ -68,6 +83,19 @@ export async function listenWebhooks(
   };
 }
 
+/** A TLS socket has the addresses of the TCP socket below it, by which the connection is counted from its first packet. */
+const nameOf = ({ remoteAddress = "", remotePort = 0 }: Socket): string => `${remoteAddress} ${remotePort}`;
+
+function follow(socket: Socket, open: Map<string, Connection>, connections: Connections): void {
+  const name = nameOf(socket);
+  const connection = connections.open(socket.remoteAddress ?? "", socket);
+  open.set(name, connection);
+  socket.once("close", () => {
+    connections.closed(connection);
+    if (open.get(name) === connection) open.delete(name);
+  });
+}
+
 function closeAll(server: Server): void {
   server.close();
   server.closeIdleConnections();
@@ -75,13 +103,63 @@ function closeAll(server: Server): void {
 
 const plain = (response: ServerResponse, status: number): void => void response.writeHead(status).end();
 
-type Context = { readonly handler: Handler; readonly parts: WebhookParts };
+type Shared = { readonly parts: WebhookParts; readonly connections: Connections; readonly turns: Turns };
+type Asked = {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly handler: Handler;
+  readonly connection: Connection;
+};
 
-async function serve(request: IncomingMessage, response: ServerResponse, { handler, parts }: Context): Promise<void> {
-  const review = await readReview(request);
-  if (review === "too-large") return plain(response, 413);
-  if (review === null) return plain(response, 400);
-  const answer = await inTime(handler(review), parts).catch((error: unknown) => {
+/** A request takes a turn when it is complete: whoever only drips holds nothing but its own connection. */
+async function serve(asked: Asked, { parts, connections, turns }: Shared): Promise<void> {
+  const { request, response, connection } = asked;
+  connection.state = "reading";
+  const body = await readBody(request, (bytes) => connections.read(connection, bytes));
+  if (body === null) return plain(response, 413);
+  connection.state = "waiting";
+  const over = new AbortController();
+  const timer = parts.clock.after(answerMs, () => over.abort());
+  const turn = turns.ask(connection.source, Math.max(leastCost, body.length));
+  const ended = once(over.signal);
+  await Promise.race([turn.granted, ended]);
+  if (over.signal.aborted) {
+    turn.end();
+    plain(response, 503);
+  } else {
+    connection.state = "judged";
+    await judge(body, { asked, parts, over: over.signal, ended, done: () => turn.end() });
+  }
+  timer.cancel();
+  connections.answered(connection);
+}
+
+const once = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+
+type Judging = {
+  readonly asked: Asked;
+  readonly parts: WebhookParts;
+  readonly over: AbortSignal;
+  readonly ended: Promise<void>;
+  /** The turn is over when nothing works on the request any more, which may be after the answer. */
+  readonly done: () => void;
+};
+
+async function judge(
+  body: Buffer,
+  { asked: { response, handler, request }, parts, over, ended, done }: Judging,
+): Promise<void> {
+  const review = readReview(body);
+  if (review === null) {
+    done();
+    return plain(response, 400);
+  }
+  const late = ended.then(() =>
+    no(`tencrypt had no answer within ${answerMs} ms. Next: try again, then look at the controller's log`),
+  );
+  const work = handler(review, over).finally(done);
+  const answer = await Promise.race([work, late]).catch((error: unknown) => {
     parts.log("error", "webhook_failed", {
       path: request.url,
       detail: error instanceof Error ? error.stack : String(error),
@@ -96,48 +174,4 @@ async function serve(request: IncomingMessage, response: ServerResponse, { handl
     });
   const text = JSON.stringify(reviewOf(review.uid, answer));
   response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) }).end(text);
-}
-
-function inTime(answer: Promise<Answer>, { clock }: WebhookParts): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const timer = clock.after(answerMs, () =>
-      resolve(no(`tencrypt had no answer within ${answerMs} ms. Next: try again, then look at the controller's log`)),
-    );
-    answer.then(resolve, reject).finally(() => timer.cancel());
-  });
-}
-
-async function readReview(request: IncomingMessage): Promise<AdmissionRequest | "too-large" | null> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      if (length > largestBody) return "too-large";
-      chunks.push(chunk);
-    }
-    const { request: inner } = JSON.parse(Buffer.concat(chunks).toString("utf8")) as { request?: AdmissionRequest };
-    return typeof inner?.uid === "string" && typeof inner.operation === "string" ? inner : null;
-  } catch {
-    return null;
-  }
-}
-
-/** A status that clients make their request again for, after a second; the API server hands both on. */
-const retried = { code: 503, reason: "ServiceUnavailable", details: { retryAfterSeconds: 1 } };
-
-function reviewOf(uid: string, { allowed, patch, message, warnings, retry }: Answer): object {
-  return {
-    apiVersion: "admission.k8s.io/v1",
-    kind: "AdmissionReview",
-    response: {
-      uid,
-      allowed,
-      ...(patch.length === 0
-        ? {}
-        : { patchType: "JSONPatch", patch: Buffer.from(JSON.stringify(patch)).toString("base64") }),
-      ...(message === null ? {} : { status: { ...(retry ? retried : { code: 403 }), message } }),
-      ...(warnings.length === 0 ? {} : { warnings }),
-    },
-  };
 }

@@ -10,7 +10,15 @@ import { pinOfPem } from "../../lib/trust/bundle.ts";
 import { version } from "../../lib/version.ts";
 import type { ControllerConfig } from "../config.ts";
 import type { ControllerMetrics } from "../metrics.ts";
-import { changeAnswer, createAnswer, injectAnswer, malformed, peersAnswer } from "./admission.ts";
+import {
+  changeAnswer,
+  createAnswer,
+  injectAnswer,
+  malformed,
+  namespaceName,
+  peersAnswer,
+  readPeers,
+} from "./admission.ts";
 import type { AdmissionRequest, Answer } from "./admission.ts";
 import { listenWebhooks } from "./server.ts";
 import type { Handler, WebhookServer } from "./server.ts";
@@ -40,12 +48,10 @@ export function startWebhooks(context: WebhookContext): Promise<WebhookServer> {
       async (request) =>
         request.operation === "CREATE" ? newPod(request, createAnswer, context) : changeAnswer(request),
     ],
-    ["/namespaces", (request) => completePeers(request, context)],
+    ["/namespaces", (request, over) => completePeers(request, context, over)],
   ]);
   return listenWebhooks(config.webhookListen, { handlers, clock, log });
 }
-
-const namespaceName = /^[a-z0-9-]{1,63}$/;
 
 /**
  * The namespace is read live, after the API server has asked: what comes is at least as new as what it asks by. From an
@@ -65,19 +71,26 @@ async function newPod(
   return judge(request, namespace, injectConfig(config, current.roots));
 }
 
-async function completePeers(request: AdmissionRequest, { client }: WebhookContext): Promise<Answer> {
-  const text = (request.object as Namespace | undefined)?.metadata.annotations?.["tencrypt.io/peers"] ?? "";
-  const names = text.split(",").map((entry) => entry.trim());
+/** Look-ups at once, for one namespace. */
+const lookUpsAtOnce = 4;
+
+async function completePeers(
+  request: AdmissionRequest,
+  { client }: WebhookContext,
+  over: AbortSignal,
+): Promise<Answer> {
+  const peers = readPeers(request);
+  if (peers.kind === "answer") return peers.answer;
   const uids = new Map<string, string>();
-  await Promise.all(
-    names
-      .filter((name) => namespaceName.test(name))
-      .map(async (name) => {
-        const namespace = await client.find<Namespace>(`/api/v1/namespaces/${name}`);
-        if (namespace !== null) uids.set(name, namespace.metadata.uid);
-      }),
-  );
-  return peersAnswer(request, (name) => uids.get(name) ?? null);
+  const left = peers.names.filter((name) => namespaceName.test(name));
+  const lookUp = async (): Promise<void> => {
+    for (let name = left.pop(); name !== undefined && !over.aborted; name = left.pop()) {
+      const namespace = await client.find<Namespace>(`/api/v1/namespaces/${name}`);
+      if (namespace !== null) uids.set(name, namespace.metadata.uid);
+    }
+  };
+  await Promise.all(Array.from({ length: lookUpsAtOnce }, lookUp));
+  return peersAnswer(peers, uids);
 }
 
 export function injectConfig(config: ControllerConfig, roots: readonly string[]): InjectConfig {

@@ -75,6 +75,11 @@ export const injectReasons = {
     what: "the ephemeral container could act as the proxy: by its UID, its volumes, its processes or its privileges",
     hint: "debug with a container that has another UID and none of these",
   },
+  too_many_peers: {
+    outcome: "refused",
+    what: "more than 64 peers are named without the uid of their namespace, and each has to be looked up",
+    hint: "name them in several steps, or as NAME/UID",
+  },
   malformed: {
     outcome: "refused",
     what: "the object is no pod that can be read",
