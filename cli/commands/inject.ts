@@ -29,7 +29,9 @@ export async function injectFile(file: string, options: InjectOptions, screen: T
     const config = await installedConfig(cluster);
     return Promise.all(documents.map((manifest) => injectEach(manifest, config, { cluster, options })));
   });
-  screen.data(outcomes.map(({ manifest }) => stringify(manifest, { lineWidth: 0 })).join("---\n"));
+  screen.data(
+    outcomes.map(({ manifest }) => stringify(manifest, { lineWidth: 0, aliasDuplicateObjects: false })).join("---\n"),
+  );
   for (const { notes } of outcomes) for (const note of notes) screen.note(`${note}\n`);
   return outcomes.some(({ refused }) => refused) ? exitCodes.failed : exitCodes.done;
 }

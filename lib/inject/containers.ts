@@ -2,11 +2,11 @@
  * The two containers and three volumes of an injected pod, with every field that the API server would fill in: what is
  * injected and what is found later can be compared byte by byte. Pure.
  */
-import { apiTokenFolder, caAudience, containers, podMarks, volumes } from "../kube/names.ts";
+import { caAudience, containers, podMarks, volumes } from "../kube/names.ts";
 import type { Container, EnvVar } from "../kube/objects.ts";
+import { healthPort, initMounts, initSecurity, podFields, proxyMounts, proxySecurity } from "../kube/sidecar-form.ts";
 import type { Mode } from "../project/mode.ts";
 import type { Amounts, InjectConfig } from "./config.ts";
-import { healthPort } from "./probes.ts";
 import type { Declared } from "./probes.ts";
 
 export type PodFacts = {
@@ -22,20 +22,7 @@ const field = (name: string, fieldPath: string): EnvVar => ({
 });
 const text = (name: string, value: string): EnvVar => ({ name, value });
 
-const mount = (name: string, mountPath: string, readOnly: boolean): object =>
-  readOnly ? { name, readOnly: true, mountPath } : { name, mountPath };
-
-/** Something that is there already keeps the API's token out: neither container has any business with the API. */
-const noApiToken = mount(volumes.root.name, apiTokenFolder, true);
-
 const messages = { terminationMessagePath: "/dev/termination-log", terminationMessagePolicy: "File" };
-
-const unprivileged = {
-  privileged: false,
-  readOnlyRootFilesystem: true,
-  allowPrivilegeEscalation: false,
-  seccompProfile: { type: "RuntimeDefault" },
-};
 
 export const initContainer = (config: InjectConfig, { uid, udp }: PodFacts): Container => ({
   name: containers.init,
@@ -47,17 +34,10 @@ export const initContainer = (config: InjectConfig, { uid, udp }: PodFacts): Con
     text("XTABLES_LOCKFILE", `${volumes.state.folder}/xtables.lock`),
   ],
   resources: {},
-  volumeMounts: [mount(volumes.state.name, volumes.state.folder, false), noApiToken] as Container["volumeMounts"] &
-    object,
+  volumeMounts: initMounts,
   ...messages,
   imagePullPolicy: config.imagePullPolicy,
-  securityContext: {
-    ...unprivileged,
-    capabilities: { add: ["NET_ADMIN"], drop: ["ALL"] },
-    runAsUser: 0,
-    runAsGroup: 0,
-    runAsNonRoot: false,
-  },
+  securityContext: initSecurity,
 });
 
 const probe = (path: string, times: { readonly periodSeconds: number; readonly failureThreshold: number }): object => ({
@@ -84,36 +64,21 @@ export const proxyContainer = (config: InjectConfig, facts: PodFacts): Container
     { name: "tencrypt-health", containerPort: healthPort, protocol: "TCP" },
   ],
   resources: amounts(config),
-  volumeMounts: [
-    mount(volumes.token.name, volumes.token.folder, true),
-    mount(volumes.root.name, volumes.root.folder, true),
-    mount(volumes.state.name, volumes.state.folder, false),
-    noApiToken,
-  ] as Container["volumeMounts"] & object,
+  volumeMounts: proxyMounts,
   // Nothing else of the pod starts before there is a certificate, a snapshot, and rules that lead here.
   startupProbe: probe("/ready", { periodSeconds: 1, failureThreshold: 3_600 }),
   readinessProbe: probe("/ready", { periodSeconds: 2, failureThreshold: 3 }),
   livenessProbe: probe("/live", { periodSeconds: 10, failureThreshold: 3 }),
   ...messages,
   imagePullPolicy: config.imagePullPolicy,
-  securityContext: {
-    ...unprivileged,
-    capabilities: { drop: ["ALL"] },
-    runAsUser: facts.uid,
-    runAsGroup: facts.uid,
-    runAsNonRoot: true,
-  },
+  securityContext: proxySecurity(facts.uid),
 });
 
 function environment(config: InjectConfig, { mode, declared }: PodFacts): readonly EnvVar[] {
   const { token, root, state } = volumes;
   return [
     text("TENCRYPT_TRUST_DOMAIN", config.trustDomain),
-    field("TENCRYPT_NAMESPACE", "metadata.namespace"),
-    field("TENCRYPT_SERVICE_ACCOUNT", "spec.serviceAccountName"),
-    field("TENCRYPT_POD_NAME", "metadata.name"),
-    field("TENCRYPT_POD_UID", "metadata.uid"),
-    field("TENCRYPT_POD_IPS", "status.podIPs"),
+    ...Object.entries(podFields).map(([name, path]) => field(name, path)),
     text("TENCRYPT_MODE", mode),
     text("TENCRYPT_CA_ADDRESS", config.caAddress),
     text("TENCRYPT_CA_ROOT_FILE", `${root.folder}/${root.file}`),

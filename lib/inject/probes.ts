@@ -4,8 +4,7 @@
  * sleep stay as they are, and so does what names another host. Pure.
  */
 import type { Container } from "../kube/objects.ts";
-
-export const healthPort = 15_021;
+import { healthPort } from "../kube/sidecar-form.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 /** A probe's or handler's own action, with its port as a number. */

@@ -1,13 +1,15 @@
 /**
- * Whether a pod is protected, by what cannot change in its life: its containers. init first, proxy second and a native
- * sidecar, both with the token volume to themselves and with nothing that makes their images run something else, not on
- * the host's network. Whether the images are ours is for the caller to compare. Pure.
+ * Whether a pod is protected, by what cannot change in its life: its spec. init first, proxy second and a native sidecar,
+ * both as injection writes them, with token, volumes and UID to themselves, and no way in for others. A pod may have been
+ * made while no webhook looked, so nothing is taken for granted but that the images, which the caller compares, are ours.
+ * Pure.
  */
 import { modes } from "../project/mode.ts";
 import type { Mode } from "../project/mode.ts";
-import { apiTokenFolder, caAudience, containers, volumes } from "./names.ts";
+import { caAudience, containers, volumes } from "./names.ts";
 import type { Container, Pod, PodSpec } from "./objects.ts";
 import { holdsToken, isOwnVolume, mountsOwnVolume } from "./own-volumes.ts";
+import { initProblem, proxyProblem, volumesProblem } from "./sidecar-form.ts";
 
 export type Sidecar = {
   readonly kind: "sidecar";
@@ -31,46 +33,53 @@ const mountsToken = ({ volumeMounts }: Container): boolean =>
 
 /** `audience` is that of the tokens which the ca takes. */
 export function readSidecar({ spec }: Pod, audience: string = caAudience): SidecarReading {
-  if (spec.hostNetwork === true) return none("the pod is on the host's network");
   const [init, proxy] = spec.initContainers ?? [];
   if (init?.name !== containers.init) return none(`its first init container is not ${containers.init}`);
   if (proxy?.name !== containers.proxy) return none(`its second init container is not ${containers.proxy}`);
   if (proxy.restartPolicy !== "Always") return none(`${containers.proxy} is no sidecar: restartPolicy is not Always`);
   if (!mountsToken(proxy)) return none(`${containers.proxy} does not mount ${volumes.token.name}`);
-  if (mountsToken(init)) return none(`${containers.init} mounts ${volumes.token.name}`);
-  const taken = takenFromProxy(spec, audience);
-  if (taken !== null) return none(taken);
-  for (const container of [init, proxy]) {
-    const change = changeOf(container);
-    if (change !== null) return none(`${container.name} is not as its image is made: ${change}`);
-  }
-  return sidecarOf(init, proxy);
+  const why =
+    openToOthers(spec) ??
+    takenFromProxy(spec, audience) ??
+    ofContainer(init, initProblem(init)) ??
+    ofContainer(proxy, proxyProblem(proxy)) ??
+    volumesProblem(spec, audience) ??
+    uidProblem(spec, init, proxy);
+  return why === null ? sidecarOf(init, proxy) : none(why);
 }
+
+const ofContainer = ({ name }: Container, problem: string | null): string | null =>
+  problem === null ? null : `${name} is not as injection writes it: ${problem}`;
+
+/** What lets others see into the pod, or takes its network away. */
+function openToOthers({ hostNetwork, hostPID, shareProcessNamespace }: PodSpec): string | null {
+  if (hostNetwork === true) return "the pod is on the host's network";
+  if (hostPID === true) return "the pod shares the host's processes";
+  return shareProcessNamespace === true ? "its containers share their processes" : null;
+}
+
+const applicationsOf = ({ initContainers = [], containers: listed, ephemeralContainers = [] }: PodSpec) => [
+  ...initContainers.slice(2),
+  ...listed,
+  ...ephemeralContainers,
+];
 
 /** What is the proxy's alone and another container has, or could have; null where there is nothing. */
 function takenFromProxy(spec: PodSpec, audience: string): string | null {
-  const [, , ...others] = spec.initContainers ?? [];
-  const thief = [...others, ...spec.containers, ...(spec.ephemeralContainers ?? [])].find(mountsOwnVolume);
+  const thief = applicationsOf(spec).find(mountsOwnVolume);
   if (thief !== undefined) return `container ${thief.name} mounts a volume of the proxy`;
   const token = (spec.volumes ?? []).find((volume) => !isOwnVolume(volume) && holdsToken(volume, audience));
   return token === undefined ? null : `volume ${token.name} holds a token for the ca`;
 }
 
-const ownFolders: ReadonlySet<string> = new Set([
-  ...Object.values(volumes).map(({ folder }) => folder),
-  apiTokenFolder,
-]);
-/** `NODE_OPTIONS` or `LD_PRELOAD` would run code of somebody else in our image. */
-const ownVariable = /^(?:TENCRYPT_[A-Z_]+|OTEL_[A-Z_]+|XTABLES_LOCKFILE)$/;
-
-/** What makes the container run something else than its image says; null where nothing does. */
-function changeOf({ command, args, lifecycle, env = [], volumeMounts = [] }: Container): string | null {
-  if (command !== undefined || args !== undefined) return "it has a command of its own";
-  if (lifecycle !== undefined) return "it has a lifecycle handler";
-  const variable = env.find(({ name }) => !ownVariable.test(name));
-  if (variable !== undefined) return `it is given ${variable.name}`;
-  const mount = volumeMounts.find((each) => !isOwnVolume(each) || !ownFolders.has(each.mountPath));
-  return mount === undefined ? null : `${mount.name} is mounted at ${mount.mountPath}`;
+/** What the rules leave alone has to be the proxy, and nobody beside it. */
+function uidProblem(spec: PodSpec, init: Container, proxy: Container): string | null {
+  const uid = proxy.securityContext?.runAsUser;
+  if (setting(init, "TENCRYPT_PROXY_UID") !== String(uid)) return "the rules are for another UID than the proxy's";
+  const twin = applicationsOf(spec).find(
+    ({ securityContext }) => (securityContext?.runAsUser ?? spec.securityContext?.runAsUser) === uid,
+  );
+  return twin === undefined ? null : `container ${twin.name} runs under the proxy's UID`;
 }
 
 function sidecarOf(init: Container, proxy: Container): Sidecar {

@@ -127,6 +127,7 @@ export const pure: readonly string[] = [
   "lib/kube/names.ts",
   "lib/kube/objects.ts",
   "lib/kube/own-volumes.ts",
+  "lib/kube/sidecar-form.ts",
   "lib/kube/sidecar.ts",
   "lib/limit/",
   "lib/log/",

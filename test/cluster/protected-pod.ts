@@ -1,45 +1,60 @@
-/** The spec of a pod as it looks after injection, as far as ca and directory look at it. */
+/** The spec of a pod as injection makes it, and as somebody could make it look like that. */
+import { inject } from "../../lib/inject/inject.ts";
+import type { Container } from "../../lib/kube/objects.ts";
 import type { Json } from "./client.ts";
 
 export const initImage = "localhost/tencrypt/init:test";
 export const proxyImage = "localhost/tencrypt/proxy:test";
 
-const tokenMount = { name: "tencrypt-token", mountPath: "/var/run/tencrypt/token", readOnly: true };
-
 export type ProtectedOptions = {
   readonly mode?: string;
   readonly image?: string;
   readonly changes?: Json;
-  /** Of tencrypt-init. */
+  /** Of tencrypt-init, and of tencrypt-proxy. */
   readonly init?: Json;
+  readonly proxy?: Json;
 };
+
+export type ProtectedSpec = Json & { readonly initContainers: readonly Container[]; readonly volumes: readonly Json[] };
+
+const config = {
+  version: "test",
+  trustDomain: "cluster.local",
+  defaultMode: "strict",
+  initImage,
+  imagePullPolicy: "IfNotPresent",
+  proxyUid: 1337,
+  caAddress: "tencrypt-ca.tencrypt-ca.svc:15012",
+  directoryAddress: "tencrypt-controller.tencrypt-system.svc:15013",
+  rootPem: "",
+  rootPins: [],
+  maxLeafLifetime: "48h",
+  otlpEndpoint: null,
+  requests: {},
+  limits: {},
+} as const;
 
 export function protectedSpec({
   mode = "strict",
   image = proxyImage,
   changes = {},
-  init = {},
-}: ProtectedOptions = {}): Json {
+  init: initChanges = {},
+  proxy: proxyChanges = {},
+}: ProtectedOptions = {}): ProtectedSpec {
+  const namespace = {
+    metadata: { labels: { "tencrypt.io/project": "enabled" }, annotations: { "tencrypt.io/mode": mode } },
+  };
+  const outcome = inject({ spec: { containers: [] } }, namespace, { ...config, proxyImage: image });
+  if (outcome.kind !== "injected") throw new Error(outcome.report.reason);
+  const { initContainers = [], volumes = [] } = outcome.pod.spec;
+  const [init, proxy] = initContainers as readonly [Container, Container];
   return {
     initContainers: [
-      { name: "tencrypt-init", image: initImage, ...init },
-      {
-        name: "tencrypt-proxy",
-        image,
-        restartPolicy: "Always",
-        env: [{ name: "TENCRYPT_MODE", value: mode }],
-        volumeMounts: [tokenMount],
-      },
+      { ...init, ...initChanges },
+      { ...proxy, ...proxyChanges },
     ],
     automountServiceAccountToken: false,
-    volumes: [
-      {
-        name: "tencrypt-token",
-        projected: {
-          sources: [{ serviceAccountToken: { audience: "tencrypt-ca", expirationSeconds: 3600, path: "token" } }],
-        },
-      },
-    ],
+    volumes,
     ...changes,
   };
 }

@@ -193,23 +193,6 @@ describe("who gets a certificate", why === null ? {} : { skip: why }, () => {
       });
   });
 
-  test("a pod whose init is not ours, or is made to do something else, is not protected", async (t) => {
-    const replica = await startReplica(t);
-    const forged: readonly Json[] = [
-      { image: "localhost/attacker/init:test" },
-      { command: ["true"] },
-      { args: ["--print"] },
-      { env: [{ name: "NODE_OPTIONS", value: "--import=data:text/javascript,process.exit()" }] },
-      { volumeMounts: [{ name: "tencrypt-own", mountPath: "/tencrypt/dist/init" }] },
-    ];
-    for (const [index, init] of forged.entries()) {
-      const spec = protectedSpec({ init });
-      const volumes = [...(spec["volumes"] as readonly Json[]), { name: "tencrypt-own", emptyDir: {} }];
-      const token = await tokenOf(await podOf(`forged-${index}`, { spec: { ...spec, volumes } }));
-      await refused(replica, token, { code: codes.permissionDenied, reason: "pod_not_protected" });
-    }
-  });
-
   test("the token of a deleted pod gets nothing, at once", async (t) => {
     const replica = await startReplica(t);
     const pod = await podOf("doomed");
@@ -228,6 +211,60 @@ describe("who gets a certificate", why === null ? {} : { skip: why }, () => {
     const replica = await startReplica(t, { TENCRYPT_CA_SOURCE_CHECK: "warn" });
     issued(await replica.create({}, await tokenOf(await podOf("behind-nat", { ip: "10.1.0.10" }))));
     assert.ok(replica.lines.some(({ event, pod }) => event === "source_mismatch" && pod === "behind-nat"));
+  });
+});
+
+describe("what counts as protected", why === null ? {} : { skip: why }, () => {
+  test("a pod whose init is not ours, or is made to do something else, is not protected", async (t) => {
+    const replica = await startReplica(t);
+    const forged: readonly Json[] = [
+      { image: "localhost/attacker/init:test" },
+      { command: ["true"] },
+      { args: ["--print"] },
+      { env: [{ name: "NODE_OPTIONS", value: "--import=data:text/javascript,process.exit()" }] },
+      { volumeMounts: [{ name: "tencrypt-own", mountPath: "/tencrypt/dist/init" }] },
+    ];
+    for (const [index, init] of forged.entries()) {
+      const spec = protectedSpec({ init });
+      const volumes = [...spec.volumes, { name: "tencrypt-own", emptyDir: {} }];
+      const token = await tokenOf(await podOf(`forged-${index}`, { spec: { ...spec, volumes } }));
+      await refused(replica, token, { code: codes.permissionDenied, reason: "pod_not_protected" });
+    }
+  });
+
+  test("a pod that was made before its namespace was a project, and lets others at its proxy, is not protected", async (t) => {
+    const replica = await startReplica(t);
+    const [init, proxy] = protectedSpec().initContainers;
+    const application = { name: "app", image: "x" };
+    const uid = { runAsUser: 1000, runAsGroup: 1000 };
+    const forged: readonly Json[] = [
+      { hostPID: true },
+      { shareProcessNamespace: true },
+      protectedSpec({ proxy: { envFrom: [{ configMapRef: { name: "options" } }] } }),
+      protectedSpec({ proxy: { livenessProbe: { exec: { command: ["cat", "/var/run/tencrypt/token/token"] } } } }),
+      {
+        initContainers: [
+          { ...init, env: [{ name: "TENCRYPT_PROXY_UID", value: "1000" }] },
+          { ...proxy, securityContext: { ...proxy?.securityContext, ...uid } },
+        ],
+        containers: [{ ...application, securityContext: uid }],
+      },
+      {
+        containers: [{ ...application, volumeMounts: [{ name: "mine", mountPath: "/mine" }] }],
+        volumes: [
+          ...protectedSpec().volumes,
+          {
+            name: "mine",
+            projected: { sources: [{ serviceAccountToken: { audience: "tencrypt-ca", path: "token" } }] },
+          },
+        ],
+      },
+    ];
+    for (const [index, changes] of forged.entries()) {
+      const spec = { ...protectedSpec(), ...changes };
+      const token = await tokenOf(await podOf(`early-${index}`, { spec }));
+      await refused(replica, token, { code: codes.permissionDenied, reason: "pod_not_protected" });
+    }
   });
 });
 

@@ -5,6 +5,7 @@ import { whyNoApiServer } from "../../cluster/api-server.ts";
 import { eventually } from "../../cluster/eventually.ts";
 import type { Json } from "../../cluster/client.ts";
 import type { Update } from "../../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
+import { protectedSpec } from "../../cluster/protected-pod.ts";
 import { Rig } from "./rig.ts";
 import type { Controller } from "./rig.ts";
 
@@ -207,6 +208,28 @@ describe("streams and look-ups", why === null ? {} : { skip: why }, () => {
     await rig.api.resume();
     await rig.pod("patient", "later", { ip: "10.1.6.2" });
     assert.deepEqual(pods(await reader.until(({ workloads }) => workloads.length > 0)), ["later"]);
+    reader.close();
+  });
+});
+
+describe("who counts as protected", why === null ? {} : { skip: why }, () => {
+  test("a pod that only looks protected is told as one that is not", async () => {
+    await rig.project("looks");
+    const self = await rig.pod("looks", "self");
+    const token = { serviceAccountToken: { audience: "tencrypt-ca", path: "token" } };
+    const mine = { name: "mine", projected: { sources: [token] } };
+    const forged: Readonly<Record<string, Json>> = {
+      pid: { hostPID: true },
+      shared: { shareProcessNamespace: true },
+      stolen: { volumes: [...protectedSpec().volumes, mine] },
+      twin: { securityContext: { runAsUser: 1337 } },
+    };
+    for (const [name, changes] of Object.entries(forged))
+      await rig.pod("looks", name, { spec: { ...protectedSpec(), ...changes } });
+    const reader = (await rig.directory(one, await rig.leafOf(self))).watch();
+    const { workloads } = await reader.until(({ full, workloads: all }) => full && all.length === 5);
+    const ports = Object.fromEntries(workloads.map(({ pod, tunnelPort }) => [pod, tunnelPort]));
+    assert.deepEqual(ports, { self: 15_008, pid: 0, shared: 0, stolen: 0, twin: 0 });
     reader.close();
   });
 });

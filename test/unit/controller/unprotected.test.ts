@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { startReconciler, unprotectedWhy } from "../../../controller/unprotected.ts";
 import type { EventNews, Regarding } from "../../../lib/kube/events.ts";
-import type { Container, Namespace, Pod } from "../../../lib/kube/objects.ts";
+import type { Namespace, Pod } from "../../../lib/kube/objects.ts";
 import { manualClock } from "../../clock/manual-clock.ts";
+import { protectedSpec } from "../../cluster/protected-pod.ts";
 
 const namespace = (annotations: Record<string, string> = {}, project = "enabled"): Namespace => ({
   metadata: {
@@ -15,15 +16,6 @@ const namespace = (annotations: Record<string, string> = {}, project = "enabled"
     annotations,
   },
 });
-
-const sidecar: readonly Container[] = [
-  { name: "tencrypt-init" },
-  {
-    name: "tencrypt-proxy",
-    restartPolicy: "Always",
-    volumeMounts: [{ name: "tencrypt-token", mountPath: "/var/run/tencrypt/token" }],
-  },
-];
 
 type Change = { readonly annotations?: Record<string, string>; readonly spec?: object; readonly phase?: string };
 
@@ -40,7 +32,7 @@ describe("a pod without a proxy", () => {
     assert.match(unprotectedWhy(pod("old"), namespace()) ?? "", /first init container is not tencrypt-init/);
     const off = namespace({ "tencrypt.io/default-injection": "disabled" });
     const cases: readonly (readonly [Pod, Namespace, boolean])[] = [
-      [pod("a", { spec: { initContainers: sidecar } }), namespace(), false],
+      [pod("a", { spec: protectedSpec() }), namespace(), false],
       [pod("b"), namespace({}, "disabled"), false],
       [pod("c", { phase: "Succeeded" }), namespace(), false],
       [pod("d", { spec: { hostNetwork: true } }), namespace(), false],

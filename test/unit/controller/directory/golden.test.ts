@@ -14,15 +14,22 @@ import { deltaFor, visibleProjects } from "../../../../controller/directory/view
 import type { Delta } from "../../../../controller/directory/view.ts";
 import type { Change } from "../../../../lib/kube/informer.ts";
 import type { KubeObject } from "../../../../lib/kube/objects.ts";
+import { protectedSpec } from "../../../cluster/protected-pod.ts";
 
 const folder = join(import.meta.dirname, "../../../golden/directory");
 const settings = { defaultMode: "project", clusterRanges: [] } as const;
 
 type Kind = "Namespace" | "Pod" | "Service" | "EndpointSlice" | "Node" | "ServiceCIDR";
 
+/** `protected: MODE` in the spec of a pod stands for what injection would have put there. */
+function injected(object: KubeObject & { readonly spec?: object }): KubeObject {
+  const { protected: mode, ...spec } = (object.spec ?? {}) as { readonly protected?: string };
+  return mode === undefined ? object : ({ ...object, spec: { ...spec, ...protectedSpec({ mode }) } } as KubeObject);
+}
+
 const read = (name: string): readonly KubeObject[] =>
-  parseAllDocuments(readFileSync(join(folder, `${name}.yaml`), "utf8")).map(
-    (document) => document.toJS() as KubeObject,
+  parseAllDocuments(readFileSync(join(folder, `${name}.yaml`), "utf8")).map((document) =>
+    injected(document.toJS() as KubeObject),
   );
 
 const takers: Readonly<Record<Kind, "namespace" | "pod" | "service" | "slice" | "node" | "serviceCidr">> = {

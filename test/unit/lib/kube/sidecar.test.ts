@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { parse } from "yaml";
 import { findPod } from "../../../../lib/inject/manifest.ts";
-import type { Container, Pod, PodSpec } from "../../../../lib/kube/objects.ts";
+import type { Container, EnvVar, Pod, PodSpec } from "../../../../lib/kube/objects.ts";
 import { readSidecar } from "../../../../lib/kube/sidecar.ts";
 
 const folder = join(import.meta.dirname, "../../../golden/inject");
@@ -66,4 +66,149 @@ describe("a pod in which a container could take the proxy's certificate is not p
     assert.equal(readSidecar(vault).kind, "sidecar");
     assert.equal(readSidecar(vault, "vault").kind, "none");
   });
+});
+
+// A pod that was made to look like an injected one.
+const withInit = (changes: object): Partial<PodSpec> => ({ initContainers: [{ ...init, ...changes }, proxy] });
+const withProxy = (changes: object): Partial<PodSpec> => ({ initContainers: [init, { ...proxy, ...changes }] });
+const secure = ({ securityContext }: Container, changes: object): object => ({
+  securityContext: { ...securityContext, ...changes },
+});
+const told = ({ env }: Container, ...more: readonly EnvVar[]): object => ({
+  env: [...env!.filter(({ name }) => !more.some((each) => each.name === name)), ...more],
+});
+const filled = (name: string, content: object): Partial<PodSpec> => ({
+  volumes: good.spec.volumes!.map((volume) => (volume.name === name ? { name, ...content } : volume)),
+});
+const exec = { exec: { command: ["cat", "/var/run/tencrypt/token/token"] } };
+const tokenSource = { serviceAccountToken: { audience: "tencrypt-ca", path: "token" } };
+
+describe("not protected: others see into the pod", () =>
+  refused({
+    hostPID: [{ hostPID: true }, /shares the host's processes/],
+    hostNetwork: [{ hostNetwork: true }, /on the host's network/],
+    shareProcessNamespace: [{ shareProcessNamespace: true }, /share their processes/],
+  }));
+
+describe("not protected: its images run something else", () =>
+  refused({
+    "envFrom on the proxy": [withProxy({ envFrom: [{ configMapRef: { name: "x" } }] }), /tencrypt-proxy .* envFrom/],
+    "envFrom on init": [withInit({ envFrom: [{ configMapRef: { name: "x" } }] }), /tencrypt-init .* envFrom/],
+    command: [withProxy({ command: ["sh"] }), /it has command/],
+    args: [withInit({ args: ["--print"] }), /it has args/],
+    lifecycle: [withProxy({ lifecycle: { postStart: exec } }), /it has lifecycle/],
+    workingDir: [withProxy({ workingDir: "/x" }), /it has workingDir/],
+    NODE_OPTIONS: [withProxy(told(proxy, { name: "NODE_OPTIONS", value: "-r x" })), /is given NODE_OPTIONS/],
+    "an exec livenessProbe": [withProxy({ livenessProbe: exec }), /livenessProbe is none over HTTP/],
+    "an exec probe of init": [withInit({ readinessProbe: exec }), /readinessProbe is none over HTTP/],
+    "a probe of something else": [
+      withProxy({ livenessProbe: { httpGet: { port: 8080, path: "/" } } }),
+      /livenessProbe does not ask the proxy/,
+    ],
+    "no startupProbe": [withProxy({ startupProbe: undefined }), /startupProbe is missing/],
+    "init as a sidecar": [withInit({ restartPolicy: "Always" }), /tencrypt-init .* restartPolicy/],
+  }));
+
+describe("not protected: its rights are others", () =>
+  refused({
+    "a proxy as root": [withProxy(secure(proxy, { runAsUser: 0 })), /no UID of its own/],
+    "a proxy that says none": [withProxy({ securityContext: {} }), /no UID of its own/],
+    "a proxy with a capability": [
+      withProxy(secure(proxy, { capabilities: { add: ["SYS_PTRACE"], drop: ["ALL"] } })),
+      /another securityContext/,
+    ],
+    "a proxy whose files can be written": [
+      withProxy(secure(proxy, { readOnlyRootFilesystem: false })),
+      /another securityContext/,
+    ],
+    "init without NET_ADMIN": [withInit(secure(init, { capabilities: { drop: ["ALL"] } })), /another securityContext/],
+    "init privileged": [withInit(secure(init, { privileged: true })), /another securityContext/],
+  }));
+
+describe("not protected: the rules leave others alone", () =>
+  refused({
+    "proxy and application under one UID": [
+      {
+        ...withProxy(secure(proxy, { runAsUser: 1000, runAsGroup: 1000 })),
+        containers: [{ ...app, securityContext: { runAsUser: 1000 } }],
+      },
+      /another UID than the proxy's/,
+    ],
+    "and the rules say so": [
+      {
+        initContainers: [
+          { ...init, ...told(init, { name: "TENCRYPT_PROXY_UID", value: "1000" }) },
+          { ...proxy, ...secure(proxy, { runAsUser: 1000, runAsGroup: 1000 }) },
+        ],
+        containers: [{ ...app, securityContext: { runAsUser: 1000 } }],
+      },
+      /container app runs under the proxy's UID/,
+    ],
+    "the pod says it for the application": [{ securityContext: { runAsUser: 1337 } }, /container app runs under/],
+    "an ephemeral container says it": [
+      { ephemeralContainers: [{ name: "debug", securityContext: { runAsUser: 1337 } }] },
+      /container debug runs under/,
+    ],
+    "the rules leave another UID alone": [
+      withInit(told(init, { name: "TENCRYPT_PROXY_UID", value: "1000" })),
+      /another UID than the proxy's/,
+    ],
+    "the UID is said twice": [
+      withInit({ env: [...init.env!, { name: "TENCRYPT_PROXY_UID", value: "1000" }] }),
+      /is given TENCRYPT_PROXY_UID/,
+    ],
+    "the UID comes from elsewhere": [
+      withInit(told(init, { name: "TENCRYPT_PROXY_UID", valueFrom: { configMapKeyRef: { name: "x", key: "y" } } })),
+      /is given TENCRYPT_PROXY_UID/,
+    ],
+    "a port of the application is let through": [
+      withInit(told(init, { name: "TENCRYPT_METRICS_PORT", value: "8080" })),
+      /is given TENCRYPT_METRICS_PORT/,
+    ],
+  }));
+
+describe("not protected: what it is told can change, or is told by others", () =>
+  refused({
+    "its floor": [
+      withProxy(told(proxy, { name: "TENCRYPT_MODE", valueFrom: { configMapKeyRef: { name: "x", key: "y" } } })),
+      /is given TENCRYPT_MODE/,
+    ],
+    "its name": [withProxy(told(proxy, { name: "TENCRYPT_POD_NAME", value: "other" })), /is given TENCRYPT_POD_NAME/],
+    "its token": [filled("tencrypt-token", { emptyDir: {} }), /volume tencrypt-token/],
+    "its token, with a file beside": [
+      filled("tencrypt-token", { projected: { sources: [tokenSource, { configMap: { name: "x" } }] } }),
+      /volume tencrypt-token/,
+    ],
+    "its root": [filled("tencrypt-root", { configMap: { name: "x" } }), /volume tencrypt-root/],
+    "its memory": [filled("tencrypt-state", { hostPath: { path: "/x" } }), /volume tencrypt-state/],
+    "its memory, on disk": [filled("tencrypt-state", { emptyDir: {} }), /volume tencrypt-state/],
+    "no volumes": [{ volumes: [] }, /volume tencrypt-token/],
+    "a volume of others": [
+      withProxy({ volumeMounts: [...proxy.volumeMounts!, { name: "own", mountPath: "/tencrypt" }] }),
+      /own is mounted at/,
+    ],
+    "a volume at another's place": [
+      withProxy({
+        volumeMounts: [
+          ...proxy.volumeMounts!.slice(1),
+          { name: "tencrypt-token", mountPath: "/var/run/tencrypt/root" },
+        ],
+      }),
+      /tencrypt-token is mounted at/,
+    ],
+    "a part of a volume": [
+      withProxy({
+        volumeMounts: proxy.volumeMounts!.map((mount) =>
+          mount.name === "tencrypt-token" ? { ...mount, subPath: "x" } : mount,
+        ),
+      }),
+      /tencrypt-token is mounted at/,
+    ],
+  }));
+
+test("another UID than the usual one, as on OpenShift, is as good", () => {
+  const reading = readSidecar(injected("openshift-range.injected.yaml"));
+  assert.equal(reading.kind, "sidecar");
+  const uid = injected("openshift-range.injected.yaml").spec.initContainers?.[1]?.securityContext?.runAsUser;
+  assert.notEqual(uid, 1337);
 });
