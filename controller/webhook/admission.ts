@@ -123,7 +123,9 @@ export function changeAnswer(request: AdmissionRequest): Answer {
 }
 
 const verdictAnswer = (verdict: ReturnType<typeof validateChange>): Answer =>
-  verdict.kind === "admitted" ? answer({}) : refusal(verdict.reason, verdict.message);
+  verdict.kind === "admitted"
+    ? answer({})
+    : { ...refusal(verdict.reason, verdict.message), retry: verdict.reason === "upgrade_under_way" };
 
 export const namespaceName = /^[a-z0-9-]{1,63}$/;
 /** Each is looked up while the API server waits. */

@@ -7,6 +7,7 @@ import type { Container, Namespace, Pod } from "../kube/objects.ts";
 import { isOwnVolume } from "../kube/own-volumes.ts";
 import type { InjectConfig } from "./config.ts";
 import { initContainer, injectedVolumes, proxyContainer } from "./containers.ts";
+import { markOf } from "./mark.ts";
 import { readDeclared, redirectProbes, restoreProbes } from "./probes.ts";
 import type { Declared } from "./probes.ts";
 import { report } from "./report.ts";
@@ -86,7 +87,7 @@ export function inject(pod: PodTemplate, namespace: NamespaceLike, config: Injec
   return {
     kind: "injected",
     pod: {
-      metadata: marked({ [podMarks.injected]: config.version, [podMarks.root]: config.rootPem }),
+      metadata: marked({ [podMarks.injected]: markOf(config), [podMarks.root]: config.rootPem }),
       spec: {
         ...spec,
         initContainers: [

@@ -70,6 +70,11 @@ export const injectReasons = {
     what: "the pod's tencrypt containers, volumes or annotations are not those that injection gives it",
     hint: "remove them from the pod template; if another webhook changed the pod, let it run before this one",
   },
+  upgrade_under_way: {
+    outcome: "refused",
+    what: "two replicas of the controller with different versions or settings answered for the pod, as while they are replaced",
+    hint: "try again; if it goes on after an upgrade, kubectl -n tencrypt-system rollout status deployment tencrypt-controller",
+  },
   ephemeral_container: {
     outcome: "refused",
     what: "the ephemeral container could act as the proxy: by its UID, its volumes, its processes or its privileges",

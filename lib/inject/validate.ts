@@ -2,12 +2,13 @@
  * Whether a pod of a project may be as it is. A new pod is exactly what injection makes of it, or has nothing of
  * ours; of an existing one what is ours stays as it was, and what is added to it cannot act as the proxy. Pure.
  */
-import { containers as ours } from "../kube/names.ts";
+import { containers as ours, podMarks } from "../kube/names.ts";
 import type { Container, Namespace } from "../kube/objects.ts";
 import { mountsOwnVolume } from "../kube/own-volumes.ts";
 import type { InjectConfig } from "./config.ts";
 import { hasOurs, inject } from "./inject.ts";
 import type { PodTemplate } from "./inject.ts";
+import { markOf } from "./mark.ts";
 import { explain } from "./reasons.ts";
 import type { InjectReason } from "./reasons.ts";
 import { mayUndoRules } from "./report.ts";
@@ -30,8 +31,15 @@ export function validateNew(pod: PodTemplate, namespace: NamespaceLike, config: 
   if (outcome.kind === "refused") return refused(outcome.report.reason, outcome.report.detail);
   if (outcome.kind === "skipped") return hasOurs(pod) ? refused("not_as_injected", outcome.report.reason) : admitted;
   const difference = firstDifference(comparable(outcome.pod), comparable(pod), "");
-  return difference === null ? admitted : refused("not_as_injected", `at ${difference}`);
+  if (difference === null) return admitted;
+  // Injection overwrites what the pod's author writes there: another replica of ours did, with another configuration.
+  const [mark, own] = [pod.metadata?.annotations?.[podMarks.injected], markOf(config)];
+  return mark === undefined || mark === own
+    ? refused("not_as_injected", `at ${difference}`)
+    : refused("upgrade_under_way", `injected by ${mark.slice(0, longestMark)}, validated by ${own}`);
 }
+
+const longestMark = 64;
 
 export function validateChange(old: PodTemplate, pod: PodTemplate): Verdict {
   const difference = firstDifference(ownParts(old), ownParts(pod), "");

@@ -25,7 +25,7 @@ export const annotations = {
 
 /** Written by the webhook on pods. */
 export const podMarks = {
-  /** JSON: what was injected, by which version. */
+  /** By which version and configuration the pod was injected. */
   injected: "tencrypt.io/injected",
   /** Skip reasons, comma-separated, of a pod that was not injected. */
   skipped: "tencrypt.io/skipped",

@@ -28,6 +28,8 @@ const serviceName = "tencrypt-controller.tencrypt-system.svc";
 
 let rig: Rig;
 let controller: Controller;
+/** The replica that validates: another one while an upgrade is under way. */
+let validating: Controller;
 let forwarder: Server;
 let folder: string;
 let keys: Keys;
@@ -48,7 +50,8 @@ async function startForwarder(): Promise<Server> {
     { cert: readFileSync(certificateFile), key: readFileSync(keyFile) },
     (incoming, outgoing) => {
       const { method, url, headers } = incoming;
-      const options = { host: "127.0.0.1", port: controller.webhook.port, method, path: url, headers, agent };
+      const { webhook: to } = url?.startsWith("/validate") === true ? validating : controller;
+      const options = { host: "127.0.0.1", port: to.port, method, path: url, headers, agent };
       const forwarded = httpsRequest(options, (answer) => {
         outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
         answer.pipe(outgoing);
@@ -106,6 +109,7 @@ before(async () => {
   if (why !== null) return;
   rig = await Rig.start();
   controller = await rig.controller();
+  validating = controller;
   folder = mkdtempSync(join(tmpdir(), "tencrypt-webhook-"));
   keys = new Keys(folder);
   forwarder = await startForwarder();
@@ -263,6 +267,19 @@ describe("admission through a real API server", why === null ? {} : { skip: why 
       socket.on("error", reject);
     });
     assert.match(names, /DNS:tencrypt-controller\.tencrypt-system\.svc/);
+  });
+});
+
+describe("while an upgrade is under way", why === null ? {} : { skip: why }, () => {
+  test("a pod that one replica injects and another one validates is worth another try", async () => {
+    const next = await rig.controller({ TENCRYPT_PROXY_IMAGE: "localhost/tencrypt/proxy:next" });
+    validating = next;
+    await assert.rejects(
+      create("between", {}),
+      (error: unknown) => error instanceof ApiError && error.code === 503 && /upgrade_under_way/.test(error.message),
+    );
+    controller = next;
+    assert.equal((await create("after", {})).spec.initContainers?.[1]?.image, "localhost/tencrypt/proxy:next");
   });
 });
 

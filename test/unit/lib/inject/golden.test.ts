@@ -211,3 +211,32 @@ describe("what a pod of a project may not be", () => {
     assert.deepEqual(validateChange(good, { ...good, spec: { ...good.spec, containers } }), { kind: "admitted" });
   });
 });
+
+describe("a pod that another replica of the controller injected", () => {
+  const { namespace, found } = read("plain");
+  const outcome = inject(found.pod, namespace, config);
+  assert.equal(outcome.kind, "injected");
+  const good = (outcome as { readonly pod: Pod }).pod;
+  const upgraded: Readonly<Record<string, Partial<InjectConfig>>> = {
+    version: { version: "0.2.0" },
+    image: { proxyImage: "tencrypt/proxy:0.2.0" },
+    settings: { otlpEndpoint: null },
+    root: { rootPem: "another" },
+  };
+  for (const [what, changes] of Object.entries(upgraded)) {
+    test(`with another ${what}, is worth another try`, () => {
+      const verdict = validateNew(good, namespace, { ...config, ...changes });
+      assert.ok(verdict.kind === "refused");
+      assert.equal(verdict.reason, "upgrade_under_way");
+      assert.match(
+        verdict.message,
+        /injected by 0\.1\.0\+[0-9a-f]{12}, validated by 0\.[12]\.0\+[0-9a-f]{12}.*try again/,
+      );
+    });
+  }
+  test("with other requests and limits, is as good", () => {
+    assert.deepEqual(validateNew(good, namespace, { ...config, requests: {}, limits: { cpu: "1" } }), {
+      kind: "admitted",
+    });
+  });
+});
