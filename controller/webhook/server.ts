@@ -69,7 +69,13 @@ export async function listenWebhooks(
     const connection = open.get(nameOf(request.socket));
     // Who sends another request before the first is answered is no API server.
     if (connection?.state !== "opening" && connection?.state !== "idle") return void request.socket.destroy();
-    void serve({ request, response, handler, connection }, shared);
+    void serve({ request, response, handler, connection }, shared)
+      // A mistake of ours, such as an answer that cannot be written: the API server refuses the pod, and nothing else ends.
+      .catch((error: unknown) => {
+        failed(parts, request, error);
+        response.destroy();
+      })
+      .finally(() => shared.connections.answered(connection));
   });
   server.on("connection", (socket: Socket) => follow(socket, open, shared.connections));
   server.on("tlsClientError", (_error, socket) => socket.destroy());
@@ -125,14 +131,14 @@ async function serve(asked: Asked, { parts, connections, turns }: Shared): Promi
   await Promise.race([turn.granted, ended]);
   if (over.signal.aborted) {
     turn.end();
-    plain(response, 503);
-  } else {
-    connection.state = "judged";
-    await judge(body, { asked, parts, over: over.signal, ended, done: () => turn.end() });
+    return plain(response, 503);
   }
-  timer.cancel();
-  connections.answered(connection);
+  connection.state = "judged";
+  await judge(body, { asked, parts, over: over.signal, ended, done: () => turn.end() }).finally(() => timer.cancel());
 }
+
+const failed = ({ log }: WebhookParts, { url }: IncomingMessage, error: unknown): void =>
+  log("error", "webhook_failed", { path: url, detail: error instanceof Error ? error.stack : String(error) });
 
 const once = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
@@ -160,10 +166,7 @@ async function judge(
   );
   const work = handler(review, over).finally(done);
   const answer = await Promise.race([work, late]).catch((error: unknown) => {
-    parts.log("error", "webhook_failed", {
-      path: request.url,
-      detail: error instanceof Error ? error.stack : String(error),
-    });
+    failed(parts, request, error);
     return no("tencrypt could not judge the pod; its log says why. Next: try again");
   });
   if (!answer.allowed)

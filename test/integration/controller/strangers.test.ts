@@ -14,7 +14,9 @@ import { connect } from "node:tls";
 import type { TLSSocket } from "node:tls";
 import { startWebhooks } from "../../../controller/webhook/start.ts";
 import type { WebhookContext } from "../../../controller/webhook/start.ts";
-import type { WebhookServer } from "../../../controller/webhook/server.ts";
+import type { Answer } from "../../../controller/webhook/admission.ts";
+import { listenWebhooks } from "../../../controller/webhook/server.ts";
+import type { Handler, WebhookServer } from "../../../controller/webhook/server.ts";
 import type { Identity } from "../../../lib/enrolment/identity.ts";
 import { silent } from "../../../lib/log/log.ts";
 import { manualClock } from "../../clock/manual-clock.ts";
@@ -29,6 +31,7 @@ const folder = mkdtempSync(join(tmpdir(), "tencrypt-strangers-"));
 type Asked = { paths: string[]; underWay: number; most: number; answer: () => Promise<void> };
 let asked: Asked;
 let server: WebhookServer;
+let identity: Identity;
 const sockets = new Set<TLSSocket>();
 
 async function find(path: string): Promise<unknown> {
@@ -49,8 +52,11 @@ before(async () => {
     clock,
     log: silent,
   } as unknown as WebhookContext);
-  const identity = { chainPem: readFileSync(certificateFile, "utf8"), keyPem: () => readFileSync(keyFile, "utf8") };
-  server.renew({ identity: identity as Identity });
+  identity = {
+    chainPem: readFileSync(certificateFile, "utf8"),
+    keyPem: () => readFileSync(keyFile, "utf8"),
+  } as Identity;
+  server.renew({ identity });
 });
 beforeEach(() => (asked = { paths: [], underWay: 0, most: 0, answer: async () => {} }));
 after(() => {
@@ -120,6 +126,16 @@ describe("strangers at the webhooks' port", () => {
     await closed;
     assert.equal(asked.paths.length, 1);
     clock.advance(1_000);
+  });
+
+  test("an answer that cannot be written ends its connection and nothing else", async (t) => {
+    const answer = { allowed: true, patch: [{ op: "add", path: "/", value: 1n }], warnings: [], message: null };
+    const handlers = new Map<string, Handler>([["/odd", async () => answer as unknown as Answer]]);
+    const own = await listenWebhooks({ host: "127.0.0.1", port: 0 }, { handlers, clock, log: silent });
+    t.after(() => own.close());
+    own.renew({ identity });
+    for (let index = 0; index < 3; index++)
+      await assert.rejects(post(own.port, "/odd", reviewOf(namespace(""))), /socket hang up|ECONNRESET/);
   });
 
   test("a review with a hundred thousand peers is refused before anything is asked", async () => {
