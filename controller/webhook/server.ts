@@ -32,7 +32,8 @@ export type WebhookServer = {
   close(): void;
 };
 
-const answerMs = 1_000;
+/** Less than the API server waits by default (webhook.timeoutSeconds); a read of the API may take a stall of its own. */
+const answerMs = 3_000;
 /** Bodies that are judged at once, in bytes: what is made of one takes a multiple of it. A small one counts as much as this. */
 const mostAtOnce = largestBody;
 const leastCost = mostAtOnce / 64;
@@ -47,6 +48,7 @@ const bounds = {
   maxHeaderSize: 16_384,
 };
 
+/** Why is no matter of the pod: asked again, there may be an answer. */
 const no = (message: string): Answer => ({
   allowed: false,
   patch: [],
@@ -54,7 +56,7 @@ const no = (message: string): Answer => ({
   warnings: [],
   outcome: "refused",
   reason: "internal",
-  retry: false,
+  retry: true,
 });
 
 export async function listenWebhooks(
