@@ -52,7 +52,11 @@ export async function start(config: ControllerConfig, clock: Clock, log: Log): P
   const agent = createAgent(config, client, { clock, log });
   const base: Base = { config, clock, log, client, agent, metrics };
   const { informers, directory, streams } = await startDirectory(base);
-  const webhooks = await startWebhooks({ ...base, credentials: () => agent.current() });
+  const webhooks = await startWebhooks({
+    ...base,
+    namespaces: informers.namespaces,
+    credentials: () => agent.current(),
+  });
   log("info", "listening", { name: "webhook", address: webhooks.address, port: webhooks.port });
   const state = { draining: false };
   const isReady = (): boolean => !state.draining && agent.current() !== null && informers.staleness() === null;

@@ -3,6 +3,7 @@ import type { Clock } from "../../lib/clock/clock.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { InjectConfig } from "../../lib/inject/config.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
+import type { Informer } from "../../lib/kube/informer.ts";
 import { control, hosts } from "../../lib/kube/names.ts";
 import type { Namespace } from "../../lib/kube/objects.ts";
 import type { Log } from "../../lib/log/log.ts";
@@ -26,6 +27,7 @@ import type { Handler, WebhookServer } from "./server.ts";
 export type WebhookContext = {
   readonly config: ControllerConfig;
   readonly client: KubeClient;
+  readonly namespaces: Pick<Informer<Namespace>, "get">;
   readonly credentials: () => Credentials | null;
   readonly metrics: ControllerMetrics;
   readonly clock: Clock;
@@ -38,15 +40,14 @@ export function startWebhooks(context: WebhookContext): Promise<WebhookServer> {
     [
       "/inject",
       async (request) => {
-        const answer = await newPod(request, injectAnswer, context);
+        const answer = await byNow(request, injectAnswer, context);
         metrics.injection(answer.outcome, answer.reason);
         return answer;
       },
     ],
     [
       "/validate",
-      async (request) =>
-        request.operation === "CREATE" ? newPod(request, createAnswer, context) : changeAnswer(request),
+      async (request) => (request.operation === "CREATE" ? validateNew(request, context) : changeAnswer(request)),
     ],
     ["/namespaces", (request, over) => completePeers(request, context, over)],
   ]);
@@ -58,17 +59,32 @@ export function startWebhooks(context: WebhookContext): Promise<WebhookServer> {
  * informer it could be older, and a project that was labelled or made stricter a moment ago would get pods for good that
  * are not protected, or have a looser floor.
  */
-async function newPod(
+async function byNow(
   request: AdmissionRequest,
   judge: typeof injectAnswer,
   { client, config, credentials }: WebhookContext,
 ): Promise<Answer> {
-  const current = credentials();
-  if (current === null) throw new Error("no certificate yet, and so no roots to inject");
+  const current = injecting(config, credentials);
   const name = request.namespace ?? "";
   if (!namespaceName.test(name)) return malformed;
-  const namespace = await client.get<Namespace>(`/api/v1/namespaces/${name}`);
-  return judge(request, namespace, injectConfig(config, current.roots));
+  return judge(request, await client.get<Namespace>(`/api/v1/namespaces/${name}`), current);
+}
+
+/**
+ * A pod comes here as `/inject` made it by the namespace of that moment. Where that is just what injection makes of it by
+ * what the informer remembers, reading the namespace again would change nothing; where it is not, the memory may be old.
+ */
+async function validateNew(request: AdmissionRequest, context: WebhookContext): Promise<Answer> {
+  const { config, credentials, namespaces } = context;
+  const known = namespaces.get(request.namespace ?? "");
+  const answer = known === undefined ? null : createAnswer(request, known, injecting(config, credentials));
+  return answer?.allowed === true ? answer : byNow(request, createAnswer, context);
+}
+
+function injecting(config: ControllerConfig, credentials: WebhookContext["credentials"]): InjectConfig {
+  const current = credentials();
+  if (current === null) throw new Error("no certificate yet, and so no roots to inject");
+  return injectConfig(config, current.roots);
 }
 
 /** Look-ups at once, for one namespace. */

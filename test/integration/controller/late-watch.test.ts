@@ -39,6 +39,17 @@ const pod = { metadata: { name: "web" }, spec: { containers: [{ name: "app", ima
 const ask = (path: string, namespace: string): Promise<Review> =>
   review(controller.webhook.port, path, { operation: "CREATE", namespace, object: pod });
 
+/** The pod with what the answer puts in. */
+const applied = (patch: Review["patch"]) => {
+  const part = (path: string): unknown => patch.find((step) => step.path === path)?.value;
+  const { annotations, ...spec } = {
+    annotations: part("/metadata/annotations"),
+    initContainers: part("/spec/initContainers"),
+    volumes: part("/spec/volumes"),
+  };
+  return { metadata: { ...pod.metadata, annotations }, spec: { ...pod.spec, ...spec } };
+};
+
 const valueOf = (containers: readonly Container[], name: string): string | undefined =>
   containers.flatMap(({ env = [] }) => env).find((each) => each.name === name)?.value;
 
@@ -59,6 +70,14 @@ describe("a controller that has heard nothing since it started", why === null ? 
     const containers = patch.find(({ path }) => path === "/spec/initContainers")?.value as readonly Container[];
     assert.equal(valueOf(containers, "TENCRYPT_MODE"), "strict");
     assert.equal(valueOf(containers, "TENCRYPT_UDP"), "dns-only");
+    const changed = (object: object): Promise<Review> =>
+      review(controller.webhook.port, "/validate", { operation: "CREATE", namespace: "shop", object });
+    const injected = applied(patch);
+    assert.deepEqual((await changed(injected)).message, "");
+    const [init, proxy] = containers;
+    const env = proxy!.env!.map((each) => (each.name === "TENCRYPT_MODE" ? { ...each, value: "permissive" } : each));
+    const loosened = { ...injected, spec: { ...injected.spec, initContainers: [init, { ...proxy, env }] } };
+    assert.match((await changed(loosened)).message, /^not_as_injected: .*initContainers/);
   });
 
   test("asks to try again where the namespace is no project any more", async () => {
