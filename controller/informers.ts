@@ -68,11 +68,12 @@ const isRead = (annotation: string): boolean =>
 const readOnes = (all: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
   Object.fromEntries(Object.entries(all).filter(([name]) => isRead(name)));
 
-/** What `readSidecar` and the directory look at. */
+/** What `readSidecar`, `protectionOf` and the directory look at. */
 const keptOfSpec: readonly string[] = [
   "nodeName",
   "serviceAccountName",
   "hostNetwork",
+  "os",
   "hostPID",
   "shareProcessNamespace",
   "securityContext",
