@@ -2,7 +2,7 @@
 import { randomBytes, randomFillSync } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { isDeepStrictEqual } from "node:util";
-import type { Clock } from "../lib/clock/clock.ts";
+import type { Clock, Timer } from "../lib/clock/clock.ts";
 import type { Cut } from "./connection.ts";
 import type { Log } from "../lib/log/log.ts";
 import type { Ip } from "../lib/net/address.ts";
@@ -68,6 +68,7 @@ export class Dataplane {
   readonly #ids = createTraceIds((bytes) => randomFillSync(bytes));
   readonly #maxConnections: number;
   #rules: Policy | null = null;
+  #certificateEnd: Timer | null = null;
   #connections = 0;
   #idle: () => void = () => {};
   #turn: number = randomBytes(4).readUInt32BE();
@@ -98,10 +99,15 @@ export class Dataplane {
     return this.reauthentication.credentials() === null ? uncertified : null;
   }
 
-  /** Our certificate may have ended: what is open in clear ends with it, as tunnels do with their sessions. */
-  certificateDue(): void {
-    if (this.whyUncertified() === null) return;
-    for (const connection of this.open) connection.cut({ reason: "certificate_ended", detail: null });
+  /** When our certificate ends, what is open in clear ends with it, as tunnels do with their sessions. */
+  certified(notAfter: number): void {
+    this.#certificateEnd?.cancel();
+    // A timer may fire a millisecond before the clock has come so far, and clocks are set back.
+    const left = Math.max(1, notAfter - this.clock.now());
+    this.#certificateEnd = this.clock.after(left, () => {
+      if (this.whyUncertified() === null) return this.certified(notAfter);
+      for (const connection of this.open) connection.cut({ reason: "certificate_ended", detail: null });
+    });
   }
 
   /** A whole number from 0 to 2^32-1: spreads connections over a Service's endpoints. */

@@ -7,7 +7,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
-import type { Clock, Timer } from "../lib/clock/clock.ts";
+import type { Clock } from "../lib/clock/clock.ts";
 import { formatSpiffeId } from "../lib/identity/spiffe-id.ts";
 import type { Log } from "../lib/log/log.ts";
 import { Registry } from "../lib/metrics/registry.ts";
@@ -60,7 +60,6 @@ export class Proxy {
   readonly #deps: Deps;
   readonly #parts: Parts;
   #capture: "unbound" | "binding" | "bound" = "unbound";
-  #certificateEnd: Timer | null = null;
   #ready = false;
   #draining = false;
 
@@ -149,9 +148,7 @@ export class Proxy {
     listeners.renew(credentials);
     plane.pool.renew(credentials);
     directory.renew(credentials);
-    this.#certificateEnd?.cancel();
-    const left = credentials.identity.notAfter - this.#deps.clock.now();
-    this.#certificateEnd = this.#deps.clock.after(left, () => plane.certificateDue());
+    plane.certified(credentials.identity.notAfter);
     if (this.#capture === "unbound") void this.#bindCapture(credentials);
   }
 

@@ -231,8 +231,8 @@ class KubernetesStore implements Store {
       this.#controlPlane = { certificate, ...rest };
       log("info", "control_plane_ca_replaced", { notAfter: new Date(certificate.notAfter).toISOString() });
     } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      log("error", "control_plane_ca_kept", { detail: error.message });
+      // Whatever it is: the one in use is good for as long again, and tomorrow is another look.
+      log("error", "control_plane_ca_kept", { detail: error instanceof Error ? error.message : String(error) });
     }
   }
 

@@ -100,7 +100,8 @@ function print(verb: Verb, options: HelmOptions, screen: Terminal): void {
   screen.note(
     "The Job tencrypt-trust tells the API server the root and then removes its own right to do so. Should it fail:\n" +
       "  kubectl delete clusterrolebinding tencrypt-trust\n" +
-      "To apply again with other values: kubectl -n tencrypt-ca delete job tencrypt-trust --ignore-not-found, before it.\n",
+      "To apply again, whatever the values: kubectl -n tencrypt-ca delete job tencrypt-trust --ignore-not-found, before it;\n" +
+      "the Job that is done would not run, and the right stay.\n",
   );
 }
 

@@ -125,8 +125,8 @@ function watch(call: WatchCall, { gate, parts, watches, catchUps, refused }: Sid
   };
   if (!watches.take(caller.podUid, now)) return refuse(refusals.tooOften, refusals.tooOften.details);
   const late = behind(call.request, parts.revisions());
-  if (late !== null && catchUps.take(caller.podUid, now)) parts.catchUp(late.kind);
-  const stale = parts.staleness() ?? late?.detail ?? null;
+  if (late.length > 0 && catchUps.take(caller.podUid, now)) for (const { kind } of late) parts.catchUp(kind);
+  const stale = parts.staleness() ?? late[0]?.detail ?? null;
   if (stale !== null) return refuse(refusals.stale, stale);
   if (!parts.streams.open(call, caller)) refuse(refusals.tooMany, refusals.tooMany.details);
 }
@@ -143,14 +143,11 @@ function writeRefused(log: Log, { detail, caller }: RefusedWatch, { count, merge
 }
 
 /** A caller that has seen more than we have would go back in time with us. */
-function behind({ revisions }: WatchRequest, own: readonly Revision[]): { kind: string; detail: string } | null {
-  for (const { kind, resourceVersion } of revisions) {
-    const seen = own.find((revision) => revision.kind === kind)?.resourceVersion;
-    if (seen !== undefined && seen < resourceVersion)
-      return { kind, detail: `${kind}: seen ${seen}, the caller has ${resourceVersion}` };
-  }
-  return null;
-}
+const behind = ({ revisions }: WatchRequest, own: readonly Revision[]): readonly { kind: string; detail: string }[] =>
+  own.flatMap(({ kind, resourceVersion: seen }) => {
+    const claimed = revisions.find((revision) => revision.kind === kind)?.resourceVersion ?? 0n;
+    return seen < claimed ? [{ kind, detail: `${kind}: seen ${seen}, the caller has ${claimed}` }] : [];
+  });
 
 async function lookUp(call: LookupCall, respond: sendUnaryData<LookupResponse>, sides: Sides): Promise<void> {
   const { gate, parts, lookUps } = sides;

@@ -39,7 +39,9 @@ export function serveHealth({ isReady, probes, perform, mayAsk }: HealthParts): 
     if (url === "/live") return plainPage(200, "live");
     if (url === "/ready") return isReady() ? plainPage(200, "ready") : plainPage(503, "not ready");
     const action = probes.get(url);
-    return action === undefined ? notFound : declared(ipFromSocket(socket.remoteAddress), url, action);
+    // A link-local address comes with the name of its device.
+    const source = ipFromSocket(socket.remoteAddress?.split("%")[0]);
+    return action === undefined ? notFound : declared(source, url, action);
   });
 }
 

@@ -23,6 +23,8 @@ export type DirectoryClientOptions = {
 export type WatchHandlers = { readonly onUpdate: (update: Update) => void; readonly onEnd: (why: string) => void };
 
 export type DirectoryClient = {
+  /** Resolves once there is a connection to a controller that is believed; rejects when there is none in time. */
+  reached(timeoutMs: number): Promise<void>;
   /** Streams updates until `onEnd`; the returned function cancels without calling it. */
   watch(request: WatchRequest, handlers: WatchHandlers): () => void;
   /** Rejects when there is no answer in time. */
@@ -67,6 +69,12 @@ export async function connectDirectory(options: DirectoryClientOptions): Promise
     "grpc.max_reconnect_backoff_ms": 2_000,
   });
   return {
+    reached: (timeoutMs) =>
+      new Promise((resolve, reject) => {
+        client.waitForReady(options.clock.now() + timeoutMs, (error) =>
+          error === undefined ? resolve() : reject(error),
+        );
+      }),
     watch: (request, handlers) => follow(client.watch(request), handlers),
     lookUp: (address, timeoutMs) =>
       new Promise((resolve, reject) => {

@@ -4,8 +4,8 @@
  * - What cannot be accepted leaves the view in use; so does a controller that is away, for as long as it takes.
  * - A stream goes on where the last one was; a state that cannot be read is asked for anew as a whole.
  * - With a new certificate the next stream is opened beside the one in use, which answers look-ups until the next one has
- *   brought something: a renewal is no outage. Where the next one cannot be opened, the one in use goes too: it may be
- *   a controller that is not to be believed any more.
+ *   brought something: a renewal is no outage. Where the next one fails, the one in use goes on and the next is tried
+ *   again; only where the roots are other ones it goes too, for its controller may not be believed any more.
  * - An address that the state does not name is looked up; what was told is remembered (remembered.ts) until the controller
  *   says that it has changed, or the stream through which it would say so is another one.
  * - The last state is kept in a folder, if there is one, and is in use again when the process was started anew.
@@ -53,7 +53,15 @@ const longestRetryMs = 5_000;
 const keepEveryMs = 2_000;
 
 /** One connection's stream. It has brought something, or it has not yet. */
-type Stream = { readonly client: DirectoryClient; cancel: () => void; live: boolean };
+type Stream = {
+  readonly client: DirectoryClient;
+  /** Under which its controller was believed. */
+  readonly roots: string;
+  cancel: () => void;
+  live: boolean;
+};
+
+const rootsOf = ({ roots }: Credentials): string => roots.join("");
 
 /** A look-up that is under way. `overtaken`: the controller has said since that the holder is another now. */
 type Asking = { readonly answer: Promise<LookUpAnswer>; overtaken: boolean };
@@ -71,8 +79,11 @@ export class StreamSource implements DirectorySource {
   #stream: Stream | null = null;
   /** Has asked for its state, and is to take the place of `#stream`. */
   #next: Stream | null = null;
+  /** What the one in use has brought since the next one has asked: of use if the next one fails. */
+  #meanwhile: Update[] = [];
   #connecting = 0;
   #attempts = 0;
+  #isLost = false;
   #wantsWhole = false;
   #retry: Timer | null = null;
   #keeping: Timer | null = null;
@@ -136,13 +147,13 @@ export class StreamSource implements DirectorySource {
     end(this.#next);
     this.#stream = null;
     this.#next = null;
+    this.#meanwhile = [];
   }
 
   /** The newest call counts: what an earlier one still waits for is thrown away. */
   async #connect(): Promise<void> {
     this.#connecting++;
-    end(this.#next);
-    this.#next = null;
+    this.#giveUpNext();
     const credentials = this.#credentials;
     if (this.#closed || credentials === null) return;
     this.#retry?.cancel();
@@ -150,14 +161,26 @@ export class StreamSource implements DirectorySource {
     try {
       const client = await this.#options.connect({ credentials });
       if (turn !== this.#connecting) return client.close();
-      this.#watch(client);
+      if (this.#stream !== null) await this.#reached(client);
+      if (turn !== this.#connecting) return client.close();
+      this.#watch(client, rootsOf(credentials));
     } catch (error) {
-      if (turn === this.#connecting) this.#lost((error as Error).message);
+      if (turn === this.#connecting) this.#nextLost((error as Error).message);
     }
   }
 
-  #watch(client: DirectoryClient): void {
-    const stream: Stream = { client, cancel: () => {}, live: false };
+  /** The one in use goes on bringing changes while the next one's controller is dialled. */
+  async #reached(client: DirectoryClient): Promise<void> {
+    try {
+      await client.reached(firstUpdateMs);
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+  }
+
+  #watch(client: DirectoryClient, roots: string): void {
+    const stream: Stream = { client, roots, cancel: () => {}, live: false };
     this.#next = stream;
     const known = this.#knowledge;
     const request = {
@@ -169,15 +192,33 @@ export class StreamSource implements DirectorySource {
       onUpdate: (update) => this.#updated(stream, update),
       onEnd: (why) => this.#ended(stream, why),
     });
-    // The state comes at once; a dial into nothing would wait for as long as TCP likes.
+    // The state comes at once.
     this.#options.clock.after(firstUpdateMs, () => {
-      if (stream === this.#next) this.#lost(`no answer within ${firstUpdateMs} ms`);
+      if (stream === this.#next) this.#nextLost(`no answer within ${firstUpdateMs} ms`);
     });
+  }
+
+  /** The one in use goes on where it was. */
+  #giveUpNext(): void {
+    end(this.#next);
+    this.#next = null;
+    const missed = this.#meanwhile;
+    this.#meanwhile = [];
+    for (const update of missed) if (this.#stream !== null) this.#updated(this.#stream, update);
+  }
+
+  #nextLost(why: string): void {
+    const isGood = this.#stream !== null && this.#credentials !== null;
+    if (!isGood || this.#stream!.roots !== rootsOf(this.#credentials!)) return this.#lost(why);
+    this.#giveUpNext();
+    this.#options.log("info", "directory_next_failed", { why });
+    this.#again();
   }
 
   /** The one in use may end while the next one is on its way. */
   #ended(stream: Stream, why: string): void {
-    if (stream === this.#next || this.#next === null) return this.#lost(why);
+    if (stream === this.#next) return this.#nextLost(why);
+    if (this.#next === null) return this.#lost(why);
     end(stream);
     if (stream === this.#stream) this.#stream = null;
   }
@@ -185,10 +226,16 @@ export class StreamSource implements DirectorySource {
   #lost(why: string): void {
     if (this.#closed) return;
     this.#drop();
-    const delay = Math.min(longestRetryMs, firstRetryMs * 2 ** this.#attempts) * (0.5 + this.#options.random() / 2);
     // Once for each outage: what fails again and again is one fact.
-    if (this.#attempts++ === 0)
+    if (!this.#isLost)
       this.#options.log("warn", "directory_lost", { why, inUse: this.#view?.snapshot.version ?? null });
+    this.#isLost = true;
+    this.#again();
+  }
+
+  #again(): void {
+    const delay = Math.min(longestRetryMs, firstRetryMs * 2 ** this.#attempts) * (0.5 + this.#options.random() / 2);
+    this.#attempts++;
     this.#retry?.cancel();
     this.#retry = this.#options.clock.after(delay, () => void this.#connect());
   }
@@ -196,6 +243,7 @@ export class StreamSource implements DirectorySource {
   #updated(stream: Stream, update: Update): void {
     for (const address of update.forget) this.#forget(address);
     // What the next one brings goes on from where it was asked.
+    if (stream === this.#stream && this.#next !== null) return void this.#meanwhile.push(update);
     if (stream !== (this.#next ?? this.#stream)) return;
     if (!stream.live) this.#begun(stream);
     const applied = applyUpdate(this.#knowledge, update);
@@ -209,9 +257,11 @@ export class StreamSource implements DirectorySource {
   /** This stream's server does not know what an earlier one was asked. */
   #begun(stream: Stream): void {
     stream.live = true;
+    this.#isLost = false;
     end(this.#stream);
     this.#stream = stream;
     this.#next = null;
+    this.#meanwhile = [];
     this.#remembered.clear();
     this.#options.log("info", "directory_connected", {});
   }

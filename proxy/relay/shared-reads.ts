@@ -5,14 +5,17 @@
  * `onread` avoids that, but there is none for accepted sockets, so what the option sets is set here, by the names that Node
  * gives it (Node 26: lib/net.js, initSocketHandle). Where they are missing, reads are as they were: slower, nothing else.
  *
- * Large reads are not copied: a socket that brings them is given a buffer of its own for each, as Node would.
+ * Large reads are not copied: a socket that brings them is given a buffer of its own for each, as Node would. It holds one
+ * while it waits for the next, so only so many may; beyond that a large read is copied too.
  */
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 const size = 64 * 1024;
-/** A read of at least that is the beginning of a larger transfer. */
-const large = 16 * 1024;
+/** A read of at least that is part of a larger transfer. */
+const large = 32 * 1024;
+const mostOwners = 64;
+let owners = 0;
 const shared = Buffer.allocUnsafeSlow(size);
 
 type Handle = { readonly useUserBuffer?: (buffer: Uint8Array) => void };
@@ -31,6 +34,12 @@ export function shareReads(duplex: Duplex): boolean {
   if (ofBuffer === undefined || ofCallback === undefined || ofNext === undefined) return false;
   let isShared = true;
   let count = 0;
+  const giveBack = (): void => {
+    if (isShared) return;
+    isShared = true;
+    owners--;
+  };
+  duplex.once("close", giveBack);
   socket[ofBuffer] = shared;
   socket[ofCallback] = (read: number, buffer: Buffer): boolean => {
     count = read;
@@ -39,9 +48,14 @@ export function shareReads(duplex: Duplex): boolean {
   };
   /** What the next read goes into; undefined: the same again. */
   socket[ofNext] = (): Buffer | undefined => {
-    if (count < large && isShared) return undefined;
-    isShared = count < large;
-    return isShared ? shared : Buffer.allocUnsafeSlow(size);
+    if (count < large || duplex.destroyed || (isShared && owners >= mostOwners)) {
+      if (isShared) return undefined;
+      giveBack();
+      return shared;
+    }
+    if (isShared) owners++;
+    isShared = false;
+    return Buffer.allocUnsafeSlow(size);
   };
   handle.useUserBuffer(shared);
   return true;

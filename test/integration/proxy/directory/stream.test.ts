@@ -260,6 +260,14 @@ describe("a look-up", why === null ? {} : { skip: why }, () => {
     assert.equal(await source.lookUp(steady, false), "no-answer");
   });
 
+  test("without a stream is no answer", async (t) => {
+    await rig.project("alone");
+    const { source } = await startSource(t, await podIn("alone"), { agent: false });
+    assert.equal(await source.lookUp(ip("10.96.0.99"), false), "no-answer");
+  });
+});
+
+describe("a look-up during a renewal", why === null ? {} : { skip: why }, () => {
   test("is answered while the certificate is renewed, again and again", async (t) => {
     await rig.project("renewing");
     const { source, view, lines, renew } = await startSource(t, await podIn("renewing"));
@@ -282,10 +290,24 @@ describe("a look-up", why === null ? {} : { skip: why }, () => {
     assert.equal(lines.filter(({ event }) => event === "directory_lost").length, 0);
   });
 
-  test("without a stream is no answer", async (t) => {
-    await rig.project("alone");
-    const { source } = await startSource(t, await podIn("alone"), { agent: false });
-    assert.equal(await source.lookUp(ip("10.96.0.99"), false), "no-answer");
+  test("is answered, and changes follow, while the next stream cannot be opened", async (t) => {
+    await rig.project("stranded");
+    const where: { port: number } = { port: one.directory.port };
+    const { source, view, lines, renew } = await startSource(t, await podIn("stranded"), where);
+    await eventually(async () => assert.equal(view().policy.mode, "project"));
+    where.port = 1;
+    renew();
+    assert.equal(await source.lookUp(ip("10.3.8.9"), false), "unheld");
+    await rig.pod("stranded", "neighbour", { ip: "10.3.8.2" });
+    await eventually(async () => assert.equal(podAt(view(), "10.3.8.2"), "neighbour"));
+    await eventually(async () => assert.ok(lines.some(({ event }) => event === "directory_next_failed")));
+    assert.equal(await source.lookUp(ip("10.3.8.9"), false), "unheld");
+    where.port = one.directory.port;
+    renew();
+    await eventually(async () => assert.equal(lines.filter(({ event }) => event === "directory_connected").length, 2));
+    await rig.api.objects.deletePod("stranded", "neighbour");
+    await eventually(async () => assert.equal(podAt(view(), "10.3.8.2"), undefined));
+    assert.equal(lines.filter(({ event }) => event === "directory_lost").length, 0);
   });
 });
 

@@ -69,6 +69,7 @@ async function connected(state: ClusterState) {
   const caller = { project: "shop", podUid: "uid-shop-self", spiffeId: "" };
   const streams = new Streams({ state, clock, instance: "one", revisions: () => [], watching: () => {} });
   const client: DirectoryClient = {
+    reached: () => Promise.resolve(),
     watch: (request: WatchRequest, { onUpdate }: WatchHandlers) => {
       const write = (update: Update, written: () => void): void => {
         onUpdate(update);
@@ -98,7 +99,7 @@ async function connected(state: ClusterState) {
     log: silent,
     onSnapshot: () => {},
   });
-  source.renew({} as Credentials);
+  source.renew({ roots: [] as readonly string[] } as Credentials);
   await new Promise((resolve) => setImmediate(resolve));
   const flush = (): void => {
     streams.changed();

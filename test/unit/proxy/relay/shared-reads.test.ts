@@ -65,6 +65,22 @@ for (const size of [1, 1_000, 16_383, 16_384, 65_536, 300_000])
     for (const [index, chunks] of received.entries()) assert.equal(digest(chunks), digest(sent[index]!));
   });
 
+test(
+  "a hundred sockets with large reads at once: some read into the shared buffer all the same",
+  { timeout: 60_000 },
+  async (t) => {
+    const pairs = await Promise.all(Array.from({ length: 100 }, () => pair(t)));
+    const received = pairs.map(({ near }) => {
+      shareReads(near);
+      return keep(near);
+    });
+    const sent = pairs.map(() => randomBytes(400_000));
+    for (const [index, { far }] of pairs.entries()) far.end(sent[index]!);
+    await Promise.all(pairs.map(({ near }) => once(near, "end")));
+    for (const [index, chunks] of received.entries()) assert.equal(digest(chunks), digest([sent[index]!]));
+  },
+);
+
 test("small and large pieces in turn", { timeout: 60_000 }, async (t) => {
   const { near, far } = await pair(t);
   shareReads(near);
