@@ -11,10 +11,11 @@
  */
 import type { Http2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import { Readable } from "node:stream";
 import type { Duplex } from "node:stream";
 import type { ClosedBy } from "../observe/events.ts";
 import { gather, gatherFrom } from "./gather.ts";
-import { shareReads } from "./shared-reads.ts";
+import { readsBefore, shareReads } from "./shared-reads.ts";
 
 export type RelayOutcome = {
   readonly bytesSent: number;
@@ -52,6 +53,7 @@ class Side {
   readonly duplex: Duplex;
   readonly name: ClosedBy;
   bytes = 0;
+  reads = 0;
   ended = false;
   finished = false;
   closed = false;
@@ -69,16 +71,17 @@ class Side {
  * END_STREAM has come before it is read (`state.remoteClose` is 1 after any reset too). Costs 5 ns a chunk.
  */
 function watchEnd(side: Side, stream: Http2Stream): void {
-  const isOpen = (): boolean => !stream.closed && !stream.destroyed && stream.session?.destroyed === false;
   // Before the relay began. Were the field gone, such an end would look like a reset, never the other way round.
   const state = (stream as { _readableState?: { ended?: boolean } })._readableState;
-  side.complete = state?.ended === true && isOpen();
-  const push = stream.push.bind(stream);
+  side.complete = state?.ended === true && isOpen(stream);
   stream.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-    if (chunk === null && isOpen()) side.complete = true;
-    return push(chunk, encoding);
+    if (chunk === null && isOpen(stream)) side.complete = true;
+    return Readable.prototype.push.call(stream, chunk, encoding);
   };
 }
+
+const isOpen = ({ closed, destroyed, session }: Http2Stream): boolean =>
+  !closed && !destroyed && session?.destroyed === false;
 
 /** Whether what says `end` really ended. */
 const endedCleanly = ({ duplex, complete }: Side): boolean =>
@@ -131,6 +134,7 @@ export class Relay {
     const inPieces = isStream(source);
     source.on("data", (chunk: Buffer) => {
       from.bytes += chunk.length;
+      if (++from.reads === readsBefore && !inPieces) shareReads(source);
       if (from.bytes > bulkBytes && !this.#bulk) this.#becomeBulk();
       if (inPieces && chunk.length >= gatherFrom) gather(sink);
       if (!sink.write(chunk)) source.pause();
@@ -138,10 +142,7 @@ export class Relay {
     sink.on("drain", () => source.resume());
     source.on("end", () => this.#ended(from, to));
     if (isStream(source)) watchEnd(from, source);
-    else {
-      shareReads(source);
-      source.on("finish", () => this.#finished(from));
-    }
+    else source.on("finish", () => this.#finished(from));
     source.on("error", () => this.#failed(from, to));
     source.on("close", () => this.#closed(from, to));
     // What happened while nobody listened: a side may have died between dial and relay.

@@ -39,13 +39,36 @@ test("this Node has what it takes", async (t) => {
   assert.equal(shareReads(near), true);
 });
 
-test("a socket that was read already, or has no handle, is left as it is", async (t) => {
+test("a socket of which something waits to be taken, or that has no handle, is left as it is", async (t) => {
   const { near, far } = await pair(t);
+  near.on("readable", () => {});
   far.write("x");
-  near.resume();
-  await once(near, "data");
+  await once(near, "readable");
+  assert.equal(near.readableLength, 1);
   assert.equal(shareReads(near), false);
   assert.equal(shareReads(new Socket()), false);
+});
+
+test("from the middle of its life on, within a read and after a pause", { timeout: 60_000 }, async (t) => {
+  const { near, far } = await pair(t);
+  const chunks: Buffer[] = [];
+  let began: boolean | null = null;
+  near.on("data", (chunk: Buffer) => {
+    chunks.push(chunk);
+    if (chunks.length === 3) began = shareReads(near);
+    near.pause();
+    setImmediate(() => near.resume());
+  });
+  near.resume();
+  const sent = Array.from({ length: 30 }, (_, index) => randomBytes(index % 2 === 0 ? 100 : 100_000));
+  for (const piece of sent) {
+    far.write(piece);
+    await new Promise(setImmediate);
+  }
+  far.end();
+  await once(near, "end");
+  assert.equal(began, true);
+  assert.equal(digest(chunks), digest(sent));
 });
 
 for (const size of [1, 1_000, 16_383, 16_384, 65_536, 300_000])
