@@ -10,9 +10,16 @@ import { inspect, stripVTControlCharacters } from "node:util";
 import { printFile } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 
+/** Files that say how long something may take, but wait for most of it: these run beside one another, and beside nothing else. */
+const calm: readonly string[] = [
+  "test/e2e/control-plane-down",
+  "test/netns/frozen-peer",
+  "test/netns/hindered",
+  "test/netns/reauthentication",
+  "test/netns/session-ends",
+];
 /** Files that say how long something may take, or put load on the machine: nothing runs beside them. */
 const alone: readonly string[] = [
-  "test/e2e/control-plane-down",
   "test/e2e/late-pod",
   "test/e2e/modes",
   "test/e2e/rollout",
@@ -21,16 +28,12 @@ const alone: readonly string[] = [
   "test/integration/proxy/probe",
   "test/netns/descriptors",
   "test/netns/directory",
-  "test/netns/frozen-peer",
-  "test/netns/hindered",
   "test/netns/http2-floods",
   "test/netns/killed-proxy",
   "test/netns/late-pod",
   "test/netns/many-connections",
   "test/netns/poor-network",
-  "test/netns/reauthentication",
   "test/netns/resets",
-  "test/netns/session-ends",
   "test/netns/slow-",
 ];
 
@@ -139,19 +142,24 @@ const startsWithOneOf = (path: string, beginnings: readonly string[]): boolean =
 
 /**
  * Runs what may share the machine two files at a time, one worker from each end of the list: clusters, which mostly wait,
- * stand at one end and what uses the processor at the other. Then the rest one by one.
+ * stand at one end and what uses the processor at the other. Then what is calm, likewise, and the rest one by one.
  */
 export async function runTestFiles(paths: readonly string[], stop: AbortSignal): Promise<readonly Outcome[]> {
-  const [onTheirOwn, together] = partition(paths, (path) => startsWithOneOf(path, alone));
-  const [clusters, others] = partition(together, (path) => startsWithOneOf(path, slow));
-  const queue = [...clusters, ...others.toReversed()];
+  const [onTheirOwn, others] = partition(paths, (path) => startsWithOneOf(path, alone));
+  const [waiting, together] = partition(others, (path) => startsWithOneOf(path, calm));
   const outcomes: Outcome[] = [];
   const work = async (next: () => string | undefined): Promise<void> => {
     for (let path = next(); path !== undefined && !stop.aborted; path = next()) {
       outcomes.push(...(await runFile(path, stop)));
     }
   };
-  await Promise.all([work(() => queue.shift()), work(() => queue.pop())]);
+  const workInPairs = async (files: readonly string[]): Promise<void> => {
+    const [clusters, shorter] = partition(files, (path) => startsWithOneOf(path, slow));
+    const queue = [...clusters, ...shorter.toReversed()];
+    await Promise.all([work(() => queue.shift()), work(() => queue.pop())]);
+  };
+  await workInPairs(together);
+  await workInPairs(waiting);
   const rest = [...onTheirOwn];
   await work(() => rest.shift());
   return outcomes;
