@@ -1,7 +1,7 @@
 /** Whether a pod is to be injected: the one function that webhook, validation, command line and dry run ask. Pure. */
 import { annotations, caAudience, containers as ours } from "../kube/names.ts";
 import type { Container, Namespace, Pod } from "../kube/objects.ts";
-import { holdsToken, isOwnVolume, mountsOwnVolume } from "../kube/own-volumes.ts";
+import { foreignToken, mountsOwnVolume } from "../kube/own-volumes.ts";
 import { strictest } from "../project/mode.ts";
 import type { Mode } from "../project/mode.ts";
 import { isProject, readPodSettings, readProjectSettings } from "../project/settings.ts";
@@ -40,7 +40,7 @@ export function report(pod: PodLike, namespace: NamespaceLike, config: InjectCon
 
 /** What is the proxy's alone and a container would have; also of a pod that is skipped, for which it is of no use. */
 function takenFromProxy({ spec }: PodLike): Report | null {
-  const volume = (spec.volumes ?? []).find((each) => !isOwnVolume(each) && holdsToken(each, caAudience));
+  const volume = foreignToken(spec, caAudience);
   if (volume !== undefined) return refuse("ca_token", volume.name);
   const container = applicationContainers({ spec }).find(mountsOwnVolume);
   return container === undefined ? null : refuse("proxy_volume", container.name);

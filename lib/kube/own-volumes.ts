@@ -7,7 +7,7 @@ import type { Container, PodSpec } from "./objects.ts";
 
 export type Volume = NonNullable<PodSpec["volumes"]>[number];
 
-export const ownVolumes: readonly string[] = Object.values(volumes).map(({ name }) => name);
+const ownVolumes: readonly string[] = Object.values(volumes).map(({ name }) => name);
 
 export const isOwnVolume = ({ name }: { readonly name: string }): boolean => ownVolumes.includes(name);
 
@@ -17,8 +17,14 @@ type Projected = {
   readonly sources?: readonly { readonly serviceAccountToken?: { readonly audience?: string } }[] | null;
 };
 
+/** The volume with a token of this audience that is not the proxy's own. */
+export const foreignToken = (
+  { volumes: listed = [] }: Pick<PodSpec, "volumes">,
+  audience: string,
+): Volume | undefined => listed.find((volume) => !isOwnVolume(volume) && holdsToken(volume, audience));
+
 /** Whether a file of the volume is a token of this audience. Only projected volumes have tokens with an audience. */
-export const holdsToken = (volume: Volume, audience: string): boolean =>
+const holdsToken = (volume: Volume, audience: string): boolean =>
   ((volume["projected"] as Projected | undefined)?.sources ?? []).some(
     ({ serviceAccountToken }) => serviceAccountToken?.audience === audience,
   );

@@ -3,6 +3,7 @@
  * for, with their rights and no others, on volumes and settings that nobody else fills. `lib/inject/` writes by it,
  * `readSidecar` reads by it; a pod lives long, so what an earlier release wrote has to be of the form too. Pure.
  */
+import { isDeepStrictEqual } from "node:util";
 import { apiTokenFolder, podMarks, volumes } from "./names.ts";
 import type { Container, EnvVar, PodSpec } from "./objects.ts";
 import type { Volume } from "./own-volumes.ts";
@@ -118,7 +119,7 @@ function formProblem(container: Container, form: Form): string | null {
   if (variable !== undefined) return `it is given ${variable.name}`;
   const mount = (container.volumeMounts ?? []).find((each) => !form.mounts.some((known) => isMount(each, known)));
   if (mount !== undefined) return `${mount.name} is mounted at ${mount.mountPath}`;
-  return isSame(container.securityContext, form.security) ? null : "it has another securityContext";
+  return isDeepStrictEqual(container.securityContext, form.security) ? null : "it has another securityContext";
 }
 
 /** What the kubelet would run in the container is none of ours; what it asks for is the proxy's own health. */
@@ -139,7 +140,7 @@ const variableProblem = (each: EnvVar, index: number, all: readonly EnvVar[], { 
 function isPlain({ name, value, valueFrom }: EnvVar): boolean {
   const field = Object.hasOwn(podFields, name) ? podFields[name] : undefined;
   if (field === undefined) return valueFrom === undefined;
-  return value === undefined && isSame(valueFrom, { fieldRef: { apiVersion: "v1", fieldPath: field } });
+  return value === undefined && isDeepStrictEqual(valueFrom, { fieldRef: { apiVersion: "v1", fieldPath: field } });
 }
 
 /** A sub-path could be a link, and a mount that propagates show what is mounted later. */
@@ -174,15 +175,9 @@ const contents: Readonly<Record<string, (volume: Volume, audience: string) => bo
       path: volumes.root.file,
       fieldRef: { apiVersion: "v1", fieldPath: `metadata.annotations['${podMarks.root}']` },
     };
-    return isTree(downwardAPI) && isSame(downwardAPI["items"], [item]);
+    return isTree(downwardAPI) && isDeepStrictEqual(downwardAPI["items"], [item]);
   },
   [volumes.state.name]: ({ emptyDir }) => isTree(emptyDir) && emptyDir["medium"] === "Memory",
 };
 
 const isTree = (value: unknown): value is Tree => typeof value === "object" && value !== null;
-
-function isSame(a: unknown, b: unknown): boolean {
-  if (!isTree(a) || !isTree(b)) return a === b;
-  const [one, other] = [Object.keys(a), Object.keys(b)];
-  return one.length === other.length && one.every((key) => isSame(a[key], b[key]));
-}

@@ -8,7 +8,7 @@ import { modes } from "../project/mode.ts";
 import type { Mode } from "../project/mode.ts";
 import { caAudience, containers, volumes } from "./names.ts";
 import type { Container, Pod, PodSpec } from "./objects.ts";
-import { holdsToken, isOwnVolume, mountsOwnVolume } from "./own-volumes.ts";
+import { foreignToken, mountsOwnVolume } from "./own-volumes.ts";
 import { initProblem, proxyProblem, volumesProblem } from "./sidecar-form.ts";
 
 export type Sidecar = {
@@ -68,7 +68,7 @@ const applicationsOf = ({ initContainers = [], containers: listed, ephemeralCont
 function takenFromProxy(spec: PodSpec, audience: string): string | null {
   const thief = applicationsOf(spec).find(mountsOwnVolume);
   if (thief !== undefined) return `container ${thief.name} mounts a volume of the proxy`;
-  const token = (spec.volumes ?? []).find((volume) => !isOwnVolume(volume) && holdsToken(volume, audience));
+  const token = foreignToken(spec, audience);
   return token === undefined ? null : `volume ${token.name} holds a token for the ca`;
 }
 

@@ -208,8 +208,8 @@ export class StreamSource implements DirectorySource {
   }
 
   #nextLost(why: string): void {
-    const isGood = this.#stream !== null && this.#credentials !== null;
-    if (!isGood || this.#stream!.roots !== rootsOf(this.#credentials!)) return this.#lost(why);
+    const credentials = this.#credentials;
+    if (credentials === null || this.#stream?.roots !== rootsOf(credentials)) return this.#lost(why);
     this.#giveUpNext();
     this.#options.log("info", "directory_next_failed", { why });
     this.#again();
