@@ -72,6 +72,10 @@ export class Dataplane {
   #connections = 0;
   #idle: () => void = () => {};
   #turn: number = randomBytes(4).readUInt32BE();
+  readonly #left = (): void => {
+    this.#connections--;
+    if (this.#connections === 0) this.#idle();
+  };
 
   constructor(parts: Parts) {
     this.clock = parts.clock;
@@ -173,10 +177,7 @@ export class Dataplane {
   admit(connection: Duplex): boolean {
     if (this.#connections >= this.#maxConnections) return false;
     this.#connections++;
-    connection.once("close", () => {
-      this.#connections--;
-      if (this.#connections === 0) this.#idle();
-    });
+    connection.on("close", this.#left);
     return true;
   }
 

@@ -29,8 +29,7 @@ import type { Reason } from "../lib/errors/reasons.ts";
 /** A verified session: every stream of it is one connection, but for the request to re-authenticate it. */
 export function handleSession(session: ServerSession, plane: Dataplane): void {
   session.facts.http2.on("stream", (stream, headers, _flags, rawHeaders) => {
-    // A stream that is reset before it is relayed must not end the process.
-    stream.on("error", () => {});
+    stream.on("error", nothing);
     if (asksReauthentication(headers))
       return plane.guard(stream, answerReauthentication(stream, session, plane.reauthentication));
     session.streamOpened();
@@ -38,6 +37,9 @@ export function handleSession(session: ServerSession, plane: Dataplane): void {
     plane.guard(stream, handleStream(stream, { headers, rawHeaders }, { session, plane }));
   });
 }
+
+/** A stream that is reset before it is relayed must not end the process. */
+const nothing = (): void => {};
 
 type StreamContext = { readonly session: ServerSession; readonly plane: Dataplane };
 type Request = { readonly headers: IncomingHttpHeaders; readonly rawHeaders: readonly string[] };

@@ -2,6 +2,7 @@
  * A connection through which bytes flow: relayed until both ends are done, or reset because the rules that hold now
  * would refuse it or the proxy's certificate has ended. It publishes its beginning and its end, and is in the data plane's set of open ones in between.
  */
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { closed, opened } from "./connection.ts";
 import type { Cut } from "./connection.ts";
@@ -9,6 +10,7 @@ import type { Dataplane, Judge, Open } from "./dataplane.ts";
 import { resetOnClose } from "./listen/socket-options.ts";
 import type { ConnectionRecord } from "./observe/events.ts";
 import { Relay } from "./relay/relay.ts";
+import type { RelayOutcome, RelayOwner } from "./relay/relay.ts";
 import type { Session } from "./session/session.ts";
 
 export type OpenParts = {
@@ -23,34 +25,25 @@ export type OpenParts = {
 
 type Tunnel = Pick<Session, "bulkBegun" | "bulkEnded" | "whyCut">;
 
-export class OpenConnection implements Open {
+export class OpenConnection implements Open, RelayOwner {
   readonly client: Duplex;
   readonly judge: Judge;
+  readonly #record: ConnectionRecord;
+  readonly #plane: Dataplane;
+  readonly #tunnel: OpenParts["tunnel"];
   readonly #relay: Relay;
+  #bulk = false;
   #cut: Cut | null = null;
 
   constructor(parts: OpenParts) {
-    const { client, server, record, plane, tunnel } = parts;
-    this.client = client;
+    this.client = parts.client;
     this.judge = parts.judge;
-    let bulk = false;
-    opened(record, plane.clock);
-    this.#relay = new Relay({
-      client,
-      server,
-      disarm: (side) => resetOnClose(side, false),
-      bulk: () => {
-        bulk = true;
-        tunnel?.session.bulkBegun();
-      },
-      done: (outcome) => {
-        plane.open.delete(this);
-        if (bulk) tunnel?.session.bulkEnded();
-        const reason = tunnel?.session.whyCut(tunnel.stream) ?? null;
-        closed(record, plane.clock, { outcome, cut: this.#cut ?? (reason === null ? null : { reason, detail: null }) });
-      },
-    });
-    plane.open.add(this);
+    this.#record = parts.record;
+    this.#plane = parts.plane;
+    this.#tunnel = parts.tunnel;
+    opened(this.#record, this.#plane.clock);
+    this.#relay = new Relay(parts, this);
+    this.#plane.open.add(this);
     this.#relay.start();
   }
 
@@ -62,5 +55,26 @@ export class OpenConnection implements Open {
   cut(why: Cut): void {
     this.#cut ??= why;
     this.#relay.destroy();
+  }
+
+  /** Of the relay, as the two that follow. */
+  disarm(socket: Socket): void {
+    resetOnClose(socket, false);
+  }
+
+  bulk(): void {
+    this.#bulk = true;
+    this.#tunnel?.session.bulkBegun();
+  }
+
+  done(outcome: RelayOutcome): void {
+    const { session, stream } = this.#tunnel ?? {};
+    this.#plane.open.delete(this);
+    if (this.#bulk) session?.bulkEnded();
+    const reason = stream === undefined ? null : (session?.whyCut(stream) ?? null);
+    closed(this.#record, this.#plane.clock, {
+      outcome,
+      cut: this.#cut ?? (reason === null ? null : { reason, detail: null }),
+    });
   }
 }

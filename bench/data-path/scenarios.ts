@@ -94,26 +94,34 @@ const mb = (kilobytes: number): number => kilobytes / 1000;
 
 /** Both hops; what the idle connections cost is of each. */
 const memory: Scenario = {
-  what: `memory of an idle proxy, and with ${idleConnections} idle connections`,
+  what: `memory of an idle proxy, of each of the first ${idleConnections} idle connections, and of each after them`,
   repeated: false,
   async run(contender) {
     const { client, server } = contender.pids;
-    await sleep(2000);
-    const idle = { outbound: memoryOf(client), inbound: memoryOf(server) };
+    const settled = async (): Promise<Record<"outbound" | "inbound", ReturnType<typeof memoryOf>>> => {
+      await sleep(2000);
+      return { outbound: memoryOf(client), inbound: memoryOf(server) };
+    };
+    const idle = await settled();
     const held = await hold(contender, idleConnections);
-    await sleep(2000);
-    const busy = { outbound: memoryOf(client), inbound: memoryOf(server) };
+    const busy = await settled();
+    // The first ones also pay for what a process allocates once: compiled code, a heap that grows in steps.
+    const more = await hold(contender, idleConnections);
+    const busier = await settled();
     await held.stop("SIGKILL");
-    const perConnection = (hop: "outbound" | "inbound"): number =>
-      (busy[hop].anonymous - idle[hop].anonymous) / idleConnections;
+    await more.stop("SIGKILL");
+    const each = (from: typeof idle, to: typeof idle, hop: "outbound" | "inbound"): number =>
+      (to[hop].anonymous - from[hop].anonymous) / idleConnections;
     return {
       "outbound RSS MB": mb(idle.outbound.rss),
       "anonymous MB": mb(idle.outbound.anonymous),
       "file MB": mb(idle.outbound.file),
       "PSS MB": mb(idle.outbound.proportional),
       "inbound RSS MB": mb(idle.inbound.rss),
-      "outbound KB/conn": perConnection("outbound"),
-      "inbound KB/conn": perConnection("inbound"),
+      "outbound first KB/conn": each(idle, busy, "outbound"),
+      "inbound first KB/conn": each(idle, busy, "inbound"),
+      "outbound KB/conn": each(busy, busier, "outbound"),
+      "inbound KB/conn": each(busy, busier, "inbound"),
     };
   },
 };

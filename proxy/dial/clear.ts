@@ -75,18 +75,27 @@ function dialSocket({ ip, port }: Endpoint, { timeoutMs, caller, clock }: Dialli
     };
     const abandon = (): void => giveUp({ kind: "gone" });
     const timer = clock.after(timeoutMs, () => giveUp({ kind: "error", errno: "ETIMEDOUT" }));
-    const settle = (outcome: DialledSocket): void => {
-      timer.cancel();
-      caller?.off("close", abandon);
-      resolve(outcome);
-    };
-    caller?.once("close", abandon);
-    socket.pause();
-    socket.once("connect", () => {
+    const failed = (error: NodeJS.ErrnoException): void =>
+      settle({ kind: "error", errno: error.code ?? error.message });
+    const connected = (): void => {
       resetOnClose(socket, true);
       settle({ kind: "socket", socket });
-    });
-    // Stays for the socket's life: an error between connect and relay must not be unhandled.
-    socket.on("error", (error: NodeJS.ErrnoException) => settle({ kind: "error", errno: error.code ?? error.message }));
+    };
+    const settle = (outcome: DialledSocket): void => {
+      timer.cancel();
+      // What is left here stays in memory for as long as the connection.
+      caller?.off("close", abandon);
+      socket.off("connect", connected);
+      socket.off("error", failed);
+      resolve(outcome);
+    };
+    caller?.on("close", abandon);
+    socket.pause();
+    // For the socket's life: an error between connect and relay must not be unhandled.
+    socket.on("error", nothing);
+    socket.on("error", failed);
+    socket.on("connect", connected);
   });
 }
+
+const nothing = (): void => {};

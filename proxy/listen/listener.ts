@@ -12,13 +12,15 @@ export type ListenAt = { readonly host: string; readonly port: number };
 /** Half-open sockets are the application's to finish, and small writes are not held back. */
 export function captureServer(onConnection: (socket: Socket) => void): Server {
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, ...keepAlive }, (socket) => {
-    // Until the relay listens, an error is only a reason why the dial that follows is for nothing.
-    socket.on("error", () => {});
+    socket.on("error", nothing);
     onConnection(socket);
   });
   server.on("listening", () => resetOnClose(server, true));
   return server;
 }
+
+/** Until the relay listens, an error is only a reason why the dial that follows is for nothing. */
+const nothing = (): void => {};
 
 export type Bound = { readonly kind: "bound"; readonly port: number } | { readonly kind: "no-family" };
 

@@ -55,21 +55,31 @@ function ask(session: ClientSession, request: StreamRequest): Promise<Answer> {
   }
   const stream = session.facts.http2.request(requestHeaders(session, request), { endStream: false });
   session.carry(stream);
+  stream.on("error", nothing);
   return new Promise((resolve) => {
     const timer = session.facts.clock.after(answerTimeoutMs, () => {
-      resolve(unanswered);
+      settle(unanswered);
       session.retire();
       stream.destroy();
     });
+    const answered = (headers: ResponseHeaders): void => settle(judge(stream, session, headers));
+    const gone = (): void => settle(closedBefore(stream));
     const settle = (answer: Answer): void => {
       timer.cancel();
+      // What is left here stays in memory for as long as the connection.
+      stream.off("response", answered);
+      stream.off("close", gone);
       resolve(answer);
     };
-    stream.once("response", (headers) => settle(judge(stream, session, headers)));
-    stream.once("error", () => settle(closedBefore(stream)));
-    stream.once("close", () => settle(closedBefore(stream)));
+    stream.on("response", answered);
+    stream.on("close", gone);
   });
 }
+
+/** The close that follows an error says it too; without a listener the process would end. */
+const nothing = (): void => {};
+
+type ResponseHeaders = IncomingHttpHeaders & { ":status"?: number | undefined };
 
 const unanswered: Answer = {
   kind: "failed",
@@ -90,14 +100,9 @@ function requestHeaders(session: ClientSession, request: StreamRequest): Outgoin
 }
 
 /** An answer that is not 200 ends the attempt for good. */
-function judge(
-  stream: ClientHttp2Stream,
-  session: ClientSession,
-  headers: IncomingHttpHeaders & { ":status"?: number | undefined },
-): Answer {
+function judge(stream: ClientHttp2Stream, session: ClientSession, headers: ResponseHeaders): Answer {
   const status = headers[":status"];
   if (status === 200) return { kind: "stream", stream, session };
-  stream.on("error", () => {});
   stream.destroy();
   const reason = toldReason(headers);
   return { kind: "failed", reason, detail: `the peer's proxy answered ${status}`, final: status !== 503 };

@@ -188,7 +188,7 @@ export class Session<H extends Http2Session = Http2Session> {
   /** Takes the stream for which a place was taken with `streamOpened`; the place is given back when it closes. */
   carry(stream: Http2Stream): void {
     this.#carried.add(stream);
-    stream.once("close", () => {
+    stream.on("close", () => {
       this.#carried.delete(stream);
       this.streamClosed();
     });
