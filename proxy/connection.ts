@@ -34,6 +34,7 @@ export function newRecord(
     transport: "none",
     mode,
     tls: null,
+    claimed: null,
     trace: null,
     reason: null,
     detail: null,

@@ -6,11 +6,11 @@ import type { Clock, Timer } from "../lib/clock/clock.ts";
 import type { Cut } from "./connection.ts";
 import type { Log } from "../lib/log/log.ts";
 import type { Ip } from "../lib/net/address.ts";
-import { continueTrace, createTraceIds } from "./observe/trace-context.ts";
+import { continueTrace, createTraceIds, never, startTrace } from "./observe/trace-context.ts";
 import type { Sampling } from "./observe/trace-context.ts";
 import type { TraceContext } from "./observe/events.ts";
 import { reset } from "./relay/relay.ts";
-import type { LookUp, LookUpAnswer, Policy, Self, Verdict, View } from "./route/policy.ts";
+import type { Decided, LookUp, LookUpAnswer, Policy, Self, Verdict, View } from "./route/policy.ts";
 import type { AnswerContext } from "./session/answer-reauthentication.ts";
 import type { SessionPool } from "./session/pool.ts";
 
@@ -121,19 +121,18 @@ export class Dataplane {
   }
 
   /** The decision, after the one look-up that an unknown address is worth; after more where nobody answers. */
-  async decide<D extends { readonly kind: string }>(
-    ask: (known: Known) => D | LookUp,
-    lookUps = 1,
-  ): Promise<D | LookUp> {
+  async decide<D extends { readonly kind: string }>(ask: (known: Known) => D, lookUps = 1): Promise<Decided<D>> {
     const first = ask({ view: this.directory.current(), lookUp: null });
-    if (!isLookUp(first)) return first;
-    const { ip, lastWillDo } = first;
+    if (isDecided(first)) return first;
+    const { ip, lastWillDo } = first as unknown as LookUp;
     let lookUp = await this.directory.lookUp(ip, lastWillDo);
     for (let count = 1; lookUp === "no-answer" && count < lookUps; count++) {
       await new Promise<void>((resolve) => void this.clock.after(betweenLookUpsMs, resolve));
       lookUp = await this.directory.lookUp(ip, lastWillDo);
     }
-    return ask({ view: this.directory.current(), lookUp });
+    const decided = ask({ view: this.directory.current(), lookUp });
+    if (!isDecided(decided)) throw new Error("a second look-up for one connection");
+    return decided;
   }
 
   /**
@@ -167,6 +166,11 @@ export class Dataplane {
   startTrace(traceparent: string | string[] | undefined): TraceContext | null {
     if (this.#sampling === null) return null;
     return continueTrace(typeof traceparent === "string" ? traceparent : undefined, this.#sampling, this.#ids);
+  }
+
+  /** Of telemetry's own connections: tells the far proxy, too, that there is nothing to trace. */
+  silentTrace(): TraceContext {
+    return startTrace(never, this.#ids);
   }
 
   get connections(): number {
@@ -207,7 +211,8 @@ async function judgeOpen(connection: Open, rules: Policy): Promise<void> {
 
 const uncertified: Verdict = { reason: "expired", detail: "the proxy holds no valid certificate" };
 
-const isLookUp = (decision: { readonly kind: string }): decision is LookUp => decision.kind === "look-up";
+const isDecided = <D extends { readonly kind: string }>(decision: D): decision is Decided<D> =>
+  decision.kind !== "look-up";
 
 /** Without what a dry run tries. */
 const enforced = (policy: Policy): Policy => ({ ...policy, dryRun: null, allowFromDryRun: [] });

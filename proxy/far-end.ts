@@ -84,6 +84,7 @@ async function dialTunnel(
       record.tls = answer.session.terms.tls;
       return { kind: "far", duplex: answer.stream, session: answer.session, endpoint: { ip, port } };
     }
+    record.claimed = answer.claimed;
     failure = { kind: "failed", reason: answer.reason, detail: answer.detail };
     if (answer.final) break;
   }

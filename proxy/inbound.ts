@@ -17,7 +17,7 @@ import { OpenConnection } from "./open-connection.ts";
 import { authorizeClear, authorizeStream, refusedCaller } from "./route/authorize.ts";
 import type { ClearDecision } from "./route/authorize.ts";
 import { judgeInboundClear } from "./route/judge.ts";
-import type { Policy, Verdict } from "./route/policy.ts";
+import type { Decided, Policy, Verdict } from "./route/policy.ts";
 import { answerReauthentication, asksReauthentication } from "./session/answer-reauthentication.ts";
 import { readRequest } from "./session/connect-request.ts";
 import type { ServerSession } from "./session/session.ts";
@@ -113,7 +113,6 @@ export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<
   if (source === null) return refuse({ reason: "source_unknown", detail: "no address" });
 
   const decided = await decide(original.endpoint, source, plane);
-  if (decided.kind === "look-up") return refuse({ reason: "source_unknown", detail: "no answer" });
   describeFarEnd(record, decided);
   if (decided.kind === "refuse") return refuse(decided);
 
@@ -128,5 +127,5 @@ export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<
   new OpenConnection({ client: socket, server: application.duplex, record, plane, judge, tunnel: null });
 }
 
-const decide = (destination: Endpoint, source: Ip, plane: Dataplane, lookUps = 1): Promise<ClearDecision> =>
+const decide = (destination: Endpoint, source: Ip, plane: Dataplane, lookUps = 1): Promise<Decided<ClearDecision>> =>
   plane.decide((known) => authorizeClear({ destination, source, self: plane.self, ...known }), lookUps);

@@ -18,7 +18,7 @@ import type { ConnectionRecord } from "./observe/events.ts";
 import { OpenConnection } from "./open-connection.ts";
 import type { FirstBytes } from "./route/first-bytes.ts";
 import { judgeOutboundClear, judgeTunnel } from "./route/judge.ts";
-import type { Policy, Verdict } from "./route/policy.ts";
+import type { Decided, Policy, Verdict } from "./route/policy.ts";
 import { route, routeEndpoint } from "./route/route.ts";
 import type { Route } from "./route/route.ts";
 import type { Endpoint } from "../lib/net/address.ts";
@@ -41,7 +41,6 @@ export async function handleOutbound(socket: Socket, plane: Dataplane): Promise<
   if (uncertified !== null) return refuse(uncertified);
 
   const decided = await decide(original.endpoint, plane);
-  if (decided.kind === "look-up") return refuse({ reason: "destination_unknown", detail: "no answer" });
   describeFarEnd(record, decided);
   if (decided.kind === "refuse") return refuse(decided);
   if (decided.kind === "clear-if-tls" && !(await firstBytesAreTls(socket, plane.clock))) {
@@ -59,7 +58,7 @@ export async function handleOutbound(socket: Socket, plane: Dataplane): Promise<
 }
 
 /** The decision, after the one look-up that an unknown address is worth. */
-export function decide(destination: Endpoint, plane: Dataplane): Promise<Route> {
+export function decide(destination: Endpoint, plane: Dataplane): Promise<Decided<Route>> {
   const pick = plane.pick();
   return plane.decide((known) => route({ destination, pick, ...known }));
 }

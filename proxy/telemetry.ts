@@ -1,6 +1,7 @@
 /**
  * The way out for the proxy's own spans: the same route as the application's traffic, so a protected collector is reached
- * through the tunnel and a mode that refuses clear refuses it here too. No record, and so no span, is made of it.
+ * through the tunnel and a mode that refuses clear refuses it here too. Nothing is published of it, so it makes no span here,
+ * and its trace, which is not sampled, asks the collector's proxy to make none.
  */
 import { lookup } from "node:dns/promises";
 import type { Duplex } from "node:stream";
@@ -23,11 +24,12 @@ export async function connectForTelemetry(
   const { rules } = plane;
   const destination = { ip, port };
   const decided = await decide(destination, plane);
-  if (decided.kind === "look-up") throw new Error("destination_unknown");
   if (decided.kind === "refuse") throw new Error(decided.reason);
   // What is sent is known to be HTTP in clear here: TLS, where there is any, lies above this connection.
   if (decided.kind === "clear-if-tls") throw new Error("egress_not_allowed");
-  const far = await dialFarEnd(decided, newRecord("outbound", "", plane), { plane, caller: null });
+  const record = newRecord("outbound", "", plane);
+  record.trace = plane.silentTrace();
+  const far = await dialFarEnd(decided, record, { plane, caller: null });
   if (far.kind === "failed") throw new Error(far.reason);
   const question = { destination, spoken: { is: "no" }, plane } as const;
   const asked = (now: Policy): Promise<Verdict> => judge(far, question, now);

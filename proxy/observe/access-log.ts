@@ -83,8 +83,8 @@ function keyOf(incident: Incident): Key {
       return { direction: record.direction, source: record.source, destination: record.destination, reason, dryRun };
     }
     case "session-refused": {
-      const { direction, source, destination, reason } = incident.event;
-      return { direction, source, destination, reason, dryRun: false };
+      const { source, destination, reason } = incident.event;
+      return { direction: "inbound", source, destination, reason, dryRun: false };
     }
     case "not-reauthenticated": {
       const { direction, address } = incident.event;
@@ -113,12 +113,13 @@ function writeIncident(options: AccessLogOptions, incident: Incident, { count, m
         ...blame,
         count,
       });
-    case "session-refused": {
-      // An outbound one makes each connection that waited for it a refusal with a line of its own.
-      const outbound = incident.event.direction === "outbound";
-      const fields = { ...sessionRefused(options, incident.event), ...some, ...blame, count };
-      return options.log(outbound ? "debug" : "warn", outbound ? "session_refused" : "connection_refused", fields);
-    }
+    case "session-refused":
+      return options.log("warn", "connection_refused", {
+        ...sessionRefused(options, incident.event),
+        ...some,
+        ...blame,
+        count,
+      });
     case "not-reauthenticated": {
       const { direction, address, peer, reason, detail } = incident.event;
       const whose = merged ? { address: null, peer: null } : { address, peer };
@@ -141,26 +142,31 @@ const refused = (options: AccessLogOptions, { record, reason, detail, dryRun }: 
   destination: record.destination,
   ...whereTo(record),
   ...parties(options, record),
+  ...(record.claimed === null ? {} : claims(record.claimed)),
   detail,
   dryRun,
 });
 
-function sessionRefused(options: AccessLogOptions, event: SessionRefusalEvent): Fields {
-  const { direction, reason, source, destination, claimed, detail } = event;
-  const named = claimed !== null && parseSpiffeId(claimed) !== null ? claimed : null;
-  return {
-    direction,
-    reason,
-    source,
-    destination,
-    peer: named,
-    peerVerified: false,
-    claimed,
-    project: options.project,
-    detail,
-    dryRun: false,
-  };
-}
+const sessionRefused = (
+  { project }: AccessLogOptions,
+  { reason, source, destination, claimed, detail }: SessionRefusalEvent,
+): Fields => ({
+  direction: "inbound",
+  reason,
+  source,
+  destination,
+  ...claims(claimed),
+  project,
+  detail,
+  dryRun: false,
+});
+
+/** What somebody says of himself who was refused. */
+const claims = (claimed: string | null): Fields => ({
+  peer: claimed !== null && parseSpiffeId(claimed) !== null ? claimed : null,
+  peerVerified: false,
+  claimed,
+});
 
 const opened = (options: AccessLogOptions, record: ConnectionRecord): Fields => ({
   direction: record.direction,

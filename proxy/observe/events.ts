@@ -66,6 +66,8 @@ export type ConnectionRecord = {
   /** The mode that decided. */
   mode: string;
   tls: TlsFacts | null;
+  /** The SPIFFE ID that a dialled peer showed and was refused with. A claim, which may be any text. */
+  claimed: string | null;
   trace: TraceContext | null;
   /** Null while and when nothing was refused. */
   reason: Reason | null;
@@ -87,9 +89,11 @@ export type RefusalEvent = {
   readonly dryRun: boolean;
 };
 
-/** A handshake or session that was refused before any connection was asked for. */
+/**
+ * A caller's handshake or session that was refused before any connection was asked for. Where this proxy dials, each
+ * connection that waited is a refusal itself.
+ */
 export type SessionRefusalEvent = {
-  readonly direction: Direction;
   readonly source: string;
   readonly destination: string;
   readonly reason: Reason;

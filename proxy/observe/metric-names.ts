@@ -89,8 +89,8 @@ export const proxyMetrics = {
   sessionRefusals: {
     type: "counter",
     name: "tencrypt_session_refusals_total",
-    help: "Handshakes and sessions refused before any connection was asked for.",
-    labels: { direction, reason },
+    help: "Callers' handshakes and sessions refused before any connection was asked for.",
+    labels: { reason },
   },
   sessionReauthentications: {
     type: "counter",

@@ -155,7 +155,7 @@ function sessionCounters(registry: Registry): SessionCounters {
       closed.labels({ direction, reason: reason ?? "" }).add();
       active.labels({ direction }).add(-1);
     },
-    refused: ({ direction, reason }) => refusals.labels({ direction, reason }).add(),
+    refused: ({ reason }) => refusals.labels({ reason }).add(),
     reauthenticated: ({ direction, reason }) => reauthentications.labels({ direction, reason: reason ?? "" }).add(),
   };
 }

@@ -7,13 +7,11 @@ import type { Clock } from "../../lib/clock/clock.ts";
 import type { Log } from "../../lib/log/log.ts";
 import type { Registry } from "../../lib/metrics/registry.ts";
 import { startAccessLog } from "./access-log.ts";
-import type { TraceContext } from "./events.ts";
 import { createProxyMetrics } from "./metrics.ts";
 import type { ProxyMetrics } from "./metrics.ts";
 import { registerProcessMetrics } from "./process-metrics.ts";
 import type { Connect } from "./span-connection.ts";
-import { continueTrace, createTraceIds, never, startTrace } from "./trace-context.ts";
-import type { TraceIds } from "./trace-context.ts";
+import { createTraceIds } from "./trace-context.ts";
 import type { TracingSettings } from "./tracing-settings.ts";
 
 export type ObserveSettings = {
@@ -40,24 +38,11 @@ export type ObserveOptions = {
   readonly registry: Registry;
   /** Lines that the log's writer lost so far. */
   readonly droppedLogLines: () => number;
-  /** The proxy's own outbound route, for the spans; its connections carry `Tracing.silent()` or no trace at all. */
+  /** The proxy's own outbound route, for the spans. */
   readonly connect: Connect;
-  /** For tests. */
-  readonly ids?: TraceIds;
-};
-
-/** Trace contexts for the data path; null in place of it means that nobody traces. */
-export type Tracing = {
-  /** A connection that nobody spoke of yet (outbound). */
-  start(): TraceContext;
-  /** A connection that came with a `traceparent`, or without one (inbound). */
-  continue(traceparent: string | undefined): TraceContext;
-  /** For telemetry's own connections: tells the far proxy, too, to make no span. */
-  silent(): TraceContext;
 };
 
 export type Observing = {
-  readonly tracing: Tracing | null;
   readonly metrics: ProxyMetrics;
   /** Writes what waits; resolves within 2 s. */
   stop(): Promise<void>;
@@ -80,10 +65,8 @@ export async function startObserving(options: ObserveOptions): Promise<Observing
     project: facts.project,
     failed: () => metrics.observerFailed("access_log"),
   });
-  const ids = options.ids ?? createTraceIds((bytes) => randomFillSync(bytes));
-  const spans = settings.tracing === null ? null : await startTracing(options, settings.tracing, { metrics, ids });
+  const spans = settings.tracing === null ? null : await startTracing(options, settings.tracing, metrics);
   return {
-    tracing: settings.tracing === null ? null : createTracing(settings.tracing, ids),
     metrics,
     stop: async () => {
       stopLog();
@@ -93,22 +76,16 @@ export async function startObserving(options: ObserveOptions): Promise<Observing
   };
 }
 
-const createTracing = ({ sampling }: TracingSettings, ids: TraceIds): Tracing => ({
-  start: () => startTrace(sampling, ids),
-  continue: (traceparent) => continueTrace(traceparent, sampling, ids),
-  silent: () => startTrace(never, ids),
-});
-
 async function startTracing(
   options: ObserveOptions,
   settings: TracingSettings,
-  { metrics, ids }: { metrics: ProxyMetrics; ids: TraceIds },
+  metrics: ProxyMetrics,
 ): Promise<{ stop(): Promise<void> }> {
   // The SDK costs 15 MB: it is loaded only here.
   const { startSpans } = await import("./spans.ts");
   return startSpans({
     settings,
-    ids,
+    ids: createTraceIds((bytes) => randomFillSync(bytes)),
     facts: options.facts,
     clock: options.clock,
     log: options.log,

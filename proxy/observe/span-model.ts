@@ -83,13 +83,14 @@ function course(record: ConnectionRecord, dryRun: Reason | null): Attributes {
 
 const farEnd = (record: ConnectionRecord): Attributes => ({
   ...known("tencrypt.peer.identity", record.tls?.peerIdentity),
+  ...known("tencrypt.peer.claimed_identity", record.claimed),
   ...known("tencrypt.peer.pod.uid", record.tls?.peerPodUid),
   ...known("tencrypt.peer.project", record.peerProject),
   ...known("tencrypt.peer.workload", record.peerWorkload),
   ...known("tencrypt.service", record.service),
 });
 
-/** A handshake that was refused: no connection, no parent, no duration. */
+/** A caller's handshake that was refused: no connection, no parent, no duration. */
 export function sessionRefusalSpan(
   own: OwnFacts,
   event: SessionRefusalEvent,
@@ -97,19 +98,18 @@ export function sessionRefusalSpan(
   at: number,
 ): SpanModel {
   const attributes: Attributes = {
-    ...addresses(event.direction, event.source, event.destination),
+    ...addresses("inbound", event.source, event.destination),
     "tls.established": false,
     "tencrypt.identity": own.identity,
     "tencrypt.project": own.project,
-    "tencrypt.direction": event.direction,
+    "tencrypt.direction": "inbound",
     "tencrypt.decision": "refused",
     ...known("tencrypt.peer.claimed_identity", event.claimed),
     ...why(event.reason, event.detail),
     "error.type": event.reason,
   };
-  const name = event.direction === "inbound" ? "refuse session" : "session refused";
-  const kind = event.direction === "outbound" ? "client" : "server";
-  return { name, kind, trace, startedAt: at, endedAt: at, attributes, failure: reasons[event.reason].what };
+  const failure = reasons[event.reason].what;
+  return { name: "refuse session", kind: "server", trace, startedAt: at, endedAt: at, attributes, failure };
 }
 
 const known = (name: string, text: string | null | undefined): Attributes =>

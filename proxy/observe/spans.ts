@@ -72,8 +72,6 @@ export function startSpans(options: SpanOptions): { stop(): Promise<void> } {
     subscribe<SessionRefusalEvent>(
       events.sessionRefused,
       (event) => {
-        // An outbound one makes each connection that waited for it a refusal with a span of its own.
-        if (event.direction === "outbound") return;
         const trace = startTrace(options.settings.sampling, options.ids);
         if (!trace.sampled) return;
         if (refusals()) take(sessionRefusalSpan(facts, event, trace, options.clock.now()));

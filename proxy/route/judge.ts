@@ -4,7 +4,7 @@
  */
 import type { ClearDecision } from "./authorize.ts";
 import type { FirstBytes } from "./first-bytes.ts";
-import type { Policy, Verdict } from "./policy.ts";
+import type { Decided, Policy, Verdict } from "./policy.ts";
 import type { Route } from "./route.ts";
 
 /** To a pod of that project, through the tunnel. */
@@ -13,7 +13,7 @@ export function judgeTunnel({ internalProjects }: Policy, project: string): Verd
 }
 
 /** In clear to where `now` is the route; `spoken` is whether its first bytes were a TLS ClientHello. */
-export function judgeOutboundClear(now: Route, spoken: FirstBytes["kind"]): Verdict {
+export function judgeOutboundClear(now: Decided<Route>, spoken: FirstBytes["kind"]): Verdict {
   switch (now.kind) {
     case "clear":
     case "local":
@@ -24,20 +24,16 @@ export function judgeOutboundClear(now: Route, spoken: FirstBytes["kind"]): Verd
         : { reason: "egress_not_allowed", detail: "the first bytes were no TLS ClientHello" };
     case "tunnel":
       return { reason: "plaintext_refused", detail: "the tunnel leads there now" };
-    case "look-up":
-      return { reason: "destination_unknown", detail: now.ip };
     case "refuse":
       return now;
   }
 }
 
 /** In clear from where `now` is the decision. */
-export function judgeInboundClear(now: ClearDecision): Verdict {
+export function judgeInboundClear(now: Decided<ClearDecision>): Verdict {
   switch (now.kind) {
     case "allow":
       return null;
-    case "look-up":
-      return { reason: "source_unknown", detail: now.ip };
     case "refuse":
       return now;
   }

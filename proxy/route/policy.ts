@@ -60,6 +60,8 @@ export type LookUpAnswer = "held" | "unheld" | "last-unheld" | "no-answer";
  * that nobody holds the address.
  */
 export type LookUp = { readonly kind: "look-up"; readonly ip: Ip; readonly lastWillDo: boolean };
+/** What a decision is once a look-up was made, or none was needed. */
+export type Decided<D> = Exclude<D, LookUp>;
 
 /** What the stricter mode of a dry run would refuse. `unlessTls`: only if the first bytes are no TLS ClientHello. */
 export type DryRun = { readonly reason: Reason; readonly detail: string; readonly unlessTls: boolean };

@@ -142,19 +142,10 @@ export class TunnelListener {
     if (!events.sessionRefused.hasSubscribers) return;
     const ip = ipFromSocket(socket.localAddress);
     const destination = ip === null ? "" : formatEndpoint({ ip, port: socket.localPort ?? 0 });
-    events.sessionRefused.publish({ direction: "inbound", source: callerOf(socket), destination, ...pick(refusal) });
+    const { reason, detail, claimed } = refusal;
+    events.sessionRefused.publish({ source: callerOf(socket), destination, reason, detail, claimed });
   }
 }
-
-const pick = ({
-  reason,
-  detail,
-  claimed,
-}: {
-  reason: Reason;
-  detail: string | null;
-  claimed: string | null;
-}): { reason: Reason; detail: string | null; claimed: string | null } => ({ reason, detail, claimed });
 
 /** Tells open connections apart, also those of link-local callers, whose addresses carry a zone. */
 const endOf = (socket: Socket): string => `${socket.remoteAddress} ${socket.remotePort}`;

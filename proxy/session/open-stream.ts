@@ -25,8 +25,17 @@ export type StreamRequest = {
 
 export type OpenedStream =
   | { readonly kind: "stream"; readonly stream: ClientHttp2Stream; readonly session: ClientSession }
-  /** `final`: the peer decided (400, 403), so another endpoint of the Service is not asked. */
-  | { readonly kind: "failed"; readonly reason: Reason; readonly detail: string; readonly final: boolean };
+  | StreamFailure;
+
+export type StreamFailure = {
+  readonly kind: "failed";
+  readonly reason: Reason;
+  readonly detail: string;
+  /** The SPIFFE ID that the peer showed and was refused with, where one could be read. */
+  readonly claimed: string | null;
+  /** The peer decided (400, 403), so another endpoint of the Service is not asked. */
+  readonly final: boolean;
+};
 
 type Answer = OpenedStream | { readonly kind: "unprocessed"; readonly detail: string };
 
@@ -44,7 +53,7 @@ export async function openStream(pool: SessionPool, request: StreamRequest): Pro
     dialled.session.retire();
     lost = answer.detail;
   }
-  return { kind: "failed", reason: "session_lost", detail: lost, final: false };
+  return { kind: "failed", reason: "session_lost", detail: lost, claimed: null, final: false };
 }
 
 function ask(session: ClientSession, request: StreamRequest): Promise<Answer> {
@@ -85,6 +94,7 @@ const unanswered: Answer = {
   kind: "failed",
   reason: "peer_timeout",
   detail: `no answer within ${answerTimeoutMs} ms`,
+  claimed: null,
   final: false,
 };
 
@@ -104,8 +114,8 @@ function judge(stream: ClientHttp2Stream, session: ClientSession, headers: Respo
   const status = headers[":status"];
   if (status === 200) return { kind: "stream", stream, session };
   stream.destroy();
-  const reason = toldReason(headers);
-  return { kind: "failed", reason, detail: `the peer's proxy answered ${status}`, final: status !== 503 };
+  const detail = `the peer's proxy answered ${status}`;
+  return { kind: "failed", reason: toldReason(headers), detail, claimed: null, final: status !== 503 };
 }
 
 function closedBefore(stream: ClientHttp2Stream): Answer {

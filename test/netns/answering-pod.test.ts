@@ -57,9 +57,12 @@ describe("a dial that is answered by", { skip: needsRoot }, () => {
       test(`${what}: ${reason}, ${family}`, async () => {
         await claimed(change);
         const position = echo.position;
+        const { facts } = mesh.pod("server");
+        const answering = `spiffe://${mesh.cluster.trustDomain}/ns/shop/sa/${facts.serviceAccount}`;
         const { ip, ip6 } = mesh.pod("server");
         const target = { host: family === "v4" ? ip : ip6, port };
-        await refuses(inside, target, canary, { by: mesh.proxy("client"), reason });
+        const line = await refuses(inside, target, canary, { by: mesh.proxy("client"), reason });
+        assert.deepEqual([line["peer"], line["peerVerified"]], [answering, false], "who answered");
         assert.deepEqual(echo.events("connection", position), [], "the application saw nothing");
       });
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { createCluster, needsRoot } from "../topology/cluster.ts";
-import type { Cluster } from "../topology/cluster.ts";
+import type { Child, Cluster, Pod } from "../topology/cluster.ts";
 import { run } from "../topology/child.ts";
 import { repository } from "../topology/enter.ts";
 import { startCa, startInit, startProxy } from "../topology/programs.ts";
@@ -32,7 +32,8 @@ test(
     cluster.writeDirectory();
     const collector = await server.app("collector", ["--port", "4318"], { event: "listening" });
     const env = { OTEL_EXPORTER_OTLP_ENDPOINT: `http://${server.ip}:4318`, OTEL_BSP_SCHEDULE_DELAY: "50" };
-    await Promise.all([client, server].map((pod) => startProxy(cluster, pod, { ca, from, env, mode: "strict" })));
+    const start = (pod: Pod): Promise<Child> => startProxy(cluster, pod, { ca, from, env, mode: "strict" });
+    const proxies = await Promise.all([client, server].map(start));
     const { port } = await server.serve("http-server", 0);
     const http = await client.app("http-client");
 
@@ -44,5 +45,13 @@ test(
       spans: { kind: string }[];
     };
     assert.deepEqual(spans.map(({ kind }) => kind).toSorted(), ["client", "server"]);
+
+    // Both write what they have yet to tell before they end, the server's of the client's connection to the collector too.
+    for (const proxy of proxies) await proxy.stop("SIGTERM");
+    const told = (await collector.request({ do: "spans", count: 2 })) as unknown as {
+      spans: { attributes: Record<string, unknown> }[];
+    };
+    const ofTelemetry = told.spans.filter(({ attributes }) => attributes["server.port"] === 4318);
+    assert.deepEqual(ofTelemetry, [], "telemetry makes no spans of itself");
   },
 );

@@ -44,6 +44,7 @@ test("a peer that allows no stream is given up, not dialled for ever", async (t)
     kind: "failed",
     reason: "session_lost",
     detail: "the peer allows no stream",
+    claimed: null,
     final: false,
   });
   // The session is tried again once, like every one that is lost before an answer; none of the two is kept.

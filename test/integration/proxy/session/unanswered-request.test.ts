@@ -18,6 +18,7 @@ test("a request that is not answered fails in time, and its session takes no new
     kind: "failed",
     reason: "peer_timeout",
     detail: "no answer within 10000 ms",
+    claimed: null,
     final: false,
   });
   await closed;

@@ -76,7 +76,8 @@ test("a refused handshake is a refusal as well, and what the peer claims is mark
   const { lines } = setUp(t, { level: "debug" });
   events.sessionRefused.publish(sessionRefusal());
   events.sessionRefused.publish(sessionRefusal({ claimed: "not an id", source: "10.0.0.67:1" }));
-  events.sessionRefused.publish(sessionRefusal({ direction: "outbound" }));
+  const outbound = refusedRecord({ claimed: sessionRefusal().claimed });
+  events.connectionRefused.publish({ record: outbound, reason: "wrong_issuer", detail: null, dryRun: false });
   const told = lines().map(({ event, level, reason, peer, peerVerified, claimed }) => ({
     event,
     level,
@@ -96,7 +97,7 @@ test("a refused handshake is a refusal as well, and what the peer claims is mark
       peerVerified: false,
       claimed: "not an id",
     },
-    { event: "session_refused", level: "debug", reason: "wrong_issuer", peer: id, peerVerified: false, claimed: id },
+    { event: "connection_refused", level: "warn", reason: "wrong_issuer", peer: id, peerVerified: false, claimed: id },
   ]);
 });
 

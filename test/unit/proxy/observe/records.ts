@@ -27,6 +27,7 @@ export const record = (fields: Partial<ConnectionRecord> = {}): ConnectionRecord
   transport: "tunnel",
   mode: "project",
   tls: tlsFacts,
+  claimed: null,
   trace: { traceId: "4bf92f3577b34da6a3ce929d0e0e4736", spanId: "00f067aa0ba902b7", parentSpanId: null, sampled: true },
   reason: null,
   detail: null,
@@ -51,7 +52,6 @@ export const refusedRecord = (fields: Partial<ConnectionRecord> = {}): Connectio
   });
 
 export const sessionRefusal = (fields: Partial<SessionRefusalEvent> = {}): SessionRefusalEvent => ({
-  direction: "inbound",
   source: "10.0.0.66:50000",
   destination: "10.0.0.3:15008",
   reason: "wrong_issuer",

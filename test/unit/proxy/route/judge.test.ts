@@ -4,26 +4,37 @@ import { describe, test } from "node:test";
 import { authorizeClear, refusedCaller } from "../../../../proxy/route/authorize.ts";
 import type { FirstBytes } from "../../../../proxy/route/first-bytes.ts";
 import { judgeInboundClear, judgeOutboundClear, judgeTunnel } from "../../../../proxy/route/judge.ts";
-import type { LookUpAnswer, Verdict } from "../../../../proxy/route/policy.ts";
+import type { Decided, LookUpAnswer, Verdict } from "../../../../proxy/route/policy.ts";
 import { routeEndpoint } from "../../../../proxy/route/route.ts";
 import { endpoint, ip, self, viewWith } from "./world.ts";
 import type { Json } from "./world.ts";
 
 const told = (verdict: Verdict): string => verdict?.reason ?? "goes on";
 
-type Open = { to: string; through?: string; spoken?: FirstBytes["kind"]; lookUp?: LookUpAnswer };
+type Open = { to: string; through?: string; spoken?: FirstBytes["kind"] };
 
-/** Open in clear to `to`, which was dialled as `through`. */
-function outbound(shop: Json, { to, through = to, spoken = "no", lookUp }: Open): string {
-  const input = { destination: endpoint(through), view: viewWith({ shop }), pick: 0, lookUp: lookUp ?? null };
-  return told(judgeOutboundClear(routeEndpoint(input, endpoint(to)), spoken));
+/** As where nobody answers a look-up. */
+function decided<D extends { kind: string }>(ask: (lookUp: LookUpAnswer | null) => D): Decided<D> {
+  const first = ask(null);
+  const decision = first.kind === "look-up" ? ask("no-answer") : first;
+  assert.ok(decision.kind !== "look-up");
+  return decision as Decided<D>;
 }
 
-function inbound(shop: Json, source: string, lookUp: LookUpAnswer | null = null): string {
-  const destination = endpoint("10.0.0.2:8080");
+/** Open in clear to `to`, which was dialled as `through`. */
+function outbound(shop: Json, { to, through = to, spoken = "no" }: Open): string {
+  const input = { destination: endpoint(through), view: viewWith({ shop }), pick: 0 };
   return told(
-    judgeInboundClear(authorizeClear({ destination, source: ip(source), self, view: viewWith({ shop }), lookUp })),
+    judgeOutboundClear(
+      decided((lookUp) => routeEndpoint({ ...input, lookUp }, endpoint(to))),
+      spoken,
+    ),
   );
+}
+
+function inbound(shop: Json, source: string): string {
+  const input = { destination: endpoint("10.0.0.2:8080"), source: ip(source), self, view: viewWith({ shop }) };
+  return told(judgeInboundClear(decided((lookUp) => authorizeClear({ ...input, lookUp }))));
 }
 
 const places = { bare: "10.0.0.4:8080", other: "10.0.2.2:8080", outside: "198.51.100.7:80", peer: "10.0.1.2:8080" };
@@ -47,8 +58,8 @@ describe("open in clear, outbound", () => {
       "goes on",
     ],
     ["to a project that became a peer", { mode: "permissive" }, { to: peer }, "plaintext_refused"],
-    ["to who knows whom", { mode: "permissive" }, { to: "10.0.0.99:80", lookUp: "no-answer" }, "goes on"],
-    ["to who knows whom", { mode: "project" }, { to: "10.0.0.99:80", lookUp: "no-answer" }, "destination_unknown"],
+    ["to who knows whom", { mode: "permissive" }, { to: "10.0.0.99:80" }, "goes on"],
+    ["to who knows whom", { mode: "project" }, { to: "10.0.0.99:80" }, "destination_unknown"],
     ["to the own application", { mode: "strict" }, { to: "10.0.0.2:8080", through: "10.96.0.11:80" }, "goes on"],
   ];
   for (const [what, shop, open, expected] of cases)
