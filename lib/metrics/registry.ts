@@ -81,7 +81,13 @@ class Children<Child> {
   }
 
   labels(given: Readonly<Record<string, string>>): Child {
-    const values = this.names.map((name, index) => this.#admit(index, cleanLabel(given[name] ?? "")));
+    const raw = this.names.map((name) => given[name] ?? "");
+    // What would be cleaned is never found: keys hold clean values, and as many of them.
+    return this.#find(raw) ?? this.#admitted(raw.map(cleanLabel));
+  }
+
+  #admitted(clean: readonly string[]): Child {
+    const values = clean.map((value, index) => this.#admit(index, value));
     return this.#find(values) ?? this.#create(values);
   }
 

@@ -45,14 +45,18 @@ static napi_value endpoint(napi_env env, int family, const void *address, in_por
   return result;
 }
 
-/* originalDestination(fd, isIpv6): {address, port} as before REDIRECT, or a negated errno. */
+/*
+ * originalDestination(fd): {address, port} as before REDIRECT, or a negated errno. A dual-stack listener takes IPv4
+ * callers too: the family is that of the packets, not that of the socket.
+ */
 static napi_value original_destination(napi_env env, napi_callback_info info) {
-  napi_value values[2];
+  napi_value values[1];
   int32_t fd;
-  bool is_ipv6;
-  if (!arguments(env, info, 2, values, &fd) || napi_get_value_bool(env, values[1], &is_ipv6) != napi_ok)
-    return negated_errno(env, EINVAL);
-  if (is_ipv6) {
+  if (!arguments(env, info, 1, values, &fd)) return negated_errno(env, EINVAL);
+  struct sockaddr_in6 own = {0};
+  socklen_t own_size = sizeof own;
+  if (getsockname(fd, (struct sockaddr *)&own, &own_size) != 0) return negated_errno(env, errno);
+  if (own.sin6_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&own.sin6_addr)) {
     struct sockaddr_in6 to = {0};
     socklen_t size = sizeof to;
     if (getsockopt(fd, IPPROTO_IPV6, ORIGINAL_DESTINATION, &to, &size) != 0) return negated_errno(env, errno);

@@ -15,7 +15,7 @@ import type { Endpoint } from "../../lib/net/address.ts";
 
 /** Each gives a value, or a negated errno. */
 type Addon = {
-  originalDestination(fd: number, isIpv6: boolean): { readonly address: string; readonly port: number } | number;
+  originalDestination(fd: number): { readonly address: string; readonly port: number } | number;
   setResetOnClose(fd: number, on: boolean): number;
   resetsOnClose(fd: number): number;
   roundTrip(fd: number): number;
@@ -45,11 +45,8 @@ const none = (errno: string): OriginalDestination => ({ kind: "none", errno });
  */
 export function originalDestination(socket: net.Socket): OriginalDestination {
   const fd = descriptor(socket);
-  const local = socket.localAddress;
-  if (fd < 0 || local === undefined) return none("EBADF");
-  // A dual-stack listener takes IPv4 callers too: the family is that of the packet, not that of the socket.
-  const isIpv6 = local.includes(":") && !local.startsWith("::ffff:");
-  const result = addon.originalDestination(fd, isIpv6);
+  if (fd < 0) return none("EBADF");
+  const result = addon.originalDestination(fd);
   if (typeof result === "number") return none(getSystemErrorName(result));
   const ip = parseIp(result.address);
   return ip === null ? none("EAFNOSUPPORT") : { kind: "found", endpoint: { ip, port: result.port } };

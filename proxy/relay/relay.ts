@@ -54,8 +54,9 @@ export type RelayOwner = {
 class Side {
   readonly relay: Relay;
   readonly duplex: Duplex;
+  /** The same, where it is a stream of a session; null for a socket. */
+  readonly stream: (Http2Stream & Duplex) | null;
   readonly name: ClosedBy;
-  readonly isStream: boolean;
   bytes = 0;
   reads = 0;
   ended = false;
@@ -67,7 +68,7 @@ class Side {
     this.relay = relay;
     this.duplex = duplex;
     this.name = name;
-    this.isStream = isStream(duplex);
+    this.stream = isStream(duplex) ? duplex : null;
   }
   get far(): Side {
     const { client, server } = this.relay;
@@ -82,9 +83,9 @@ function onData(this: Carried, chunk: Buffer): void {
   const from = this[sideOf];
   const sink = from.far.duplex;
   from.bytes += chunk.length;
-  if (++from.reads === readsBefore && !from.isStream) shareReads(this);
+  if (++from.reads === readsBefore && from.stream === null) shareReads(this);
   if (from.bytes > bulkBytes) from.relay.becomeBulk();
-  if (from.isStream && chunk.length >= gatherFrom) gather(sink);
+  if (from.stream !== null && chunk.length >= gatherFrom) gather(sink);
   if (!sink.write(chunk)) this.pause();
 }
 
@@ -130,19 +131,19 @@ const isOpen = ({ closed, destroyed, session }: Http2Stream): boolean =>
   !closed && !destroyed && session?.destroyed === false;
 
 /** Whether what says `end` really ended. */
-const endedCleanly = ({ duplex, complete }: Side): boolean =>
-  !isStream(duplex) || (complete && duplex.rstCode === 0 && !duplex.destroyed);
+const endedCleanly = ({ stream, complete }: Side): boolean =>
+  stream === null || (complete && stream.rstCode === 0 && !stream.destroyed);
 
 /** Our half was sent in full. A stream that both ends completed closes without ever emitting `finish`. */
-const wasFinished = (side: Side): boolean =>
-  isStream(side.duplex) ? side.duplex.writableEnded && side.duplex.rstCode === 0 : side.finished;
+const wasFinished = ({ stream, finished }: Side): boolean =>
+  stream === null ? finished : stream.writableEnded && stream.rstCode === 0;
 
 /**
  * The far end completed its half and wants nothing more of ours (RST_STREAM with NO_ERROR, RFC 9113, 8.1). Node ends our
  * half in our name then, and says `aborted`.
  */
-const wasLeft = ({ duplex, ended }: Side): boolean =>
-  ended && isStream(duplex) && duplex.aborted && duplex.rstCode === 0;
+const wasLeft = ({ stream, ended }: Side): boolean =>
+  ended && stream !== null && stream.aborted && stream.rstCode === 0;
 
 export class Relay {
   readonly client: Side;
@@ -180,8 +181,8 @@ export class Relay {
     duplex.on("data", onData);
     duplex.on("drain", onDrain);
     duplex.on("end", onEnd);
-    if (isStream(duplex)) watchEnd(side, duplex);
-    else duplex.on("finish", onFinish);
+    if (side.stream === null) duplex.on("finish", onFinish);
+    else watchEnd(side, side.stream);
     duplex.on("error", onError);
     duplex.on("close", onClose);
     // What happened while nobody listened: a side may have died between dial and relay.
@@ -229,13 +230,13 @@ export class Relay {
 
   /** Both halves of this socket are complete, so the close that follows at once is a clean one. */
   #disarmIfComplete(side: Side): void {
-    if (side.ended && side.finished && !side.isStream) this.#owner.disarm(side.duplex as Socket);
+    if (side.ended && side.finished && side.stream === null) this.#owner.disarm(side.duplex as Socket);
   }
 
   /** As a process that closes its socket: what was sent arrives with its end, what still comes is answered with RST. */
   #leave(to: Side): void {
     this.#reset = true;
-    if (to.isStream) return this.#abort(to);
+    if (to.stream !== null) return this.#abort(to);
     if (!to.finished) return;
     this.#owner.disarm(to.duplex as Socket);
     to.duplex.destroy();
