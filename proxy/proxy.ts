@@ -136,7 +136,7 @@ export class Proxy {
       ),
       admin: serveAdmin({
         config,
-        status: () => statusOf({ credentials: agent.current(), view: directory.current(), plane, listeners }),
+        status: () => statusOf({ credentials: agent.current(), directory, plane, listeners }),
       }),
     };
   }

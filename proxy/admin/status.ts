@@ -1,22 +1,24 @@
 /** What the proxy knows and does right now, for `GET /status` on the admin port. Holds no secret. */
 import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { Dataplane } from "../dataplane.ts";
+import type { DirectorySource } from "../directory/source.ts";
 import type { Listeners } from "../listeners.ts";
-import type { View } from "../route/policy.ts";
 import type { Session } from "../session/session.ts";
 
 export type StatusInput = {
   readonly credentials: Credentials | null;
-  readonly view: View | null;
+  readonly directory: Pick<DirectorySource, "current" | "refusal">;
   readonly plane: Dataplane;
   readonly listeners: Listeners;
 };
 
-export function statusOf({ credentials, view, plane, listeners }: StatusInput): object {
+export function statusOf({ credentials, directory, plane, listeners }: StatusInput): object {
+  const view = directory.current();
   return {
     mode: plane.mode,
     dryRun: view?.policy.dryRun ?? null,
     directoryVersion: view?.snapshot.version ?? null,
+    directoryRefusal: directory.refusal(),
     certificate:
       credentials === null
         ? null

@@ -70,6 +70,14 @@ async function publish(change: Partial<DirectoryDocument> = {}): Promise<void> {
 const text = (change: Partial<DirectoryDocument> = {}): string => JSON.stringify(mesh.cluster.directory(change));
 const without = <T>(list: readonly T[], isIt: (item: T) => boolean): readonly T[] => list.filter((item) => !isIt(item));
 
+/** Why the newest document is not in use, as the proxy's admin port tells inside of the pod. */
+async function refusal(): Promise<unknown> {
+  const { port } = await proxy.event("listening", ({ name }) => name === "admin");
+  const script = `fetch("http://127.0.0.1:${Number(port)}/status").then((r) => r.text()).then(console.log)`;
+  const status = JSON.parse(await client.must(process.execPath, ["-e", script])) as Json;
+  return status["directoryRefusal"];
+}
+
 type Bad = readonly [what: string, reason: string, problem: RegExp, content: () => string];
 const bad: readonly Bad[] = [
   ["empty", "directory_malformed", /JSON/, () => ""],
@@ -154,12 +162,14 @@ describe("a document that is refused leaves the one in use in force", options, (
     rmSync(file);
     const line = await proxy.event("directory_refused", undefined, { from });
     assert.deepEqual([line["reason"], line["problems"]], ["directory_unreadable", ["ENOENT"]]);
+    assert.deepEqual(await refusal(), { reason: "directory_unreadable", problems: ["ENOENT"] });
     await asBefore();
   });
 });
 
 test("after all of it the next good document counts within a second", options, async () => {
   await publish();
+  assert.equal(await refusal(), null);
   await asBefore();
 });
 
