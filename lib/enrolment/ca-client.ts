@@ -6,7 +6,7 @@
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import type { DetailedPeerCertificate } from "node:tls";
-import type { ChannelCredentials, ClientReadableStream, Metadata, ServiceError } from "@grpc/grpc-js";
+import type { ChannelCredentials, Client, ClientReadableStream, Metadata, ServiceError } from "@grpc/grpc-js";
 import type { Clock } from "../clock/clock.ts";
 import { controlPlane } from "../identity/spiffe-id.ts";
 import type { Bundle } from "../proto/gen/tencrypt/ca/v1/trust_bundle.ts";
@@ -43,6 +43,24 @@ export type CaClient = {
 };
 
 const callTimeoutMs = 10_000;
+/**
+ * For a connection, or for what stands against it. A dial to an address that is gone, as the replicas' just after both were
+ * replaced, is repeated by the kernel for two minutes, and gRPC waits for it.
+ */
+const dialTimeoutMs = 5_000;
+
+const channelOptions = {
+  // SNI has to be a name and the address may be an IP; whom we believe is decided by judgeServer alone.
+  "grpc.ssl_target_name_override": controlPlane.ca.serviceAccount,
+  "grpc.keepalive_time_ms": 10_000,
+  "grpc.keepalive_timeout_ms": 5_000,
+  "grpc.max_receive_message_length": 4 * 1024 * 1024,
+  "grpc.use_local_subchannel_pool": 1,
+  "grpc.enable_http_proxy": 0,
+  "grpc.initial_reconnect_backoff_ms": 200,
+  // Shorter than the agent's own pause, which a call made during this one would only lengthen.
+  "grpc.max_reconnect_backoff_ms": 1_000,
+};
 
 export async function createCaClient(options: CaClientOptions, trust: BootstrapTrust): Promise<CaClient> {
   // `default`: of a CommonJS package loaded this way, a bundle exports nothing else.
@@ -52,20 +70,11 @@ export async function createCaClient(options: CaClientOptions, trust: BootstrapT
     import("../proto/gen/tencrypt/ca/v1/trust_bundle.ts"),
   ]);
   const credentials = channelCredentials(grpc, options, trust);
-  const channelOptions = {
-    // SNI has to be a name and the address may be an IP; whom we believe is decided by judgeServer alone.
-    "grpc.ssl_target_name_override": controlPlane.ca.serviceAccount,
-    "grpc.keepalive_time_ms": 10_000,
-    "grpc.keepalive_timeout_ms": 5_000,
-    "grpc.max_receive_message_length": 4 * 1024 * 1024,
-    "grpc.use_local_subchannel_pool": 1,
-    "grpc.enable_http_proxy": 0,
-    "grpc.initial_reconnect_backoff_ms": 200,
-    // Shorter than the agent's own pause, which a call made during this one would only lengthen.
-    "grpc.max_reconnect_backoff_ms": 1_000,
-  };
-  const certificates = new istio.IstioCertificateServiceClient(options.address, credentials, channelOptions);
+  const dialled = (): InstanceType<typeof istio.IstioCertificateServiceClient> =>
+    new istio.IstioCertificateServiceClient(options.address, credentials, channelOptions);
+  let certificates = dialled();
   const bundles = new tencrypt.TrustBundleClient(options.address, credentials, channelOptions);
+  const answered = (client: Client): Promise<void> => dialAnswered(grpc, client, options.clock.now() + dialTimeoutMs);
 
   const bearer = async (): Promise<Metadata> => {
     const metadata = new grpc.Metadata();
@@ -75,6 +84,14 @@ export async function createCaClient(options: CaClientOptions, trust: BootstrapT
 
   const issue = async (csr: string): Promise<Issued> => {
     const metadata = await bearer();
+    try {
+      await answered(certificates);
+    } catch (error) {
+      // The next call dials anew.
+      certificates.close();
+      certificates = dialled();
+      throw error;
+    }
     const deadline = new Date(options.clock.now() + callTimeoutMs);
     const request = { csr, validityDuration: 0n, metadata: [] };
     return await new Promise<Issued>((resolve, reject) => {
@@ -93,11 +110,29 @@ export async function createCaClient(options: CaClientOptions, trust: BootstrapT
   return {
     issue: (csr) => calls.during(issue(csr)),
     async watch(handlers) {
-      const stream = bundles.watch({}, await bearer());
-      return follow(stream, handlers);
+      const metadata = await bearer();
+      await answered(bundles);
+      return follow(bundles.watch({}, metadata), handlers);
     },
     close: calls.closeOnceIdle,
   };
+}
+
+/** Resolves once there is a connection, or something that stands against it: the call says what. */
+function dialAnswered(grpc: typeof import("@grpc/grpc-js"), client: Client, deadline: number): Promise<void> {
+  const { IDLE, CONNECTING } = grpc.connectivityState;
+  const channel = client.getChannel();
+  return new Promise((resolve, reject) => {
+    const look = (): void => {
+      const state = channel.getConnectivityState(true);
+      if (state !== IDLE && state !== CONNECTING) return resolve();
+      channel.watchConnectivityState(state, deadline, (late) => {
+        if (late === undefined) look();
+        else reject(new Error(`the CA did not answer within ${dialTimeoutMs} ms`));
+      });
+    };
+    look();
+  });
 }
 
 /** A call that is under way ends by itself: cut off, it could not say why the CA refuses it. */
