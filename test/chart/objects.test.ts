@@ -91,4 +91,34 @@ describe("the chart's objects", why === null ? {} : { skip: why }, () => {
     assert.equal(inject?.timeoutSeconds, 5);
     assert.equal(inject.clientConfig.caBundle, caBundle);
   });
+
+  test("keep the namespace with the keys when it is to leave the release", async () => {
+    const path = "/api/v1/namespaces/tencrypt-ca";
+    const leave = [
+      "upgrade",
+      "tencrypt",
+      chart,
+      "-n",
+      releaseNamespace,
+      "--no-hooks",
+      "--set",
+      "ca.namespace.create=false",
+    ];
+    const uid = async (): Promise<unknown> => {
+      const { metadata } = (await installed.api.admin.get(path)) as {
+        readonly metadata: Readonly<Record<string, unknown>>;
+      };
+      assert.equal(metadata["deletionTimestamp"], undefined);
+      return metadata["uid"];
+    };
+    const kept = await uid();
+    const refused = await helm(leave, installed.api.kubeconfig);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /next: kubectl annotate namespace tencrypt-ca helm\.sh\/resource-policy=keep/);
+    assert.equal(await uid(), kept);
+    await installed.api.kubectl("annotate", "namespace", "tencrypt-ca", "helm.sh/resource-policy=keep");
+    const { code, stderr } = await helm(leave, installed.api.kubeconfig);
+    assert.equal(code, 0, stderr);
+    assert.equal(await uid(), kept);
+  });
 });

@@ -36,6 +36,13 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" 
 {{- mul (regexFind "^[0-9]+" . | int64) (get (dict "s" 1 "m" 60 "h" 3600 "d" 86400) $unit) -}}
 {{- end }}
 
+{{/* 500m or 64Mi to a number. The schema has seen to the form. */}}
+{{- define "tencrypt.amount" -}}
+{{- $unit := regexFind "[a-zA-Z]*$" (toString .) -}}
+{{- $factors := dict "" 1.0 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 -}}
+{{- mulf (regexFind "^[0-9.]+" (toString .) | float64) (get $factors $unit) -}}
+{{- end }}
+
 {{/* The longest lifetime that proxies accept: 48h, or twice what the ca issues where that is more. */}}
 {{- define "tencrypt.maxLeafLifetime" -}}
 {{- max 172800 (mul 2 (include "tencrypt.seconds" .Values.ca.leafTtl | int64)) -}}s
