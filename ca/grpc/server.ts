@@ -66,6 +66,16 @@ type WatchCall = ServerWritableStream<WatchRequest, Bundle>;
 export async function listen(where: Where, credentials: ServingCredentials, parts: GrpcParts): Promise<GrpcServer> {
   const server = new Server(options);
   const streams = new BundleStreams(parts);
+  const injector = server.createConnectionInjector(credentials);
+  const connections = new Connections(bounds, (socket) => injector.injectConnection(socket));
+  addServices(server, { parts, streams, connections });
+  const bound = await connections.listen(where);
+  return { ...bound, drain: (deadlineMs) => drain({ server, connections, streams, clock: parts.clock }, deadlineMs) };
+}
+
+type Sides = { readonly parts: GrpcParts; readonly streams: BundleStreams; readonly connections: Connections };
+
+function addServices(server: Server, { parts, streams, connections }: Sides): void {
   const defect = (error: unknown): Denial => {
     parts.log("error", "defect", { detail: error instanceof Error ? error.stack : String(error) });
     return denial("certificate_unfit", "a defect");
@@ -74,29 +84,28 @@ export async function listen(where: Where, credentials: ServingCredentials, part
     parts.ca
       .createCertificate(callOf(call), call.request === undecodable ? null : call.request)
       .catch(defect)
-      .then((outcome) =>
-        outcome.kind === "answer" ? respond(null, outcome.response) : respond(statusOf(outcome.reason)),
-      )
+      .then((outcome) => {
+        if (outcome.kind !== "answer") return respond(statusOf(outcome.reason));
+        connections.proven(call.getPeer());
+        respond(null, outcome.response);
+      })
       .catch(defect);
   };
   const watch = (call: WatchCall): void => {
     parts.ca
       .admitWatch(callOf(call))
       .catch(defect)
-      .then((outcome) =>
-        outcome.kind === "caller" ? streams.open(call, outcome) : void call.emit("error", statusOf(outcome.reason)),
-      )
+      .then((outcome) => {
+        if (outcome.kind !== "caller") return void call.emit("error", statusOf(outcome.reason));
+        connections.proven(call.getPeer());
+        streams.open(call, outcome);
+      })
       .catch(defect);
   };
   const { createCertificate } = IstioCertificateServiceService;
   const istio = { createCertificate: { ...createCertificate, requestDeserialize: decodeRequest } };
   server.addService(istio, { createCertificate: create });
   server.addService(TrustBundleService, { watch });
-
-  const injector = server.createConnectionInjector(credentials);
-  const connections = new Connections(bounds, (socket) => injector.injectConnection(socket));
-  const bound = await connections.listen(where);
-  return { ...bound, drain: (deadlineMs) => drain({ server, connections, streams, clock: parts.clock }, deadlineMs) };
 }
 
 type ToDrain = {

@@ -1,4 +1,5 @@
 /** The directory's gRPC service behind the gate: who calls comes from the connection's certificate, never from a request. */
+import type { TLSSocket } from "node:tls";
 import { Server, status } from "@grpc/grpc-js";
 import { ServerCredentials } from "@grpc/grpc-js";
 import type { sendUnaryData, ServerUnaryCall } from "@grpc/grpc-js";
@@ -71,7 +72,11 @@ type LookupCall = ServerUnaryCall<LookupRequest, LookupResponse>;
 
 export async function listenDirectory(where: Where, parts: DirectoryParts): Promise<DirectoryServer> {
   const server = new Server(options);
-  const gate = new Gate({ ...parts, take: (socket) => injector.injectConnection(socket) });
+  const take = (socket: TLSSocket): void => {
+    connections.proven(`${socket.remoteAddress}:${socket.remotePort}`);
+    injector.injectConnection(socket);
+  };
+  const gate = new Gate({ ...parts, take });
   const sides: Sides = {
     gate,
     parts,
