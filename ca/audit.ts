@@ -19,7 +19,8 @@ export type Circumstances = {
   /** The caller's SPIFFE ID. */
   readonly spiffeId: string | null;
 };
-export type Operation = "certificate" | "bundle";
+/** `request`: whatever it was to become. */
+export type Operation = "certificate" | "bundle" | "request";
 
 export type Audit = {
   issued(what: Issued, circumstances: Circumstances): void;

@@ -78,6 +78,15 @@ export class Ca {
     return this.#audited("bundle", call, (caller) => Promise.resolve(caller));
   }
 
+  /** A request of which the end did not come: who wanted what is not known. */
+  refuseIncomplete(source: string, detail: string): void {
+    this.#parts.audit.refused("request", denial("request_incomplete", detail), {
+      source,
+      caller: null,
+      spiffeId: null,
+    });
+  }
+
   /** Runs `serve` for a proven caller, within the bound on concurrency; every refusal gets its audit line here. */
   async #audited<T>(
     operation: Operation,

@@ -11,7 +11,7 @@ export type AuthorityEnd = {
 export type CaMetrics = {
   readonly registry: Registry;
   issued(): void;
-  refused(operation: "certificate" | "bundle", reason: Reason): void;
+  refused(operation: "certificate" | "bundle" | "request", reason: Reason): void;
   /** A stream of bundles was opened (1) or closed (-1). */
   watching(change: 1 | -1): void;
   /** Read at each rendering. */
@@ -34,7 +34,7 @@ export function createMetrics(): CaMetrics {
     type: "counter",
     name: "tencrypt_ca_refusals_total",
     help: "Calls refused, by what was asked for and the reason code.",
-    labels: { operation: 2, reason: 64 },
+    labels: { operation: 3, reason: 64 },
   });
   const watching = registry
     .gauge({ type: "gauge", name: "tencrypt_ca_bundle_streams", help: "Open streams of the trust bundle.", labels: {} })

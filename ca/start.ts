@@ -15,7 +15,7 @@ import { Publisher } from "./bundle/publisher.ts";
 import { Ca } from "./ca.ts";
 import type { CaConfig } from "./config.ts";
 import { ServingCredentials } from "./grpc/credentials.ts";
-import { listen } from "./grpc/server.ts";
+import { listen, sourcesArePods, sourcesAreShared } from "./grpc/server.ts";
 import type { GrpcServer } from "./grpc/server.ts";
 import { listenHealth } from "../lib/http/health.ts";
 import { createMetrics } from "./metrics.ts";
@@ -58,6 +58,7 @@ export async function start(config: CaConfig, clock: Clock, log: Log): Promise<R
     clock,
     log,
     watching: (change) => metrics.watching(change),
+    bounds: seesPods(config) ? sourcesArePods : sourcesAreShared,
   }).catch((error: Error) => {
     throw new StartError(`TENCRYPT_CA_LISTEN: ${error.message}`);
   });
@@ -74,6 +75,10 @@ export async function start(config: CaConfig, clock: Clock, log: Log): Promise<R
   };
   return { address: server.address, port: server.port, stop: stopAll };
 }
+
+/** A pod that calls from an address other than its own is refused. */
+const seesPods = ({ authenticator }: CaConfig): boolean =>
+  authenticator.kind === "kubernetes" && authenticator.sourceCheck === "enforce";
 
 type Surroundings = { readonly clock: Clock; readonly log: Log };
 

@@ -15,8 +15,9 @@ import type { Denial } from "../denial.ts";
 import { BundleStreams } from "./bundle-streams.ts";
 import type { StreamParts } from "./bundle-streams.ts";
 import { Connections } from "../../lib/grpc/connections.ts";
-import type { Where } from "../../lib/grpc/connections.ts";
+import type { ConnectionBounds, Where } from "../../lib/grpc/connections.ts";
 import type { ServingCredentials } from "./credentials.ts";
+import { followStreams, Requests } from "./requests.ts";
 import { statusOf } from "./status.ts";
 
 export type GrpcServer = { readonly address: string; readonly port: number; drain(deadlineMs: number): Promise<void> };
@@ -26,11 +27,11 @@ export type GrpcParts = {
   readonly clock: Clock;
   readonly log: Log;
   readonly watching: StreamParts["watching"];
+  readonly bounds: ConnectionBounds;
 };
 
 const options = {
   "grpc.max_receive_message_length": 16_384,
-  "grpc.max_concurrent_streams": 100,
   "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 10_000,
   "grpc.max_connection_idle_ms": 300_000,
@@ -39,8 +40,11 @@ const options = {
   "grpc.enable_channelz": 0,
 };
 
-/** A proxy needs two connections; behind one address there may be many pods (node addresses). */
-const bounds = { all: 8_192, ofOneSource: 1_024 };
+const ofAll = 8_192;
+/** A proxy needs two connections, and two more while it replaces them. */
+export const sourcesArePods: ConnectionBounds = { all: ofAll, ofOneSource: 8 };
+/** Where the network rewrites addresses, a source is a node with all of its pods. */
+export const sourcesAreShared: ConnectionBounds = { all: ofAll, ofOneSource: 512 };
 
 /** Where a call comes from, and what it shows; an address that is no IP stays as its text. */
 export function callOf(call: { getPeer(): string; metadata: { get(name: string): (string | Buffer)[] } }): Call {
@@ -67,10 +71,21 @@ export async function listen(where: Where, credentials: ServingCredentials, part
   const server = new Server(options);
   const streams = new BundleStreams(parts);
   const injector = server.createConnectionInjector(credentials);
-  const connections = new Connections(bounds, (socket) => injector.injectConnection(socket));
+  const connections = new Connections(parts.bounds, (socket) => injector.injectConnection(socket));
   addServices(server, { parts, streams, connections });
   const bound = await connections.listen(where);
-  return { ...bound, drain: (deadlineMs) => drain({ server, connections, streams, clock: parts.clock }, deadlineMs) };
+  const requests = new Requests({
+    clock: parts.clock,
+    refused: (source, detail) => parts.ca.refuseIncomplete(source, detail),
+  });
+  const unfollow = followStreams(bound.port, (stream, headers, address) =>
+    requests.opened(stream, headers, ipFromSocket(address) ?? address),
+  );
+  const drainAll = async (deadlineMs: number): Promise<void> => {
+    await drain({ server, connections, streams, clock: parts.clock }, deadlineMs);
+    unfollow();
+  };
+  return { ...bound, drain: drainAll };
 }
 
 type Sides = { readonly parts: GrpcParts; readonly streams: BundleStreams; readonly connections: Connections };

@@ -19,6 +19,7 @@ export type Code = keyof typeof texts;
 const codes: Partial<Record<Reason, Code>> = {
   rate_limited: status.RESOURCE_EXHAUSTED,
   ca_busy: status.UNAVAILABLE,
+  request_incomplete: status.INVALID_ARGUMENT,
   request_malformed: status.INVALID_ARGUMENT,
   metadata_refused: status.PERMISSION_DENIED,
   bad_validity: status.INVALID_ARGUMENT,

@@ -345,6 +345,11 @@ export const reasons = {
     what: "as many calls as the ca takes at once are under way",
     hint: "the caller tries again by itself; add a replica if this lasts",
   },
+  request_incomplete: {
+    initiator: "peer",
+    what: "a request to the ca has more than 20 KiB of headers, or was not complete after 5 s, or too many at once were not",
+    hint: "look at what runs at the source address; the ca gives up such requests, whoever sends them",
+  },
   request_malformed: {
     initiator: "peer",
     what: "the request is not of the form that the API demands",

@@ -1,68 +1,17 @@
 // The ca as a program: lines on stdout, exit codes, drain, health, and renewal of its own certificate without a restart.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { test } from "node:test";
-import type { TestContext } from "node:test";
 import { connect } from "node:tls";
 import { manualClock } from "../../clock/manual-clock.ts";
-import { claimsOf, newTokenKey, sign, tokenFolder, tokenFor } from "../../tokens/tokens.ts";
-import { cart, cleanUp, clientsOf, environment, issued, newStore, startCa } from "./running-ca.ts";
-import type { LogLine } from "./running-ca.ts";
-
-const main = new URL("../../../ca/main.ts", import.meta.url).pathname;
-
-type Program = {
-  readonly child: ChildProcess;
-  readonly lines: LogLine[];
-  line(event: string, name?: string): Promise<LogLine>;
-  readonly exited: Promise<number | null>;
-};
-
-function run(t: TestContext, env: Record<string, string>): Program {
-  const child = spawn(process.execPath, [main], { env, stdio: ["ignore", "pipe", "inherit"] });
-  const exited = new Promise<number | null>((resolve) => child.once("close", resolve));
-  cleanUp(t, () => {
-    child.kill("SIGKILL");
-    return exited;
-  });
-  const lines: LogLine[] = [];
-  let wake = (): void => {};
-  let closed = false;
-  const reader = createInterface({ input: child.stdout });
-  reader.on("line", (text) => {
-    lines.push(JSON.parse(text) as LogLine);
-    wake();
-  });
-  reader.on("close", () => {
-    closed = true;
-    wake();
-  });
-  const line = async (event: string, name?: string): Promise<LogLine> => {
-    for (;;) {
-      const found = lines.find((each) => each.event === event && (name === undefined || each["name"] === name));
-      if (found !== undefined) return found;
-      if (closed) throw new Error(`ended without ${event}: ${JSON.stringify(lines)}`);
-      await new Promise<void>((resolve) => (wake = resolve));
-    }
-  };
-  return { child, lines, line, exited };
-}
-
-function settings(t: TestContext): { env: Record<string, string>; store: string; key: ReturnType<typeof newTokenKey> } {
-  const key = newTokenKey();
-  const folder = tokenFolder(key);
-  cleanUp(t, () => folder.remove());
-  const store = newStore(t);
-  return { env: environment(store, folder.jwksFile), store, key };
-}
+import { claimsOf, sign, tokenFor } from "../../tokens/tokens.ts";
+import { runProgram, settingsOf } from "./program.ts";
+import { cart, clientsOf, issued, startCa } from "./running-ca.ts";
 
 void test("it tells where it listens, serves, and ends with 0 on SIGTERM, its streams too", async (t) => {
-  const { env, store, key } = settings(t);
-  const program = run(t, { ...env, TENCRYPT_METRICS_PORT: "0", TENCRYPT_UNHEARD_OF: "1" });
+  const { env, store, key } = settingsOf(t);
+  const program = runProgram(t, { ...env, TENCRYPT_METRICS_PORT: "0", TENCRYPT_UNHEARD_OF: "1" });
   const [listening, metrics] = [await program.line("listening", "ca"), await program.line("listening", "metrics")];
   await program.line("ready");
   assert.equal(listening["address"], "127.0.0.1");
@@ -98,7 +47,7 @@ void test("it tells where it listens, serves, and ends with 0 on SIGTERM, its st
 });
 
 void test("every bad setting is named at once, exit code 64", async (t) => {
-  const program = run(t, { TENCRYPT_AUTHENTICATOR: "trust", TENCRYPT_CA_LISTEN: "nowhere" });
+  const program = runProgram(t, { TENCRYPT_AUTHENTICATOR: "trust", TENCRYPT_CA_LISTEN: "nowhere" });
   assert.equal(await program.exited, 64);
   const problems = (await program.line("bad_configuration"))["problems"] as string[];
   assert.deepEqual(problems.map((problem) => problem.split(" ")[0]!).toSorted(), [
@@ -129,9 +78,9 @@ const hopeless: Readonly<Record<string, readonly [(preparation: Preparation) => 
 };
 for (const [what, [prepare, expected]] of Object.entries(hopeless)) {
   void test(`it does not start with ${what}, says so in one line, exit code 64`, async (t) => {
-    const { env, store } = settings(t);
+    const { env, store } = settingsOf(t);
     prepare({ env, store });
-    const program = run(t, env);
+    const program = runProgram(t, env);
     assert.equal(await program.exited, 64);
     assert.match((await program.line("cannot_start"))["problem"] as string, expected);
     assert.equal(
@@ -142,8 +91,8 @@ for (const [what, [prepare, expected]] of Object.entries(hopeless)) {
 }
 
 void test("two processes that start on one empty store at once agree on the root", async (t) => {
-  const { env, store, key } = settings(t);
-  const programs = [run(t, env), run(t, env)];
+  const { env, store, key } = settingsOf(t);
+  const programs = [runProgram(t, env), runProgram(t, env)];
   const ports = await Promise.all(
     programs.map(async (program) => (await program.line("listening", "ca"))["port"] as number),
   );
