@@ -177,7 +177,8 @@ class Directory implements Store {
   }
 
   async publish(atLeast: bigint): Promise<Published> {
-    const { version, state } = await numberState(join(this.#settings.path, "bundle"), atLeast, async () => {
+    const floor = { atLeast, now: this.#clock.now() };
+    const { version, state } = await numberState(join(this.#settings.path, "bundle"), floor, async () => {
       const knowledge = await this.#scan();
       return { digest: digestOf(knowledge), state: knowledge };
     });

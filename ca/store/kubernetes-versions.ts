@@ -10,8 +10,8 @@ import type { ConfigMap } from "../../lib/kube/objects.ts";
 import { writePem } from "../x509/pem.ts";
 import type { SigningAuthority } from "./authority.ts";
 import { StoreError } from "./files.ts";
-import { digestOf } from "./store.ts";
-import type { Knowledge, Published } from "./store.ts";
+import { digestOf, nextNumber } from "./store.ts";
+import type { Floor, Knowledge, Published } from "./store.ts";
 
 const name = "tencrypt-bundle";
 const mostAttempts = 20;
@@ -45,7 +45,7 @@ async function write(
 export async function numberKnowledge(
   client: KubeClient,
   namespace: string,
-  atLeast: bigint,
+  floor: Floor,
   observe: () => Promise<Knowledge>,
 ): Promise<Published> {
   for (let attempt = 0; attempt < mostAttempts; attempt++) {
@@ -53,8 +53,8 @@ export async function numberKnowledge(
     const latest = BigInt(before?.data?.["version"] ?? "0");
     const knowledge = await observe();
     const digest = digestOf(knowledge);
-    if (before?.data?.["digest"] === digest && latest >= atLeast) return { version: latest, knowledge };
-    const version = (latest > atLeast ? latest : atLeast) + 1n;
+    if (before?.data?.["digest"] === digest && latest >= floor.atLeast) return { version: latest, knowledge };
+    const version = nextNumber(latest, floor);
     if (await write(client, namespace, { before, data: { version: version.toString(), digest } }))
       return { version, knowledge };
   }

@@ -265,7 +265,7 @@ class KubernetesStore implements Store {
     const { client, clock, log } = this.#parts;
     const surroundings = { root: this.root, trustDomain: this.#settings.trustDomain, now: clock.now() };
     return asStoreError(
-      numberKnowledge(client, this.#settings.namespace, atLeast, async () => {
+      numberKnowledge(client, this.#settings.namespace, { atLeast, now: clock.now() }, async () => {
         const [namespaces, secrets] = await Promise.all([
           listAll<Namespace>(client, "/api/v1/namespaces", `${projectLabel}=enabled`),
           listAll<Secret>(client, this.#secrets.path, projectSecretLabel),

@@ -39,6 +39,22 @@ export type Store = {
   watch(changed: () => void): () => void;
 };
 
+/** What the next number has to be above. */
+export type Floor = {
+  /** Of all that this process has published. */
+  readonly atLeast: bigint;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+};
+
+/**
+ * Above the clock too: whoever follows bundles takes none with a number below one that it has seen, and the store may be
+ * new, or have come back from a backup. A clock that is behind costs nothing while the store remembers.
+ */
+export function nextNumber(latest: bigint, { atLeast, now }: Floor): bigint {
+  return [atLeast, BigInt(Math.floor(now))].reduce((most, each) => (each > most ? each : most), latest) + 1n;
+}
+
 /** Equal exactly for equal knowledge. */
 export function digestOf(knowledge: Knowledge): string {
   const hex = (der: Uint8Array): string => Buffer.from(der).toString("hex");

@@ -1,31 +1,38 @@
 /**
  * Numbers the states of the store: one file a state, named by its number and holding the digest of what was true then.
- * A number is taken by creating its file, which only one process can, so all processes agree on number and content.
+ * A number is taken by creating its file, and counts if no other one came between it and the number that was read before:
+ * of two processes at most one has it, so all agree on number and content.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createFile, namesIn, readOptional, StoreError, tolerate } from "./files.ts";
+import { nextNumber } from "./store.ts";
+import type { Floor } from "./store.ts";
 
 const numbered = /^[0-9]{20}$/;
-const kept = 8n;
+const kept = 8;
 const mostAttempts = 20;
 
 const fileOf = (version: bigint): string => version.toString().padStart(20, "0");
 
 type State = { readonly version: bigint; readonly digest: string };
 
+/** In their order. */
+const numbersIn = async (folder: string): Promise<readonly bigint[]> =>
+  ((await namesIn(folder)) ?? [])
+    .filter((name) => numbered.test(name))
+    .toSorted()
+    .map(BigInt);
+
 async function latest(folder: string): Promise<State> {
-  const names = ((await namesIn(folder)) ?? []).filter((name) => numbered.test(name)).toSorted();
-  const name = names.at(-1);
-  if (name === undefined) return { version: 0n, digest: "" };
-  return { version: BigInt(name), digest: ((await readOptional(join(folder, name))) ?? "").trim() };
+  const version = (await numbersIn(folder)).at(-1) ?? 0n;
+  return { version, digest: ((await readOptional(join(folder, fileOf(version)))) ?? "").trim() };
 }
 
-async function forget(folder: string, upTo: bigint): Promise<void> {
-  for (const name of (await namesIn(folder)) ?? []) {
-    if (numbered.test(name) && BigInt(name) <= upTo)
-      await tolerate(folder, [], () => rm(join(folder, name), { force: true }));
-  }
+/** Another process may read the last few at this moment. */
+async function forget(folder: string): Promise<void> {
+  for (const version of (await numbersIn(folder)).slice(0, -kept))
+    await tolerate(folder, [], () => rm(join(folder, fileOf(version)), { force: true }));
 }
 
 /**
@@ -34,17 +41,19 @@ async function forget(folder: string, upTo: bigint): Promise<void> {
  */
 export async function numberState<T>(
   folder: string,
-  atLeast: bigint,
+  floor: Floor,
   observe: () => Promise<{ digest: string; state: T }>,
 ): Promise<{ version: bigint; state: T }> {
   for (let attempt = 0; attempt < mostAttempts; attempt++) {
     const before = await latest(folder);
     const { digest, state } = await observe();
-    if (before.digest === digest && before.version >= atLeast) return { version: before.version, state };
-    const version = (before.version > atLeast ? before.version : atLeast) + 1n;
-    const mine = await createFile(folder, fileOf(version), `${digest}\n`);
-    if (!mine || (await latest(folder)).version !== version) continue;
-    await forget(folder, version - kept);
+    if (before.digest === digest && before.version >= floor.atLeast) return { version: before.version, state };
+    const version = nextNumber(before.version, floor);
+    if (!(await createFile(folder, fileOf(version), `${digest}\n`))) continue;
+    const [previous, newest] = [0n, ...(await numbersIn(folder))].slice(-2);
+    // Another process was faster, and may have seen more than this one.
+    if (previous !== before.version || newest !== version) continue;
+    await forget(folder);
     return { version, state };
   }
   throw new StoreError(`${folder}: the state of the store changes faster than it can be numbered`);

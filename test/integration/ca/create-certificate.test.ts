@@ -70,7 +70,8 @@ void test("a pod gets leaf, project CA and root for its own key, and they pass t
 
 void test("each issuance has its audit line", async (t) => {
   const ca = await startCa(t);
-  const [leaf] = issuedChain(await ca.create());
+  const outcome = await ca.create();
+  const [leaf] = issuedChain(outcome);
   const [line, ...more] = ca.events("certificate_issued");
   assert.equal(more.length, 0);
   const { time: _time, ...fields } = line!;
@@ -84,7 +85,7 @@ void test("each issuance has its audit line", async (t) => {
     podUid: "9f3e",
     source: "127.0.0.1",
     notAfter: certificate.validToDate.toISOString(),
-    bundleVersion: "2",
+    bundleVersion: issued(outcome).bundleVersion.toString(),
   });
 });
 

@@ -123,15 +123,6 @@ void test("each change gets a higher version, the same state the same one, also 
   assert.equal(without.knowledge.projects.size, 0);
 });
 
-void test("versions do not go back when their record is lost", async (t) => {
-  const path = newFolder(t);
-  const store = await open(path);
-  const { version } = await store.publish(41n);
-  assert.equal(version, 42n);
-  rmSync(join(path, "bundle"), { recursive: true });
-  assert.equal((await store.publish(version)).version, 43n);
-});
-
 for (const keyType of ["rsa", "p384", "p256", "ed25519"] satisfies KeyType[]) {
   void test(`a root brought by its owner with a key of kind ${keyType} signs the CAs`, async (t) => {
     const path = newFolder(t);
