@@ -132,9 +132,11 @@ export class Ca {
 
   #permitted({ pod }: Caller): Denial | null {
     if (!this.#pods.take(pod.podUid, this.#parts.clock.monotonic())) return denial("rate_limited", "the pod's limit");
-    return isDenied(pod.namespace, pod.podUid, this.#parts.publisher.current.knowledge)
-      ? denial("pod_denied", pod.podUid)
-      : null;
+    return this.#revoked(pod);
+  }
+
+  #revoked({ namespace, podUid }: Caller["pod"]): Denial | null {
+    return isDenied(namespace, podUid, this.#parts.publisher.current.knowledge) ? denial("pod_denied", podUid) : null;
   }
 
   async #issue(call: Call, caller: Caller, request: IstioCertificateRequest): Promise<Answer | Denial> {
@@ -169,6 +171,9 @@ export class Ca {
     const { publisher } = this.#parts;
     if (!this.#isListed(caller, issuer)) await publisher.refresh();
     if (!this.#isListed(caller, issuer)) return denial("store_unavailable", "the project's CA is not in the bundle");
+    // While the CA was not listed, nor was who is denied.
+    const revoked = this.#revoked(caller.pod);
+    if (revoked !== null) return revoked;
     return this.#issued(call, caller, {
       leaf,
       issuer: issuer.authority,

@@ -7,7 +7,8 @@
  *   tencrypt-root                            ConfigMap: `ca.crt`, for whoever has to trust the root
  *
  * What is absent is made by whoever creates it first; the others read that one. A namespace that was made again gets a new
- * CA in place of the old, and so does one whose CA has ended: nothing that it issued is valid any more. The control-plane
+ * CA in place of the old, and so does one whose CA has ended, or has lost its uid: nothing that it issued is valid any
+ * more, and who was denied stays denied. The control-plane
  * CA is replaced at half of its life: it is believed for what it says under the root and stands in no list, so the old and
  * the new one are good side by side. What is damaged is reported by name and never replaced.
  */
@@ -71,6 +72,16 @@ export async function openKubernetes(settings: KubernetesStoreSettings, parts: K
 
 type Made = { readonly name: string; readonly data: Readonly<Record<string, string>>; readonly labels?: object };
 
+/**
+ * Who was revoked stays so under another CA; a namespace that was made again has none of the old one's pods. No uid: somebody
+ * took it away to have the CA replaced.
+ */
+function keepingDenied(made: Made, old: Secret, uid: string): Made {
+  const denied = old.data?.["denied"];
+  const isSame = ["", uid].includes(decoded(old, "uid"));
+  return denied === undefined || !isSame ? made : { ...made, data: { ...made.data, denied } };
+}
+
 /** Secrets by name: read, or made once. */
 class Secrets {
   readonly #settings: KubernetesStoreSettings;
@@ -127,7 +138,7 @@ class Secrets {
     let secret = await this.orMade(name, make);
     // The namespace was made again: the CA of the old one goes. Whoever is first decides, the others read.
     const isOver = decoded(secret, "uid") !== uid || this.#stage(secret, purpose, root) === "ended";
-    if (isOver) secret = await this.#replaced(secret, make());
+    if (isOver) secret = await this.#replaced(secret, keepingDenied(make(), secret, uid));
     if (decoded(secret, "uid") !== uid) throw new StoreError(`Secret ${name} is of another uid of the namespace`);
     return this.#checked(secret, purpose, root);
   }

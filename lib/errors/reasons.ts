@@ -271,7 +271,7 @@ export const reasons = {
     what: "the leaf belongs to another pod than the one at that address",
     hint: "the address was re-used, or a certificate was stolen",
   },
-  pod_denied: { initiator: "peer", what: "the pod was revoked", hint: "see tencrypt revoke" },
+  pod_denied: { initiator: "peer", what: "the pod was revoked", hint: "docs/operations.md, Revoke" },
   bad_reauthentication: {
     initiator: "peer",
     what: "a request to re-authenticate a session, or its answer, proves nothing",

@@ -250,6 +250,19 @@ void test("a pod that was revoked gets nothing, another of the same account does
   issuedChain(await ca.create({}, ca.token({ ...cart, pod: "cart-2", podUid: "other" })));
 });
 
+void test("a pod that was revoked does not get the first certificate of the project's next CA either", async (t) => {
+  const ca = await startCa(t);
+  await ca.create();
+  const stream = ca.watch();
+  writeFileSync(join(ca.store, "projects/shop/denied"), "9f3e\n");
+  await stream.until(({ denied }) => denied.length === 1);
+  for (const file of ["tls.crt", "tls.key"]) rmSync(join(ca.store, "projects/shop", file));
+  await stream.until(({ projects }) => projects.length === 0);
+  assert.equal((await ca.create()).kind, "refused");
+  assert.equal(ca.events("certificate_refused").at(-1)?.["reason"], "pod_denied");
+  issuedChain(await ca.create({}, ca.token({ ...cart, pod: "cart-2", podUid: "other" })));
+});
+
 void test("without its key set the ca refuses everybody and makes nothing up; with it back, it serves", async (t) => {
   const ca = await startCa(t);
   rmSync(ca.jwksFile);

@@ -284,6 +284,23 @@ describe("one store", why === null ? {} : { skip: why }, () => {
     assert.equal(new Set(chains.map((chain) => chain[2])).size, 1);
   });
 
+  test("a CA that is taken out is replaced at the next request, and who was revoked stays so", async (t) => {
+    const replica = await startReplica(t);
+    const [thief, honest] = [await podOf("thief"), await podOf("honest")];
+    const [stolen, token] = [await tokenOf(thief), await tokenOf(honest)];
+    const old = issued(await replica.create({}, token)).certChain[1];
+    const stream = replica.watch(token);
+    const patch = (stringData: Json): Promise<unknown> =>
+      api.admin.patch(`${secretsPath}/tencrypt-project.shop`, { stringData });
+    await patch({ denied: thief.uid });
+    await stream.until(({ denied }) => denied.includes(thief.uid));
+    await patch({ uid: "" });
+    await stream.until(({ projects }) => projects.length === 0);
+    await refused(replica, stolen, { code: codes.permissionDenied, reason: "pod_denied" });
+    assert.notEqual(issued(await replica.create({}, token)).certChain[1], old);
+    await stream.until(({ projects, denied }) => projects.length === 1 && denied.includes(thief.uid));
+  });
+
   test("a namespace that was made again gets a new CA, and the old one leaves the bundle", async (t) => {
     const replica = await startReplica(t);
     const make = async (): Promise<Metadata> => {

@@ -20,7 +20,13 @@ type Metadata = {
 export type Stored = Json & { readonly metadata: Metadata; readonly data?: Readonly<Record<string, string>> };
 type Given = Json & { readonly metadata: Json & { readonly name: string } };
 
-export const bundlePath = "/api/v1/namespaces/tencrypt-ca/configmaps/tencrypt-bundle";
+export const encoded = (text: string): string => Buffer.from(text).toString("base64");
+export const decoded = (object: Stored | null, key: string): string =>
+  Buffer.from(object?.data?.[key] ?? "", "base64").toString();
+
+const ofCa = (kind: string): string => `/api/v1/namespaces/tencrypt-ca/${kind}`;
+export const bundlePath = `${ofCa("configmaps")}/tencrypt-bundle`;
+export const secretPath = (project: string): string => `${ofCa("secrets")}/tencrypt-project.${project}`;
 
 const refusal = (what: string, code: number, reason: string): KubeError => new KubeError(what, code, reason, "fake");
 
