@@ -1,5 +1,6 @@
 /** The ca's own certificate: a leaf of the control-plane CA, with a new key each time, renewed at half of its life without a restart. */
 import { generateKeyPairSync } from "node:crypto";
+import { until } from "../lib/clock/clock.ts";
 import type { Clock, Timer } from "../lib/clock/clock.ts";
 import { controlPlane } from "../lib/identity/spiffe-id.ts";
 import type { Log } from "../lib/log/log.ts";
@@ -45,7 +46,7 @@ export function startServing(
   const { clock, log, replaced } = parts;
   let timer: Timer | null = null;
   const renewBefore = (notAfter: number): void => {
-    timer = clock.after(Math.max(0, notAfter - clock.now()) / 2, renew);
+    timer = until(clock, (clock.now() + notAfter) / 2, renew);
   };
   const renew = (): void => {
     const next = issue(settings, store, clock.now());

@@ -2,6 +2,7 @@
 import { randomBytes, randomFillSync } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { isDeepStrictEqual } from "node:util";
+import { until } from "../lib/clock/clock.ts";
 import type { Clock, Timer } from "../lib/clock/clock.ts";
 import type { Cut } from "./connection.ts";
 import type { Log } from "../lib/log/log.ts";
@@ -106,9 +107,8 @@ export class Dataplane {
   /** When our certificate ends, what is open in clear ends with it, as tunnels do with their sessions. */
   certified(notAfter: number): void {
     this.#certificateEnd?.cancel();
-    // A timer may fire a millisecond before the clock has come so far, and clocks are set back.
-    const left = Math.max(1, notAfter - this.clock.now());
-    this.#certificateEnd = this.clock.after(left, () => {
+    // Never at once again, should it be valid still.
+    this.#certificateEnd = until(this.clock, Math.max(notAfter, this.clock.now() + 1), () => {
       if (this.whyUncertified() === null) return this.certified(notAfter);
       for (const connection of this.open) connection.cut({ reason: "certificate_ended", detail: null });
     });

@@ -30,6 +30,7 @@ import type { Reason } from "../lib/errors/reasons.ts";
 export function handleSession(session: ServerSession, plane: Dataplane): void {
   session.facts.http2.on("stream", (stream, headers, _flags, rawHeaders) => {
     stream.on("error", nothing);
+    if (session.isOver) return session.destroy("certificate_ended");
     if (asksReauthentication(headers))
       return plane.guard(stream, answerReauthentication(stream, session, plane.reauthentication));
     session.streamOpened();

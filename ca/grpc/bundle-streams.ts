@@ -4,6 +4,7 @@
  * another with its current token.
  */
 import type { ServerWritableStream } from "@grpc/grpc-js";
+import { until } from "../../lib/clock/clock.ts";
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Bundle, WatchRequest } from "../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts";
 import type { Caller } from "../authn/caller.ts";
@@ -41,7 +42,7 @@ export class BundleStreams {
     this.#open.add(call);
     this.#parts.watching(1);
     const stop = this.#feed(call, role === "controller" ? null : pod.namespace);
-    const end = this.#parts.clock.after(provenUntil - this.#parts.clock.now(), () => call.end());
+    const end = until(this.#parts.clock, provenUntil, () => call.end());
     const close = (): void => {
       if (!this.#open.delete(call)) return;
       stop();

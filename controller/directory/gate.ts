@@ -7,6 +7,7 @@ import { constants } from "node:crypto";
 import type { Socket } from "node:net";
 import { createServer } from "node:tls";
 import type { SecureContextOptions, Server, TLSSocket } from "node:tls";
+import { until } from "../../lib/clock/clock.ts";
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
@@ -123,7 +124,7 @@ export class Gate {
     const caller = { project: id.project, podUid: pod?.podUid ?? "", spiffeId: uri };
     if (!this.#count(caller.podUid, 1)) return void socket.destroy();
     this.#open.set(key, { caller, socket, chain });
-    const end = this.#options.clock.after(notAfter - this.#options.clock.now(), () => socket.destroy());
+    const end = until(this.#options.clock, notAfter, () => socket.destroy());
     socket.once("close", () => {
       end.cancel();
       this.#open.delete(key);

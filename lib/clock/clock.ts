@@ -34,6 +34,20 @@ export const systemClock: Clock = {
   after,
 };
 
+/** No timer runs while a machine sleeps, and none hears of a clock that is set: nobody looks less often than this. */
+const longestUnseenMs = 30_000;
+
+/** Calls back once the wall clock has come to this moment, whichever way it gets there; never in this very turn. */
+export function until(clock: Clock, momentMs: number, callback: () => void): Timer {
+  const arm = (): Timer => clock.after(Math.min(momentMs - clock.now(), longestUnseenMs), look);
+  const look = (): void => {
+    if (clock.now() >= momentMs) return callback();
+    timer = arm();
+  };
+  let timer = arm();
+  return { cancel: () => timer.cancel() };
+}
+
 /** Keeps a process alive that does nothing but wait, until it is cancelled. */
 export function keepAlive(): Timer {
   const handle = setInterval(() => {}, longestDelay);

@@ -10,6 +10,7 @@
  */
 import { generateKeyPair } from "node:crypto";
 import { promisify } from "node:util";
+import { until } from "../clock/clock.ts";
 import type { Clock, Timer } from "../clock/clock.ts";
 import type { Log } from "../log/log.ts";
 import type { Bundle } from "../proto/gen/tencrypt/ca/v1/trust_bundle.ts";
@@ -185,7 +186,7 @@ export class IdentityAgent {
       notAfter: new Date(identity.notAfter).toISOString(),
       renewInMs: Math.round(delay),
     });
-    this.#timer = clock.after(delay, () => void this.#renew());
+    this.#timer = until(clock, clock.now() + delay, () => void this.#renew());
     this.#publish({ ...this.#bundle!, identity });
   }
 

@@ -9,6 +9,7 @@
  *   no new streams, is not asked again, and ends with its certificates.
  */
 import type { ClientHttp2Stream } from "node:http2";
+import { until } from "../../lib/clock/clock.ts";
 import type { Clock, Timer } from "../../lib/clock/clock.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
@@ -70,7 +71,8 @@ export class Reauthentication {
   }
 
   #arm(delayMs: number): Timer {
-    return this.#context.clock.after(delayMs, () => void this.#attempt());
+    const { clock } = this.#context;
+    return until(clock, clock.now() + delayMs, () => void this.#attempt());
   }
 
   async #attempt(): Promise<void> {

@@ -13,6 +13,7 @@ import { constants } from "node:http2";
 import type { ClientHttp2Session, Http2Session, Http2Stream, ServerHttp2Session } from "node:http2";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { until } from "../../lib/clock/clock.ts";
 import type { Clock, Timer } from "../../lib/clock/clock.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import type { Endpoint } from "../../lib/net/address.ts";
@@ -105,6 +106,11 @@ export class Session<H extends Http2Session = Http2Session> {
     return Math.min(this.#terms.ownNotAfter, this.#terms.peer.notAfter);
   }
 
+  /** Its end has come: it is ended at the next look at the clock. */
+  get isOver(): boolean {
+    return this.facts.clock.now() >= this.end;
+  }
+
   /** Whether the peer has said that it knows re-authentication in band. */
   get reauthenticates(): boolean {
     return knowsReauthentication(this.facts.http2);
@@ -130,7 +136,7 @@ export class Session<H extends Http2Session = Http2Session> {
 
   /** Whether a new stream may be opened on it. */
   get usable(): boolean {
-    return !this.#retired && !this.facts.http2.closed && !this.facts.http2.destroyed;
+    return !this.#retired && !this.facts.http2.closed && !this.facts.http2.destroyed && !this.isOver;
   }
 
   /** No new streams; ends by itself when the open ones have ended. */
@@ -204,9 +210,10 @@ export class Session<H extends Http2Session = Http2Session> {
     this.#expiry?.cancel();
     this.#lastPart?.cancel();
     if (http2.destroyed) return;
-    const left = this.end - clock.now();
-    this.#expiry = clock.after(left, () => this.destroy("certificate_ended"));
-    if (!this.reauthenticates) this.#lastPart = clock.after(left * (1 - lastPart), () => this.#endStreams());
+    const { end } = this;
+    this.#expiry = until(clock, end, () => this.destroy("certificate_ended"));
+    if (this.reauthenticates) return;
+    this.#lastPart = until(clock, end - (end - clock.now()) * lastPart, () => this.#endStreams());
   }
 
   /** All at once they would all be dialled again at once. */
@@ -220,7 +227,7 @@ export class Session<H extends Http2Session = Http2Session> {
       if (stream === undefined) return;
       this.#cut.add(stream);
       stream.destroy(cut);
-      this.#lastPart = clock.after(pause, next);
+      this.#lastPart = until(clock, clock.now() + pause, next);
     };
     next();
   }

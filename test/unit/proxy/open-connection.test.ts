@@ -62,6 +62,8 @@ function world(): {
   return { plane, open, clock, lookUps, loseCertificate: () => (credentials = null) };
 }
 
+const hour = 3_600_000;
+
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 type Opened = { client: Duplex; server: Duplex; record: ConnectionRecord; judgedBy: Policy[] };
@@ -152,6 +154,18 @@ test("the end of our certificate ends what is open in clear, also where the time
   clock.advance(1);
   await ended(connection);
   assert.deepEqual([connection.record.reason, connection.record.reset], ["certificate_ended", true]);
+});
+
+test("so it does where the machine slept over that end", async () => {
+  const { plane, open, loseCertificate, clock } = world();
+  plane.snapshotTaken(permissive);
+  const connection = open();
+  plane.certified(clock.now() + 24 * hour);
+  clock.leap(25 * hour);
+  loseCertificate();
+  clock.advance(30_000);
+  await ended(connection);
+  assert.equal(connection.record.reason, "certificate_ended");
 });
 
 test("what is being dialled while our certificate ends is not opened", async () => {

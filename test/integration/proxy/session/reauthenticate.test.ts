@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
 import { describe, test } from "node:test";
+import { Dataplane } from "../../../../proxy/dataplane.ts";
+import { handleSession } from "../../../../proxy/inbound.ts";
 import { echo, leafOf, lifetimeMs, pair, rawClient, stream } from "./pair.ts";
 import type { Pair } from "./pair.ts";
 import { ownCredentials, peer } from "./peer.ts";
@@ -86,6 +88,33 @@ describe("where one end does not renew, what is open ends with that end's certif
       assert.equal(here.accepted[0]!.endReason, "certificate_ended");
     });
   }
+});
+
+test("what is open ends with its certificates also where the machine slept meanwhile, and nothing new is opened", async (t) => {
+  const here = await pair(t);
+  const long = await stream(here);
+  const [ours] = here.pool.sessions;
+  const [theirs] = here.accepted;
+  for (let passed = step; passed < 30_000; passed += step) await pass(here, long);
+  assert.equal(ours!.usable, true);
+  const closed = once(long, "close");
+  here.clock.leap(lifetimeMs);
+  assert.deepEqual([ours!.usable, theirs!.isOver], [false, true]);
+  here.clock.advance(step);
+  await closed;
+  assert.deepEqual([ours!.endReason, theirs!.endReason], ["certificate_ended", "certificate_ended"]);
+});
+
+test("a stream that comes after the end, from a peer that was not asleep, ends the session", async (t) => {
+  const here = await pair(t);
+  const long = await stream(here);
+  const [theirs] = here.accepted;
+  handleSession(theirs!, new Dataplane({ clock: here.clock, maxConnections: 10 } as never));
+  here.clock.leap(lifetimeMs);
+  const late = here.pool.sessions[0]!.facts.http2.request({ ":method": "CONNECT", ":authority": "127.0.0.1:8080" });
+  late.on("error", () => {});
+  await once(long, "close");
+  assert.equal(theirs!.endReason, "certificate_ended");
 });
 
 test("an idle session is not kept alive", async (t) => {
