@@ -6,17 +6,18 @@
  *
  * - Every certificate has a new key, which never leaves this process's memory.
  * - What the CA sends is judged by the same verifier as any peer's before it is used.
+ * - A bundle that says what the last one said is no news: nobody is told.
  * - Whatever fails is tried again; meanwhile the certificate in use stays, until its end. Then nothing flows.
  */
 import { generateKeyPair } from "node:crypto";
-import { promisify } from "node:util";
+import { isDeepStrictEqual, promisify } from "node:util";
 import { until } from "../clock/clock.ts";
 import type { Clock, Timer } from "../clock/clock.ts";
 import type { Log } from "../log/log.ts";
 import type { Bundle } from "../proto/gen/tencrypt/ca/v1/trust_bundle.ts";
 import { createCsr } from "../x509/csr.ts";
 import type { TrustBundle } from "../x509/verify.ts";
-import type { BootstrapTrust, CaClient, Issued } from "./ca-client.ts";
+import type { BootstrapTrust, CaClient, Issued, WatchEnd } from "./ca-client.ts";
 import { judgeIssued, readBundle } from "./judge.ts";
 import type { Credentials, CredentialsListener, Identity, OwnName } from "./identity.ts";
 import { renewAfter, retryAfter } from "./renewal.ts";
@@ -37,6 +38,9 @@ const bundlePatienceMs = 10_000;
 
 const newKeyPair = promisify(generateKeyPair);
 
+/** `message`: as it came. */
+type Trusted = { readonly bundle: TrustBundle; readonly roots: readonly string[]; readonly message: Bundle };
+
 type Attempt =
   | { readonly kind: "done"; readonly identity: Identity }
   | { readonly kind: "failed"; readonly why: string };
@@ -45,7 +49,7 @@ export class IdentityAgent {
   readonly #options: AgentOptions;
   readonly #listeners = new Set<CredentialsListener>();
   #credentials: Credentials | null = null;
-  #bundle: { readonly bundle: TrustBundle; readonly roots: readonly string[] } | null = null;
+  #bundle: Trusted | null = null;
   #client: CaClient | null = null;
   #timer: Timer | null = null;
   #stopped = false;
@@ -104,18 +108,22 @@ export class IdentityAgent {
       const client = await this.#ca();
       this.#cancelWatch = await client.watch({
         onBundle: (bundle) => this.#bundleArrived(bundle),
-        onEnd: (error) => this.#bundleLost(error),
+        onEnd: (how) => this.#bundleLost(how),
       });
     } catch (error) {
-      this.#bundleLost(sentence(error));
+      this.#bundleLost({ kind: "failed", error: sentence(error) });
     }
   }
 
-  #bundleLost(error: string): void {
+  #bundleLost(how: WatchEnd): void {
     if (this.#stopped) return;
+    // Every token ends. One that ends before it has brought a bundle is of no use.
+    const isExpected = how.kind === "over" && this.#bundle !== null && this.#watchAttempts === 0;
     this.#watchAttempts++;
     const delay = retryAfter(this.#watchAttempts, this.#leftMs(), this.#options.random());
-    this.#options.log("warn", "trust_bundle_unavailable", { error, retryInMs: Math.round(delay) });
+    const retryInMs = Math.round(delay);
+    if (isExpected) this.#options.log("debug", "trust_bundle_stream_over", { retryInMs });
+    else this.#options.log("warn", "trust_bundle_unavailable", { error: whyEnded(how), retryInMs });
     this.#forgetClient();
     this.#options.clock.after(delay, () => void this.#followBundle());
   }
@@ -127,6 +135,7 @@ export class IdentityAgent {
 
   #bundleArrived(message: Bundle): void {
     this.#watchAttempts = 0;
+    if (isDeepStrictEqual(message, this.#bundle?.message)) return;
     const read = readBundle(message, this.#options.own.trustDomain);
     if (read.kind === "refused") {
       this.#options.log("error", "trust_bundle_refused", { version: message.version, problems: read.problems });
@@ -139,16 +148,18 @@ export class IdentityAgent {
       });
       return;
     }
-    this.#bundle = { bundle: read.bundle, roots: read.roots };
+    const held = this.#bundle?.roots;
+    const roots = held !== undefined && isDeepStrictEqual(held, read.roots) ? held : read.roots;
+    this.#bundle = { bundle: read.bundle, roots, message };
     this.#options.log("info", "trust_bundle_updated", {
       version: read.bundle.version,
       projects: [...read.bundle.projects.keys()],
     });
     this.#wakeBundle();
-    const held = this.#credentials;
-    if (held === null) return;
-    this.#publish({ ...this.#bundle, identity: held.identity });
-    if (!listsIssuer(read.bundle, held.identity, this.#options.own)) this.#renewNow();
+    const identity = this.#credentials?.identity;
+    if (identity === undefined) return;
+    this.#publish({ bundle: read.bundle, roots, identity });
+    if (!listsIssuer(read.bundle, identity, this.#options.own)) this.#renewNow();
   }
 
   /** The CA that issued our certificate was replaced: peers refuse it from now on. */
@@ -187,7 +198,8 @@ export class IdentityAgent {
       renewInMs: Math.round(delay),
     });
     this.#timer = until(clock, clock.now() + delay, () => void this.#renew());
-    this.#publish({ ...this.#bundle!, identity });
+    const { bundle, roots } = this.#bundle!;
+    this.#publish({ bundle, roots, identity });
   }
 
   async #attempt(): Promise<Attempt> {
@@ -231,6 +243,7 @@ export class IdentityAgent {
   }
 }
 
+const whyEnded = (how: WatchEnd): string => (how.kind === "over" ? "the CA ended the stream" : how.error);
 const sentence = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** The control-plane CA stands in no list: it is what the root issued for that purpose. */

@@ -32,7 +32,10 @@ export type Issued = {
   readonly bundleVersion: bigint;
 };
 
-export type WatchHandlers = { readonly onBundle: (bundle: Bundle) => void; readonly onEnd: (error: string) => void };
+/** `over`: the CA has ended the stream itself, as at the end of the token that opened it. */
+export type WatchEnd = { readonly kind: "over" } | { readonly kind: "failed"; readonly error: string };
+
+export type WatchHandlers = { readonly onBundle: (bundle: Bundle) => void; readonly onEnd: (how: WatchEnd) => void };
 
 export type CaClient = {
   issue(csr: string): Promise<Issued>;
@@ -161,15 +164,15 @@ function countCalls(close: () => void): {
 
 function follow(stream: ClientReadableStream<Bundle>, handlers: WatchHandlers): () => void {
   let over = false;
-  const end = (text: string): void => {
-    if (!over) handlers.onEnd(text);
+  const end = (how: WatchEnd): void => {
+    if (!over) handlers.onEnd(how);
     over = true;
   };
   stream.on("data", (bundle: Bundle) => {
     if (!over) handlers.onBundle(bundle);
   });
-  stream.on("error", (error: ServiceError) => end(error.message));
-  stream.on("end", () => end("the CA ended the stream"));
+  stream.on("error", (error: ServiceError) => end({ kind: "failed", error: error.message }));
+  stream.on("end", () => end({ kind: "over" }));
   return () => {
     over = true;
     stream.cancel();

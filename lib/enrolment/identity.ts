@@ -32,7 +32,7 @@ export type Identity = {
 export type Credentials = {
   readonly identity: Identity;
   readonly bundle: TrustBundle;
-  /** PEM of the bundle's roots. */
+  /** PEM of the bundle's roots; the same array for as long as they are the same. */
   readonly roots: readonly string[];
 };
 

@@ -62,6 +62,7 @@ type Stream = {
 };
 
 const rootsOf = ({ roots }: Credentials): string => roots.join("");
+const dialledWith = (credentials: Credentials): string => `${credentials.identity.generation} ${rootsOf(credentials)}`;
 
 /** A look-up that is under way. `overtaken`: the controller has said since that the holder is another now. */
 type Asking = { readonly answer: Promise<LookUpAnswer>; overtaken: boolean };
@@ -109,10 +110,14 @@ export class StreamSource implements DirectorySource {
     return this.#refusal;
   }
 
-  /** The controller knows us by the certificate of the connection: a new one needs a new connection. */
+  /**
+   * The controller knows us by the certificate of the connection, and we believe it by the roots: others need a new
+   * connection. All proxies get a new bundle at once, and what else is new in it must not make them all dial.
+   */
   renew(credentials: Credentials): void {
+    const before = this.#credentials;
     this.#credentials = credentials;
-    void this.#connect();
+    if (before === null || dialledWith(before) !== dialledWith(credentials)) void this.#connect();
   }
 
   async lookUp(ip: Ip, lastWillDo: boolean): Promise<LookUpAnswer> {

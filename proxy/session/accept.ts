@@ -43,11 +43,14 @@ type HalfOpen = { readonly socket: Socket; readonly timer: Timer };
 export class TunnelListener {
   readonly server: Server;
   readonly #context: AcceptContext;
+  /** What new handshakes use. */
+  #shown: Pick<Credentials, "identity" | "roots">;
   /** By the caller's address and port as the kernel says them, oldest first. */
   readonly #halfOpen = new Map<string, HalfOpen>();
 
   constructor({ identity, roots }: Credentials, context: AcceptContext) {
     this.#context = context;
+    this.#shown = { identity, roots };
     this.server = createServer({
       ...contextOptions(identity, roots),
       ALPNProtocols: [...alpn],
@@ -67,6 +70,8 @@ export class TunnelListener {
 
   /** New handshakes use the new certificate; sessions that exist keep theirs. */
   renew({ identity, roots }: Credentials): void {
+    if (identity === this.#shown.identity && roots === this.#shown.roots) return;
+    this.#shown = { identity, roots };
     this.server.setSecureContext(contextOptions(identity, roots));
   }
 

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { TestContext } from "node:test";
 import { IdentityAgent } from "../../../../lib/enrolment/agent.ts";
+import type { Credentials } from "../../../../lib/enrolment/identity.ts";
 import { createCaClient } from "../../../../lib/enrolment/ca-client.ts";
 import { trustOf } from "../../../../lib/enrolment/root-file.ts";
 import { systemClock } from "../../../../lib/clock/clock.ts";
@@ -46,7 +47,7 @@ type Started = {
   readonly lines: Line[];
   readonly view: () => View;
   readonly stop: () => void;
-  /** As after each renewal of the certificate, and each new version of the bundle. */
+  /** As after each renewal of the certificate. */
   readonly renew: () => void;
 };
 
@@ -93,14 +94,22 @@ async function startSource(
     onSnapshot: quiet,
   });
   const agent = where.agent === false ? null : await agentOf(t, pod);
-  agent?.onChange((credentials) => source.renew(credentials));
+  let renewals = 0;
+  const told = (credentials: Credentials): void => {
+    const { identity } = credentials;
+    source.renew({ ...credentials, identity: { ...identity, generation: identity.generation + renewals } });
+  };
+  agent?.onChange(told);
   agent?.start();
   const stop = (): void => {
     agent?.stop();
     source.close();
   };
   t.after(stop);
-  const renew = (): void => source.renew(agent?.current() ?? assert.fail("no certificate yet"));
+  const renew = (): void => {
+    renewals++;
+    told(agent?.current() ?? assert.fail("no certificate yet"));
+  };
   return { source, lines, stop, renew, view: () => source.current() ?? assert.fail("no view yet") };
 }
 

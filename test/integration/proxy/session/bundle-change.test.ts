@@ -1,9 +1,13 @@
-/** A session ends as soon as a bundle no longer backs its peer: issuer, namespace and pod. */
+/**
+ * A session ends as soon as a bundle no longer backs its peer: issuer, namespace and pod. What handshakes are made with is
+ * made anew for another certificate or other roots only.
+ */
 import assert from "node:assert/strict";
 import type { ServerHttp2Stream } from "node:http2";
 import { test } from "node:test";
 import { systemClock } from "../../../../lib/clock/clock.ts";
 import type { TrustBundle } from "../../../../lib/x509/verify.ts";
+import { TunnelListener } from "../../../../proxy/session/accept.ts";
 import { openStream } from "../../../../proxy/session/open-stream.ts";
 import { ownCredentials, peer } from "./peer.ts";
 
@@ -32,3 +36,16 @@ for (const [what, change, ends] of rows) {
     );
   });
 }
+
+test("the listener's TLS context is made anew with a certificate and with roots, not with each bundle", () => {
+  const own = ownCredentials();
+  const listener = new TunnelListener(own, {} as never);
+  let made = 0;
+  listener.server.setSecureContext = () => void made++;
+  listener.renew({ ...own, bundle: { ...bundle, version: bundle.version + 1n } });
+  assert.equal(made, 0);
+  listener.renew({ ...own, roots: [...own.roots, ...own.roots] });
+  assert.equal(made, 1);
+  listener.renew({ ...own, identity: { ...own.identity } });
+  assert.equal(made, 2);
+});
