@@ -1,13 +1,13 @@
 # The images of Tencrypt, one target each:
 #
-#   init           writes a pod's rules: iptables, and nothing that the rules do not need
+#   init           writes a pod's rules: iptables, `ip` for IPv6 without ip6tables, and nothing else but Node
 #   proxy          the data plane: Node, its libraries and one bundle; no shell, no package
 #   control-plane  ca, controller and the chart's hooks: the same with their bundles
 #
 #   docker build --target proxy -t tencrypt/proxy .       (buildah bud works too; amd64 and arm64)
 #
-# NODE is any Debian-like image with Node of at least 26.10, npm and node's headers. What it lacks of a compiler and of
-# iptables is installed.
+# NODE is any Debian-like image with Node of at least 26.10, npm and node's headers. What it lacks of a compiler, of
+# iptables and of iproute2 is installed.
 ARG NODE=docker.io/library/node:26.13.1-trixie-slim
 
 # JavaScript is the same for every platform: bundled where the build runs.
@@ -37,13 +37,15 @@ RUN set -eu; mkdir -p /runtime/usr/local/bin /runtime/etc /runtime/tmp /runtime/
   echo 'hosts: files dns' >/runtime/etc/nsswitch.conf; \
   chmod 1777 /runtime/tmp
 
-# iptables in both backends, their extensions and libraries.
+# iptables in both backends, their extensions and libraries, and `ip` with its own.
 FROM ${NODE} AS iptables-files
-RUN command -v iptables-restore >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends iptables; }
-RUN set -eu; mkdir /iptables; \
+RUN { command -v iptables-restore && command -v ip; } >/dev/null || \
+  { apt-get update -qq && apt-get install -y -qq --no-install-recommends iptables iproute2; }
+RUN set -eu; mkdir -p /iptables/usr/sbin; \
+  cp -L "$(command -v ip)" /iptables/usr/sbin/ip; \
   cp -a --parents /etc/alternatives/ip*tables* /usr/sbin/xtables-*-multi /usr/sbin/ip*tables* /iptables/; \
   cp -a --parents $(find /usr/lib -type d -name xtables) /iptables/; \
-  cp -L --parents $(ldd /usr/sbin/xtables-*-multi $(find /usr/lib -path '*/xtables/*.so') | grep -o '/[^ :)]*\.so[^ :)]*' | sort -u) /iptables/
+  cp -L --parents $(ldd /iptables/usr/sbin/ip /usr/sbin/xtables-*-multi $(find /usr/lib -path '*/xtables/*.so') | grep -o '/[^ :)]*\.so[^ :)]*' | sort -u) /iptables/
 
 FROM scratch AS runtime
 COPY --from=runtime-files /runtime/ /

@@ -3,8 +3,8 @@
  * guard, IPv4, IPv6, read back, proof, guard away. A failure leaves the guard and says at which step.
  *
  * IPv4 has to work. IPv6 that cannot be redirected is made unreachable instead, and said so: first by rules that
- * refuse, then by the routing policy; if neither works, it is an error as soon as the pod has an IPv6 address that
- * others can reach.
+ * refuse, then by the routing policy. If neither works, it is an error as soon as the pod has an IPv6 address that is
+ * meant for others; where it has a link-local one alone, its guard stays, and without a guard that is an error too.
  */
 import type { Log } from "../lib/log/log.ts";
 import type { Config } from "./config.ts";
@@ -29,6 +29,8 @@ export type Pod = {
   readonly log: Log;
   /** Whether others can reach the pod by an address of the family. */
   isReachable(family: Family): boolean;
+  /** Whether neighbours can: by a link-local address too. */
+  hasNeighbours(family: Family): boolean;
   prove(family: Family): Promise<Proof>;
 };
 
@@ -52,7 +54,8 @@ export async function install(config: Config, pod: Pod): Promise<Outcome> {
   if (strays !== null) return strays;
   const disproof = await proveFamilies(pod, v6.kind === "rules" ? ["v4", "v6"] : ["v4"]);
   if (disproof !== null) return disproof;
-  return removeGuards(pod.iptables, backend, "text" in v6Guard ? ["v6", "v4"] : ["v4"]);
+  const isGuardDone = "text" in v6Guard && v6.kind !== "guarded";
+  return removeGuards(pod.iptables, backend, isGuardDone ? ["v6", "v4"] : ["v4"]);
 }
 
 type Guarded = { readonly backend: Backend; readonly saved: Saved };
@@ -104,7 +107,8 @@ function setRules(iptables: Iptables, { backend, family, saved, wanted }: Change
   return wrong.length === 0 ? null : { kind: "failed", step: `read the ${family} rules back`, why: wrong.join("; ") };
 }
 
-type V6 = { readonly kind: "rules" | "unreachable" | "open" } | (Failure & { readonly kind: "failed" });
+/** `guarded`: all that keeps it closed. */
+type V6 = { readonly kind: "rules" | "unreachable" | "guarded" | "open" } | (Failure & { readonly kind: "failed" });
 
 function installV6(config: Config, pod: Pod, { backend, guard }: { backend: Backend; guard: Guard }): V6 {
   const { iptables, log } = pod;
@@ -124,11 +128,19 @@ function installV6(config: Config, pod: Pod, { backend, guard }: { backend: Back
     log("warn", "ipv6_unreachable", { by });
     return { kind: "unreachable" };
   }
-  if (!pod.isReachable("v6")) {
-    log("warn", "ipv6_open", { why: "no rules and no routing policy, but no address that others can reach either" });
-    return { kind: "open" };
+  return leftV6(pod, "text" in guard, `${first.why}; ${by.command}: ${by.why}`);
+}
+
+/** Neither rules nor the routing policy. */
+function leftV6(pod: Pod, hasGuard: boolean, why: string): V6 {
+  if (pod.isReachable("v6") || (pod.hasNeighbours("v6") && !hasGuard))
+    return { kind: "failed", step: "make IPv6 unreachable", why };
+  if (hasGuard) {
+    pod.log("warn", "ipv6_unreachable", { by: "guard", why });
+    return { kind: "guarded" };
   }
-  return { kind: "failed", step: "make IPv6 unreachable", why: `${first.why}; ${by.command}: ${by.why}` };
+  pod.log("warn", "ipv6_open", { why: "no rules and no routing policy, but no address beside loopback either" });
+  return { kind: "open" };
 }
 
 function refuseV6(iptables: Iptables, backend: Backend): boolean {

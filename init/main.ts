@@ -14,7 +14,7 @@ import type { Outcome, Pod } from "./apply.ts";
 import { proxyPorts, readConfig } from "./config.ts";
 import type { Config } from "./config.ts";
 import { systemIptables } from "./iptables.ts";
-import { prove, reachableAddresses } from "./prove.ts";
+import { neighbourAddresses, prove, reachableAddresses } from "./prove.ts";
 import { formatRuleset, ruleset } from "./ruleset.ts";
 
 const exitCodes = { done: 0, usage: 64, failed: 70, not_possible: 77 } as const;
@@ -42,6 +42,7 @@ function thisPod(config: Config, uid: number): Pod {
     iptables: systemIptables(process.env),
     log,
     isReachable: (family) => reachableAddresses(interfaces, family).length > 0,
+    hasNeighbours: (family) => neighbourAddresses(interfaces, family).length > 0,
     prove: (family) =>
       prove({ family, capturePort, dialPort, own: reachableAddresses(interfaces, family) }, systemClock),
   };

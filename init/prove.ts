@@ -34,14 +34,16 @@ const answerWithinMs = 1000;
 const addressReadyWithinMs = 3000;
 const addressRetryMs = 50;
 
+type Interfaces = NodeJS.Dict<readonly { address: string }[]>;
+
 /** The pod's addresses of a family that others can reach it by. */
-export function reachableAddresses(
-  interfaces: NodeJS.Dict<readonly { address: string }[]>,
-  family: Family,
-): readonly Ip[] {
+export const reachableAddresses = (interfaces: Interfaces, family: Family): readonly Ip[] =>
+  neighbourAddresses(interfaces, family).filter((ip) => !isLinkLocal(ip));
+
+/** Those that a neighbour on the same link can reach it by. */
+export function neighbourAddresses(interfaces: Interfaces, family: Family): readonly Ip[] {
   const all = Object.values(interfaces).flatMap((entries) => (entries ?? []).map(({ address }) => parseIp(address)));
-  const outside = all.filter((ip) => ip !== null).filter((ip) => !isLoopback(ip) && !isLinkLocal(ip));
-  return outside.filter((ip) => isIpv6(ip) === (family === "v6"));
+  return all.filter((ip) => ip !== null).filter((ip) => !isLoopback(ip) && isIpv6(ip) === (family === "v6"));
 }
 
 export type Target = { readonly from: Ip; readonly to: Ip };

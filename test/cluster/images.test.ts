@@ -28,12 +28,12 @@ describe("the images", why === null ? {} : { skip: why }, () => {
   });
   after(() => cluster.stop());
 
-  const run = async (name: string, container: Json): Promise<Ended> => {
+  const run = async (name: string, container: Json, more: Json = {}): Promise<Ended> => {
     const path = "/api/v1/namespaces/default/pods";
     await eventually(() => cluster.admin.get("/api/v1/namespaces/default/serviceaccounts/default"));
     await cluster.admin.create(path, {
       metadata: { name },
-      spec: { restartPolicy: "Never", containers: [{ name: "it", imagePullPolicy: "Never", ...container }] },
+      spec: { restartPolicy: "Never", containers: [{ name: "it", imagePullPolicy: "Never", ...container }], ...more },
     });
     const code = await eventually(async () => {
       const { containerStatuses } = (await cluster.admin.get(`${path}/${name}`))["status"] as Status;
@@ -84,6 +84,31 @@ describe("the images", why === null ? {} : { skip: why }, () => {
       securityContext: { ...restricted, capabilities: { drop: ["ALL"], add: ["NET_ADMIN"] } },
     });
     assert.match(log, /"event":"done"/);
+    assert.equal(code, 0, log);
+  });
+
+  test("init cuts IPv6 off by the routing policy where ip6tables does not work, with the `ip` of its own image", async () => {
+    // All that the image has on its PATH but ip6tables.
+    const script =
+      'const { readdirSync, symlinkSync } = require("node:fs");' +
+      'for (const name of readdirSync("/usr/sbin"))' +
+      "  if (!name.startsWith('ip6')) symlinkSync(`/usr/sbin/${name}`, `/path/${name}`);" +
+      'const { spawnSync } = require("node:child_process");' +
+      'const env = { ...process.env, PATH: "/path" };' +
+      'const { status } = spawnSync(process.execPath, ["dist/init/main.js"], { env, stdio: "inherit" });' +
+      "process.exitCode = status;";
+    const { code, log } = await run(
+      "no-ip6tables",
+      {
+        image: image("init"),
+        args: ["-e", script],
+        env: [{ name: "TENCRYPT_PROXY_UID", value: "1337" }],
+        securityContext: { ...restricted, capabilities: { drop: ["ALL"], add: ["NET_ADMIN"] } },
+        volumeMounts: [{ name: "path", mountPath: "/path" }],
+      },
+      { volumes: [{ name: "path", emptyDir: {} }] },
+    );
+    assert.match(log, /"event":"ipv6_unreachable","by":"routing"/);
     assert.equal(code, 0, log);
   });
 });

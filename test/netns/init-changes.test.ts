@@ -223,7 +223,7 @@ test("IPv6 without ip6tables is cut off by the routing policy, and comes back", 
 });
 
 test(
-  "IPv6 that can neither be redirected nor cut off is an error where the pod has an address of it",
+  "IPv6 that can neither be redirected nor cut off is an error where the pod has an address of it, link-local too",
   options,
   async (t) => {
     const path = standIns(t, [...v6Programs, "ip"], "true");
@@ -232,12 +232,58 @@ test(
     assert.equal(lines(stdout).at(-1)?.["step"], "make IPv6 unreachable");
     assert.match(await pair.rules(), /-A INPUT .*-j TENCRYPT_GUARD_IN/);
 
-    const v4Only = await Pair.create({ v6: false });
-    t.after(() => v4Only.close());
+    const v4Only = await v4Pair(t);
+    const neighbours = await v4Only.init({ path });
+    assert.equal(neighbours.code, 70);
+    assert.equal(lines(neighbours.stdout).at(-1)?.["step"], "make IPv6 unreachable");
+    await v4Only.must("pod", "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6");
     const log = succeeded(await v4Only.init({ path }));
     assert.ok(log.some(({ event }) => event === "ipv6_open"));
   },
 );
+
+test(
+  "where only the guard of IPv6 can be set, neighbours do not get past it to a link-local address",
+  options,
+  async (t) => {
+    const v4Only = await v4Pair(t);
+    await v4Only.app("pod", "echo-server", { port: 8080 });
+    const neighbour = await v4Only.app("outside", "dialer");
+    const knock = (timeoutMs: number): Promise<Json> =>
+      dial(neighbour, `${linkLocal.pod}%eth0`, 8080, { send: "x", expect: 1, timeoutMs });
+    assert.equal((await knock(5_000))["text"], "x");
+    const refusing = `case $0 in */ip) true;; *) printf '%s' "$input" | grep -qE 'REDIRECT|REJECT';; esac`;
+    const path = standIns(t, [...v6Programs, "ip"], refusing);
+    const log = succeeded(await v4Only.init({ path }));
+    assert.equal(log.find(({ event }) => event === "ipv6_unreachable")?.["by"], "guard");
+    assert.equal((await knock(300))["connected"], false);
+    const far = await v4Only.app("outside", "echo-server", { port: 9000 });
+    const dialer = await v4Only.app("pod", "dialer");
+    assert.equal((await dial(dialer, addresses.outside.v4, 9000))["error"], "ECONNREFUSED", "IPv4 has its rules");
+    await v4Only.stop(far);
+  },
+);
+
+test("nor do they where the routing policy closes IPv6", options, async (t) => {
+  const v4Only = await v4Pair(t);
+  await v4Only.app("pod", "echo-server", { port: 8080 });
+  const neighbour = await v4Only.app("outside", "dialer");
+  const log = succeeded(await v4Only.init({ path: standIns(t, v6Programs, "true") }));
+  assert.equal(log.find(({ event }) => event === "ipv6_unreachable")?.["by"], "routing");
+  const knock = await dial(neighbour, `${linkLocal.pod}%eth0`, 8080, { send: "x", expect: 1, timeoutMs: 300 });
+  assert.equal(knock["connected"], false, JSON.stringify(knock));
+});
+
+const linkLocal = { pod: "fe80::77:2", outside: "fe80::77:3" } as const;
+
+/** No address of IPv6 but loopback and link-local ones, of which these can be used at once. */
+async function v4Pair(t: TestContext): Promise<Pair> {
+  const v4Only = await Pair.create({ v6: false });
+  t.after(() => v4Only.close());
+  for (const where of ["pod", "outside"] as const)
+    await v4Only.must(where, "ip", "addr", "add", `${linkLocal[where]}/64`, "dev", "eth0", "nodad");
+  return v4Only;
+}
 
 test("--print changes nothing and prints what a run applies", options, async () => {
   const atFirst = await pair.rules();

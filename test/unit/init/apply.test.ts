@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { silent } from "../../../lib/log/log.ts";
+import type { Log } from "../../../lib/log/log.ts";
 import { install, remove } from "../../../init/apply.ts";
 import type { Pod } from "../../../init/apply.ts";
 import { readConfig } from "../../../init/config.ts";
+import type { Family } from "../../../init/ruleset.ts";
 import { parseIp } from "../../../lib/net/address.ts";
 import { draw } from "../../property/seed.ts";
 import { FakeIptables } from "./fake-iptables.ts";
@@ -17,7 +19,7 @@ const destination = parseIp("192.0.2.1")!;
 
 function pod(iptables: FakeIptables, more: Partial<Pod> = {}): Pod {
   const prove: Pod["prove"] = () => Promise.resolve({ kind: "proven", destination, by: "listener" });
-  return { iptables, log: silent, isReachable: () => true, prove, ...more };
+  return { iptables, log: silent, isReachable: () => true, hasNeighbours: () => true, prove, ...more };
 }
 
 const closed = /-A INPUT [^\n]*-j TENCRYPT_GUARD_IN\n/;
@@ -111,6 +113,8 @@ test("a family without an address that others can reach is not dialled, but has 
   assert.match(iptables.text("nft", "v6"), redirecting);
 });
 
+type Line = { readonly event: string; readonly by: unknown };
+
 const v6Fails = (matching: (call: Call) => boolean) => (call: Call) => call.family === "v6" && matching(call);
 
 test("IPv6 goes down the ladder: rules, refusing rules, routing policy, error", async () => {
@@ -129,7 +133,38 @@ test("IPv6 goes down the ladder: rules, refusing rules, routing policy, error", 
   const outcome = await install(config(), pod(nothing));
   assert.equal(outcome.kind === "failed" && outcome.step, "make IPv6 unreachable");
   assert.match(nothing.text("nft", "v4"), closed);
-  assert.equal((await install(config(), pod(nothing, { isReachable: (family) => family === "v4" }))).kind, "done");
+  const linkLocal = { isReachable: (family: Family) => family === "v4" };
+  const neighbours = await install(config(), pod(nothing, linkLocal));
+  assert.equal(neighbours.kind === "failed" && neighbours.step, "make IPv6 unreachable");
+  const alone = { ...linkLocal, hasNeighbours: linkLocal.isReachable };
+  assert.equal((await install(config(), pod(nothing, alone))).kind, "done");
+});
+
+test("a guard of IPv6 that is all that could be set stays, and is an error where others are meant to reach the pod", async () => {
+  const guardAlone = (): FakeIptables => {
+    const iptables = new FakeIptables();
+    iptables.fails = v6Fails(({ what, text }) => what.includes("policy") || /REDIRECT|REJECT/.test(text));
+    return iptables;
+  };
+  const linkLocal = guardAlone();
+  const lines: Line[] = [];
+  const log: Log = (_level, event, fields = {}) => void lines.push({ event, by: fields["by"] });
+  const isReachable = (family: Family): boolean => family === "v4";
+  assert.equal((await install(config(), pod(linkLocal, { isReachable, log }))).kind, "done");
+  assert.match(linkLocal.text("nft", "v6"), closed);
+  assert.doesNotMatch(linkLocal.text("nft", "v4"), closed);
+  assert.deepEqual(
+    lines.filter(({ event }) => event.startsWith("ipv6_un") || event === "ipv6_open"),
+    [{ event: "ipv6_unreachable", by: "guard" }],
+  );
+  linkLocal.fails = () => false;
+  assert.equal((await install(config(), pod(linkLocal, { isReachable }))).kind, "done");
+  assert.doesNotMatch(linkLocal.text("nft", "v6"), closed);
+
+  const reachable = guardAlone();
+  const outcome = await install(config(), pod(reachable));
+  assert.equal(outcome.kind === "failed" && outcome.step, "make IPv6 unreachable");
+  assert.match(reachable.text("nft", "v6"), closed);
 });
 
 test("a routing policy that an earlier run closed is opened once the rules hold", async () => {

@@ -1,7 +1,7 @@
 /** Which addresses the proof dials, and which of the pod's addresses count. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { reachableAddresses, targets } from "../../../init/prove.ts";
+import { neighbourAddresses, reachableAddresses, targets } from "../../../init/prove.ts";
 import { parseIp } from "../../../lib/net/address.ts";
 
 const ip = (text: string): NonNullable<ReturnType<typeof parseIp>> => parseIp(text)!;
@@ -40,4 +40,5 @@ test("addresses of the family that others can reach count: no loopback, no link-
   };
   assert.deepEqual(reachableAddresses(interfaces, "v4"), ["10.0.0.4"]);
   assert.deepEqual(reachableAddresses(interfaces, "v6"), ["fd00::4"]);
+  assert.deepEqual(neighbourAddresses(interfaces, "v6"), ["fd00::4", "fe80::1"]);
 });
