@@ -4,7 +4,15 @@
  */
 import { caAudience, containers, podMarks, volumes } from "../kube/names.ts";
 import type { Container, EnvVar } from "../kube/objects.ts";
-import { healthPort, initMounts, initSecurity, podFields, proxyMounts, proxySecurity } from "../kube/sidecar-form.ts";
+import {
+  healthPort,
+  initMounts,
+  initSecurity,
+  podFields,
+  proxyMounts,
+  proxySecurity,
+  terminationMessages,
+} from "../kube/sidecar-form.ts";
 import type { Mode } from "../project/mode.ts";
 import type { Amounts, InjectConfig } from "./config.ts";
 import type { Declared } from "./probes.ts";
@@ -22,8 +30,6 @@ const field = (name: string, fieldPath: string): EnvVar => ({
 });
 const text = (name: string, value: string): EnvVar => ({ name, value });
 
-const messages = { terminationMessagePath: "/dev/termination-log", terminationMessagePolicy: "File" };
-
 export const initContainer = (config: InjectConfig, { uid, udp }: PodFacts): Container => ({
   name: containers.init,
   image: config.initImage,
@@ -35,7 +41,7 @@ export const initContainer = (config: InjectConfig, { uid, udp }: PodFacts): Con
   ],
   resources: {},
   volumeMounts: initMounts,
-  ...messages,
+  ...terminationMessages,
   imagePullPolicy: config.imagePullPolicy,
   securityContext: initSecurity,
 });
@@ -69,7 +75,7 @@ export const proxyContainer = (config: InjectConfig, facts: PodFacts): Container
   startupProbe: probe("/ready", { periodSeconds: 1, failureThreshold: 3_600 }),
   readinessProbe: probe("/ready", { periodSeconds: 2, failureThreshold: 3 }),
   livenessProbe: probe("/live", { periodSeconds: 10, failureThreshold: 3 }),
-  ...messages,
+  ...terminationMessages,
   imagePullPolicy: config.imagePullPolicy,
   securityContext: proxySecurity(facts.uid),
 });

@@ -5,6 +5,7 @@
 import { containers as ours, podMarks } from "../kube/names.ts";
 import type { Container, Namespace } from "../kube/objects.ts";
 import { mountsOwnVolume } from "../kube/own-volumes.ts";
+import { looksIntoOurs } from "../kube/sidecar-form.ts";
 import type { InjectConfig } from "./config.ts";
 import { hasOurs, inject } from "./inject.ts";
 import type { PodTemplate } from "./inject.ts";
@@ -56,7 +57,7 @@ export function validateChange(old: PodTemplate, pod: PodTemplate): Verdict {
 function couldActAsProxy(container: Container, proxy: Container): boolean {
   return (
     container.securityContext?.runAsUser === proxy.securityContext?.runAsUser ||
-    container["targetContainerName"] === ours.proxy ||
+    looksIntoOurs(container) ||
     mountsOwnVolume(container) ||
     mayUndoRules(container)
   );

@@ -4,7 +4,7 @@
  * `readSidecar` reads by it; a pod lives long, so what an earlier release wrote has to be of the form too. Pure.
  */
 import { isDeepStrictEqual } from "node:util";
-import { apiTokenFolder, podMarks, volumes } from "./names.ts";
+import { apiTokenFolder, containers, podMarks, volumes } from "./names.ts";
 import type { Container, EnvVar, PodSpec } from "./objects.ts";
 import type { Volume } from "./own-volumes.ts";
 
@@ -35,6 +35,12 @@ export const proxySecurity = (uid: number) =>
     runAsGroup: uid,
     runAsNonRoot: true,
   }) as const;
+
+/** The runtime puts an empty file at this path: over a program of ours it would take its place. */
+export const terminationMessages = {
+  terminationMessagePath: "/dev/termination-log",
+  terminationMessagePolicy: "File",
+} as const;
 
 export type Mount = { readonly name: string; readonly readOnly?: true; readonly mountPath: string };
 
@@ -119,6 +125,10 @@ function formProblem(container: Container, form: Form): string | null {
   if (variable !== undefined) return `it is given ${variable.name}`;
   const mount = (container.volumeMounts ?? []).find((each) => !form.mounts.some((known) => isMount(each, known)));
   if (mount !== undefined) return `${mount.name} is mounted at ${mount.mountPath}`;
+  const message = Object.entries(terminationMessages).find(([name, value]) => (container[name] ?? value) !== value);
+  if (message !== undefined) return `it has another ${message[0]}`;
+  // What a device's driver adds to a container are mounts and variables too.
+  if (isTree(container["resources"]) && container["resources"]["claims"] !== undefined) return "it claims devices";
   return isDeepStrictEqual(container.securityContext, form.security) ? null : "it has another securityContext";
 }
 
@@ -152,6 +162,10 @@ const isMount = (
   mountPath === known.mountPath &&
   Object.keys(rest).every((field) => field === "readOnly") &&
   (rest["readOnly"] ?? false) === (known.readOnly ?? false);
+
+/** An ephemeral container can be given the processes of another one. */
+export const looksIntoOurs = ({ targetContainerName }: Container): boolean =>
+  Object.values(containers).some((name) => name === targetContainerName);
 
 /** Why the pod's volumes are not those of injection; null where they are. */
 export function volumesProblem({ volumes: listed = [] }: PodSpec, audience: string): string | null {

@@ -9,7 +9,7 @@ import type { Mode } from "../project/mode.ts";
 import { caAudience, containers, volumes } from "./names.ts";
 import type { Container, Pod, PodSpec } from "./objects.ts";
 import { foreignToken, mountsOwnVolume } from "./own-volumes.ts";
-import { initProblem, proxyProblem, volumesProblem } from "./sidecar-form.ts";
+import { initProblem, looksIntoOurs, proxyProblem, volumesProblem } from "./sidecar-form.ts";
 
 export type Sidecar = {
   readonly kind: "sidecar";
@@ -52,10 +52,17 @@ const ofContainer = ({ name }: Container, problem: string | null): string | null
   problem === null ? null : `${name} is not as injection writes it: ${problem}`;
 
 /** What lets others see into the pod, or takes its network away. */
-function openToOthers({ hostNetwork, hostPID, shareProcessNamespace }: PodSpec): string | null {
+function openToOthers({
+  hostNetwork,
+  hostPID,
+  shareProcessNamespace,
+  ephemeralContainers = [],
+}: PodSpec): string | null {
   if (hostNetwork === true) return "the pod is on the host's network";
   if (hostPID === true) return "the pod shares the host's processes";
-  return shareProcessNamespace === true ? "its containers share their processes" : null;
+  if (shareProcessNamespace === true) return "its containers share their processes";
+  const guest = ephemeralContainers.find(looksIntoOurs);
+  return guest === undefined ? null : `container ${guest.name} shares the processes of one of ours`;
 }
 
 const applicationsOf = ({ initContainers = [], containers: listed, ephemeralContainers = [] }: PodSpec) => [

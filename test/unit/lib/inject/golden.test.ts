@@ -190,6 +190,7 @@ describe("what a pod of a project may not be", () => {
   const taking: Readonly<Record<string, object>> = {
     "the proxy's UID": { securityContext: { runAsUser: 1337 } },
     "the proxy's processes": { targetContainerName: "tencrypt-proxy" },
+    "what is left of init's": { targetContainerName: "tencrypt-init" },
     "the proxy's token": { volumeMounts: [{ name: "tencrypt-token", mountPath: "/t" }] },
     "the proxy's snapshot": { volumeMounts: [{ name: "tencrypt-state", mountPath: "/t" }] },
     "the power over the rules": { securityContext: { privileged: true } },

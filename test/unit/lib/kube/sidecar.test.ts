@@ -88,6 +88,14 @@ describe("not protected: others see into the pod", () =>
     hostPID: [{ hostPID: true }, /shares the host's processes/],
     hostNetwork: [{ hostNetwork: true }, /on the host's network/],
     shareProcessNamespace: [{ shareProcessNamespace: true }, /share their processes/],
+    "an ephemeral container with the proxy's processes": [
+      { ephemeralContainers: [{ name: "debug", targetContainerName: "tencrypt-proxy" }] },
+      /container debug shares the processes of one of ours/,
+    ],
+    "or init's": [
+      { ephemeralContainers: [{ name: "debug", targetContainerName: "tencrypt-init" }] },
+      /container debug shares/,
+    ],
   }));
 
 describe("not protected: its images run something else", () =>
@@ -106,6 +114,32 @@ describe("not protected: its images run something else", () =>
       /livenessProbe does not ask the proxy/,
     ],
     "no startupProbe": [withProxy({ startupProbe: undefined }), /startupProbe is missing/],
+    "init's program under the file of its last words": [
+      withInit({ terminationMessagePath: "/tencrypt/dist/init/main.js" }),
+      /tencrypt-init .* another terminationMessagePath/,
+    ],
+    "the proxy's under its": [
+      withProxy({ terminationMessagePath: "/tencrypt/dist/proxy/main.js" }),
+      /tencrypt-proxy .* another terminationMessagePath/,
+    ],
+    "another policy of last words": [
+      withProxy({ terminationMessagePolicy: "FallbackToLogsOnError" }),
+      /another terminationMessagePolicy/,
+    ],
+    "a device, whose driver adds to the container": [
+      withInit({ resources: { claims: [{ name: "x" }] } }),
+      /tencrypt-init .* claims devices/,
+    ],
+    "a block device": [
+      withInit({ volumeDevices: [{ name: "x", devicePath: "/dev/x" }] }),
+      /tencrypt-init .* volumeDevices/,
+    ],
+    "a terminal": [withProxy({ tty: true }), /it has tty/],
+    "its standard input": [withProxy({ stdin: true }), /it has stdin/],
+    "other ends than a failure's": [
+      withInit({ restartPolicyRules: [{ action: "Restart" }] }),
+      /it has restartPolicyRules/,
+    ],
     "init as a sidecar": [withInit({ restartPolicy: "Always" }), /tencrypt-init .* restartPolicy/],
   }));
 
@@ -205,6 +239,14 @@ describe("not protected: what it is told can change, or is told by others", () =
       /tencrypt-token is mounted at/,
     ],
   }));
+
+test("what the API server fills in is as good as what injection writes, and so is an ephemeral container beside the application", () => {
+  const bare = ({ terminationMessagePath: _path, terminationMessagePolicy: _policy, ...rest }: Container): Container =>
+    rest;
+  assert.equal(readSidecar(pod({ initContainers: [bare(init), bare(proxy)] })).kind, "sidecar");
+  const debug = { name: "debug", targetContainerName: "app" };
+  assert.equal(readSidecar(pod({ ephemeralContainers: [debug] })).kind, "sidecar");
+});
 
 test("another UID than the usual one, as on OpenShift, is as good", () => {
   const reading = readSidecar(injected("openshift-range.injected.yaml"));
