@@ -39,7 +39,7 @@ export type CaConfig = {
   readonly rateLimit: { readonly perSecond: number; readonly burst: number };
   readonly logLevel: Level;
   /** `TENCRYPT_` variables that nothing read. */
-  readonly unknown: readonly string[];
+  readonly unread: readonly string[];
 };
 
 const day = 86_400_000;
@@ -144,5 +144,5 @@ export function readConfig(env: Environment): CaConfig {
     [config.authenticator.kind, config.store.kind].includes("kubernetes")
   )
     settings.problem("TENCRYPT_AUTHENTICATOR and TENCRYPT_CA_STORE are both kubernetes, or neither is");
-  return { ...config, unknown: settings.finish() };
+  return { ...config, unread: settings.finish() };
 }

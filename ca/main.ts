@@ -1,59 +1,15 @@
-/** The ca as a program: settings from the environment, one JSON line an event on stdout, a drain on SIGTERM. */
-import { systemClock } from "../lib/clock/clock.ts";
-import { SettingsError } from "../lib/config/settings.ts";
-import { exitCodes } from "../lib/lifecycle/exit-codes.ts";
-import { createLog } from "../lib/log/log.ts";
-import type { Log } from "../lib/log/log.ts";
+/** The ca as a program. Nothing else of it reads the environment. */
+import { runProgram } from "../lib/lifecycle/program.ts";
 import { readConfig } from "./config.ts";
-import type { CaConfig } from "./config.ts";
 import { start, StartError } from "./start.ts";
 import { StoreError } from "./store/files.ts";
 
-// Pipes and files are written synchronously: the last line before an exit is not lost.
-const write = (line: string): void => void process.stdout.write(line);
-
-function fail(log: Log, error: unknown): never {
-  if (error instanceof SettingsError) {
-    log("error", "bad_configuration", { problems: error.problems });
-    process.exit(exitCodes.badConfiguration);
-  }
-  if (error instanceof StartError || error instanceof StoreError) {
-    log("error", "cannot_start", { problem: error.message });
-    process.exit(exitCodes.badConfiguration);
-  }
-  log("error", "internal_error", { detail: error instanceof Error ? error.stack : String(error) });
-  process.exit(exitCodes.internal);
-}
-
-function configure(log: Log): CaConfig {
-  try {
-    return readConfig(process.env);
-  } catch (error) {
-    return fail(log, error);
-  }
-}
-
-async function main(): Promise<void> {
-  const early = createLog({ level: "info", now: systemClock.now, write });
-  const config = configure(early);
-  const log = createLog({ level: config.logLevel, now: systemClock.now, write });
-  process.on("uncaughtException", (error) => fail(log, error));
-  if (config.unknown.length > 0) log("warn", "unknown_settings", { names: config.unknown });
-
-  const ca = await start(config, systemClock, log).catch((error: unknown) => fail(log, error));
-  let stopping = false;
-  const stop = (signal: string): void => {
-    if (stopping) return;
-    stopping = true;
-    log("info", "draining", { signal });
-    void ca.stop().then(() => {
-      log("info", "stopped");
-      process.exit(0);
-    });
-  };
-  process.on("SIGTERM", () => stop("SIGTERM"));
-  process.on("SIGINT", () => stop("SIGINT"));
-  log("info", "ready");
-}
-
-await main();
+await runProgram({
+  env: process.env,
+  readConfig,
+  start: async (config, { clock, log }) => {
+    const ca = await start(config, clock, log);
+    return { ready: () => Promise.resolve({}), stop: () => ca.stop() };
+  },
+  unfit: [StartError, StoreError],
+});

@@ -6,11 +6,11 @@ export type Config = {
   /** How long `trust` waits for the root and for the API server, in milliseconds. */
   readonly deadline: number;
   /** `TENCRYPT_` variables that nothing read. */
-  readonly unknown: readonly string[];
+  readonly unread: readonly string[];
 };
 
 export function readConfig(env: Environment): Config {
   const settings = new Settings(env);
   const deadline = settings.duration("TENCRYPT_HOOK_DEADLINE", 240_000);
-  return { deadline, unknown: settings.finish() };
+  return { deadline, unread: settings.finish() };
 }

@@ -4,10 +4,10 @@
  * failed; 64 the settings or the argument are wrong; 70 internal.
  */
 import { keepAlive, systemClock } from "../lib/clock/clock.ts";
-import { SettingsError } from "../lib/config/settings.ts";
 import { AccessError, loadAccess } from "../lib/kube/access.ts";
 import { KubeClient } from "../lib/kube/client.ts";
 import { exitCodes } from "../lib/lifecycle/exit-codes.ts";
+import { failureOf, warnOfUnread } from "../lib/lifecycle/program.ts";
 import { createLog } from "../lib/log/log.ts";
 import type { Log } from "../lib/log/log.ts";
 import { readConfig } from "./config.ts";
@@ -42,7 +42,7 @@ async function run(args: readonly string[]): Promise<number> {
     return exitCodes.badConfiguration;
   }
   const config = readConfig(process.env);
-  if (config.unknown.length > 0) log("warn", "unknown_settings", { names: config.unknown });
+  warnOfUnread(log, config.unread);
   const client = new KubeClient(loadAccess({}), systemClock);
   const alive = keepAlive();
   try {
@@ -59,12 +59,7 @@ async function run(args: readonly string[]): Promise<number> {
 try {
   process.exitCode = await run(process.argv.slice(2));
 } catch (error) {
-  const isSettings = error instanceof SettingsError;
-  if (isSettings || error instanceof AccessError) {
-    log("error", "bad_configuration", { problems: isSettings ? error.problems : [error.message] });
-    process.exitCode = exitCodes.badConfiguration;
-  } else {
-    log("error", "internal_error", { detail: error instanceof Error ? error.stack : String(error) });
-    process.exitCode = exitCodes.internal;
-  }
+  const { event, fields, code } = failureOf(error, [AccessError]);
+  log("error", event, fields);
+  process.exitCode = code;
 }

@@ -7,6 +7,8 @@ import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { systemClock } from "../lib/clock/clock.ts";
 import { SettingsError } from "../lib/config/settings.ts";
+import { exitCodes } from "../lib/lifecycle/exit-codes.ts";
+import { warnOfUnread } from "../lib/lifecycle/program.ts";
 import { createLog } from "../lib/log/log.ts";
 import type { Log } from "../lib/log/log.ts";
 import { install, remove } from "./apply.ts";
@@ -17,7 +19,7 @@ import { systemIptables } from "./iptables.ts";
 import { neighbourAddresses, prove, reachableAddresses } from "./prove.ts";
 import { formatRuleset, ruleset } from "./ruleset.ts";
 
-const exitCodes = { done: 0, usage: 64, failed: 70, not_possible: 77 } as const;
+const codeOf = { done: exitCodes.done, failed: exitCodes.internal, not_possible: exitCodes.notHere } as const;
 
 const write = (text: string): void => void process.stdout.write(text);
 const log: Log = createLog({ level: "info", now: systemClock.now, write });
@@ -59,12 +61,12 @@ function report(outcome: Outcome, startedAt: number): number {
       ? "the guard may be in place: the pod is cut off until init succeeds or --remove runs"
       : null;
   log("error", "init_failed", { step: outcome.step, why: outcome.why, ...(hint === null ? {} : { hint }) });
-  return exitCodes[outcome.kind];
+  return codeOf[outcome.kind];
 }
 
 function usage(problems: readonly string[]): number {
   log("error", "bad_configuration", { problems });
-  return exitCodes.usage;
+  return exitCodes.badConfiguration;
 }
 
 async function run(args: readonly string[]): Promise<number> {
@@ -79,7 +81,7 @@ async function run(args: readonly string[]): Promise<number> {
   // Removing needs no settings: it knows our rules by their names.
   if (mode === "--remove") return report(remove({ iptables: systemIptables(process.env), log }), startedAt);
   const { config, unread } = readConfig(process.env);
-  for (const name of unread) log("warn", "setting_unknown", { name });
+  warnOfUnread(log, unread);
   if (mode === "--print") return print(config);
   const uid = process.getuid?.() ?? 0;
   if (uid === config.proxyUid)

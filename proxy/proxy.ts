@@ -9,7 +9,8 @@ import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
 import type { Clock } from "../lib/clock/clock.ts";
 import { formatSpiffeId } from "../lib/identity/spiffe-id.ts";
-import type { Log } from "../lib/log/log.ts";
+import type { Running, Surroundings } from "../lib/lifecycle/program.ts";
+import type { Fields, Log } from "../lib/log/log.ts";
 import { Registry } from "../lib/metrics/registry.ts";
 import { version } from "../lib/version.ts";
 import { serveAdmin } from "./admin/admin.ts";
@@ -40,13 +41,6 @@ import { SessionPool } from "./session/pool.ts";
 import { statusOf } from "./admin/status.ts";
 import { connectForTelemetry } from "./telemetry.ts";
 
-export type Deps = {
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Lines that the log's writer lost so far. */
-  readonly droppedLogLines: () => number;
-};
-
 type Parts = {
   readonly agent: IdentityAgent;
   readonly directory: DirectorySource;
@@ -55,22 +49,23 @@ type Parts = {
   readonly observing: Observing;
 };
 
-export class Proxy {
+export class Proxy implements Running {
   readonly #config: ProxyConfig;
-  readonly #deps: Deps;
+  readonly #deps: Surroundings;
   readonly #parts: Parts;
   #capture: "unbound" | "binding" | "bound" = "unbound";
   #ready = false;
-  #draining = false;
+  readonly #becameReady = Promise.withResolvers<Fields>();
+  #drained: Promise<void> | null = null;
 
-  private constructor(config: ProxyConfig, deps: Deps, parts: Parts) {
+  private constructor(config: ProxyConfig, deps: Surroundings, parts: Parts) {
     this.#config = config;
     this.#deps = deps;
     this.#parts = parts;
   }
 
   /** Resolves when the services are bound; capture follows with the first certificate. */
-  static async start(config: ProxyConfig, deps: Deps): Promise<Proxy> {
+  static async start(config: ProxyConfig, deps: Surroundings): Promise<Proxy> {
     await selfTest();
     const registry = new Registry();
     const proxyPorts = new Set<number>();
@@ -122,7 +117,7 @@ export class Proxy {
     const { self } = plane;
     const config = this.#config;
     const may = async (use: (known: Known) => Use): Promise<boolean> => (await plane.decide(use)).kind === "allow";
-    const isReady = (): boolean => this.#ready && !this.#draining && agent.current() !== null;
+    const isReady = (): boolean => this.#ready && this.#drained === null && agent.current() !== null;
     return {
       health: serveHealth({
         isReady,
@@ -169,15 +164,25 @@ export class Proxy {
     }
     if (this.#ready || view === null || this.#capture !== "bound") return;
     this.#ready = true;
-    this.#deps.log("info", "ready", { mode: view.policy.mode, directoryVersion: view.snapshot.version });
+    this.#becameReady.resolve({ mode: view.policy.mode, directoryVersion: view.snapshot.version });
+  }
+
+  /** Resolves when capture is bound and there are rules to decide by. */
+  ready(): Promise<Fields> {
+    return this.#becameReady.promise;
+  }
+
+  draining(): Fields {
+    return { connections: this.#parts.plane.connections, deadlineMs: this.#config.drainMs };
   }
 
   /** Takes nothing new, lets what is open end until the deadline, then resets the rest. */
-  async drain(): Promise<void> {
-    if (this.#draining) return;
-    this.#draining = true;
+  stop(): Promise<void> {
+    return (this.#drained ??= this.#drain());
+  }
+
+  async #drain(): Promise<void> {
     const { listeners, plane, agent, directory, observing } = this.#parts;
-    this.#deps.log("info", "draining", { connections: plane.connections, deadlineMs: this.#config.drainMs });
     listeners.drain();
     plane.pool.drain();
     await this.#lastConnection();
@@ -227,7 +232,7 @@ function ownFacts(config: ProxyConfig, proxyPorts: ReadonlySet<number>): Self {
   };
 }
 
-type DirectoryParts = Pick<Deps, "clock" | "log"> & {
+type DirectoryParts = Pick<Surroundings, "clock" | "log"> & {
   readonly self: Self;
   readonly onSnapshot: (view: View) => void;
 };
@@ -246,7 +251,7 @@ async function openDirectory(config: ProxyConfig, parts: DirectoryParts): Promis
 
 const random = (): number => randomBytes(4).readUInt32BE() / 2 ** 32;
 
-function createAgent(config: ProxyConfig, deps: Deps): IdentityAgent {
+function createAgent(config: ProxyConfig, deps: Surroundings): IdentityAgent {
   const { trustDomain, namespace, serviceAccount, podUid, maxLeafLifetimeMs } = config;
   return new IdentityAgent({
     own: { trustDomain, project: namespace, serviceAccount, podUid },

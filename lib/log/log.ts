@@ -19,13 +19,17 @@ const cut = (_key: string, value: unknown): unknown => {
 const unsafe = /[\u007f-\u009f\u2028\u2029]/g;
 const escape = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
 
+/** A whole line; `time` is milliseconds since the epoch. */
+export function formatLine(time: number, level: Level, event: string, fields?: Fields): string {
+  const line = { time: new Date(time).toISOString(), level, event, ...fields };
+  return `${JSON.stringify(line, cut).replace(unsafe, escape)}\n`;
+}
+
 /** `write` receives whole lines; `now` is milliseconds since the epoch. */
 export function createLog(options: { level: Level; now: () => number; write: (line: string) => void }): Log {
   const threshold = severity[options.level];
   return (level, event, fields) => {
-    if (severity[level] < threshold) return;
-    const line = { time: new Date(options.now()).toISOString(), level, event, ...fields };
-    options.write(`${JSON.stringify(line, cut).replace(unsafe, escape)}\n`);
+    if (severity[level] >= threshold) options.write(formatLine(options.now(), level, event, fields));
   };
 }
 

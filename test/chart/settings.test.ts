@@ -23,7 +23,7 @@ function environmentOf(caseName: string, deployment: string): Environment {
 
 /** Each gives the settings that it does not know. */
 const readers: Readonly<Record<string, (env: Environment) => readonly string[]>> = {
-  "tencrypt-ca": (env) => readCa(env).unknown,
+  "tencrypt-ca": (env) => readCa(env).unread,
   "tencrypt-controller": (env) => readController(env).unread,
 };
 

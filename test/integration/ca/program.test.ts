@@ -15,7 +15,7 @@ void test("it tells where it listens, serves, and ends with 0 on SIGTERM, its st
   const [listening, metrics] = [await program.line("listening", "ca"), await program.line("listening", "metrics")];
   await program.line("ready");
   assert.equal(listening["address"], "127.0.0.1");
-  assert.deepEqual((await program.line("unknown_settings"))["names"], ["TENCRYPT_UNHEARD_OF"]);
+  assert.deepEqual((await program.line("settings_unread"))["names"], ["TENCRYPT_UNHEARD_OF"]);
   const clients = clientsOf(t, listening["port"] as number, readFileSync(join(store, "root.pem"), "utf8"));
   const token = tokenFor(key, cart);
   assert.equal((await clients.create({}, token)).kind, "issued");

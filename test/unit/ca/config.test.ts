@@ -36,7 +36,7 @@ void test("what is not set has the documented default", () => {
     leafTtl: 86_400_000,
     rateLimit: { perSecond: 20, burst: 40 },
     logLevel: "info",
-    unknown: [],
+    unread: [],
   });
 });
 

@@ -15,11 +15,12 @@ function heldStream(): { stream: LineStream; writes: Write[] } {
   return { writes, stream: { write, on: () => undefined } as unknown as LineStream };
 }
 
+const noGap = (): string => "";
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 test("lines of one turn go out in one write, and the next write waits for it", async () => {
   const { stream, writes } = heldStream();
-  const writer = createLineWriter(stream, manualClock());
+  const writer = createLineWriter(stream, manualClock(), noGap);
   writer.write("a\n");
   writer.write("b\n");
   assert.equal(writes.length, 0);
@@ -42,13 +43,13 @@ test("lines of one turn go out in one write, and the next write waits for it", a
 
 test("8 KiB are written at once", () => {
   const { stream, writes } = heldStream();
-  createLineWriter(stream, manualClock()).write(`${"x".repeat(8_191)}\n`);
+  createLineWriter(stream, manualClock(), noGap).write(`${"x".repeat(8_191)}\n`);
   assert.equal(writes.length, 1);
 });
 
 test("a blocked stream costs a bounded buffer: the rest is dropped and counted", async () => {
   const { stream, writes } = heldStream();
-  const writer = createLineWriter(stream, manualClock());
+  const writer = createLineWriter(stream, manualClock(), noGap);
   const line = `${"x".repeat(1_023)}\n`;
   for (let at = 0; at < 3_000; at++) writer.write(line);
   assert.equal(writes.length, 1);
@@ -59,9 +60,27 @@ test("a blocked stream costs a bounded buffer: the rest is dropped and counted",
   assert.equal(writes[1]!.text.length, 1_024 * 1_024);
 });
 
+test("a line stands for those that were dropped, after what was held, and for each only once", async () => {
+  const { stream, writes } = heldStream();
+  const writer = createLineWriter(stream, manualClock(), (count) => `${count} dropped\n`);
+  const line = `${"x".repeat(1_023)}\n`;
+  for (let at = 0; at < 8 + 1_024 + 3; at++) writer.write(line);
+  writes[0]!.done();
+  await turn();
+  assert.equal(writes[1]!.text.slice(-12), "x\n3 dropped\n");
+  writer.write("a\n");
+  writes[1]!.done(Object.assign(new Error("no space"), { code: "ENOSPC" }));
+  await turn();
+  assert.equal(writes[2]!.text, `\na\n${3 + 1_024} dropped\n`);
+  writer.write("b\n");
+  writes[2]!.done();
+  await turn();
+  assert.equal(writes[3]!.text, "b\n");
+});
+
 test("a full disk loses the lines of its write, and the next one starts on a fresh line", async () => {
   const { stream, writes } = heldStream();
-  const writer = createLineWriter(stream, manualClock());
+  const writer = createLineWriter(stream, manualClock(), noGap);
   writer.write("lost 1\n");
   writer.write("lost 2\n");
   await turn();
@@ -74,7 +93,7 @@ test("a full disk loses the lines of its write, and the next one starts on a fre
 
 test("a stream that throws is a failed write", async () => {
   const stream = { write: () => assert.fail("gone"), on: () => undefined } as unknown as LineStream;
-  const writer = createLineWriter(stream, manualClock());
+  const writer = createLineWriter(stream, manualClock(), noGap);
   writer.write("a\n");
   await turn();
   assert.equal(writer.dropped(), 1);
@@ -83,7 +102,7 @@ test("a stream that throws is a failed write", async () => {
 test("flush waits for the stream, but not longer than its deadline", async () => {
   const { stream, writes } = heldStream();
   const clock = manualClock();
-  const writer = createLineWriter(stream, clock);
+  const writer = createLineWriter(stream, clock, noGap);
   await writer.flush(500);
   writer.write("a\n");
   const flushed = writer.flush(500);
@@ -111,7 +130,7 @@ function endGroup(pid: number): void {
 const child = `
   import { createLineWriter } from ${JSON.stringify(new URL("../../../../lib/log/line-writer.ts", import.meta.url).href)};
   import { systemClock } from ${JSON.stringify(new URL("../../../../lib/clock/clock.ts", import.meta.url).href)};
-  const writer = createLineWriter(process.stdout, systemClock);
+  const writer = createLineWriter(process.stdout, systemClock, () => "");
   for (let at = 0; at < 4_000; at++) writer.write("x".repeat(1_000) + "\\n");
   setImmediate(() => setImmediate(async () => {
     await writer.flush(100);
