@@ -17,34 +17,35 @@ export type PodRow = {
   readonly exempt: boolean;
   /** Why not; empty where it is. */
   readonly why: string;
-  readonly mode: Mode | null;
+  /** What the objects demand: a stricter one may be in force, for only the controller knows the mode of projects that name none. */
+  readonly modeAtLeast: Mode | null;
   /** Version of the proxy, from the tag of its image. */
   readonly version: string;
 };
 
-export const podRows = (namespaces: readonly Namespace[], pods: readonly Pod[], defaultMode: Mode): readonly PodRow[] =>
+export const podRows = (namespaces: readonly Namespace[], pods: readonly Pod[]): readonly PodRow[] =>
   namespaces.flatMap((namespace) =>
     pods
       .filter((pod) => pod.metadata.namespace === namespace.metadata.name && !isTerminal(pod))
-      .map((pod) => rowOf(namespace, pod, defaultMode))
+      .map((pod) => rowOf(namespace, pod))
       .toSorted((a, b) => (a.workload + a.pod < b.workload + b.pod ? -1 : 1)),
   );
 
-function rowOf(namespace: Namespace, pod: Pod, defaultMode: Mode): PodRow {
+function rowOf(namespace: Namespace, pod: Pod): PodRow {
   const protection = protectionOf(pod, namespace);
-  const { mode } = readProjectSettings(namespace.metadata, defaultMode).settings;
+  const { mode } = readProjectSettings(namespace.metadata, "permissive").settings;
   const own = readPodSettings(pod.metadata).settings.mode;
   const head = { namespace: namespace.metadata.name, workload: workloadOf(pod), pod: pod.metadata.name };
-  const bare = { ...head, protected: false, mode: null, version: "" };
+  const bare = { ...head, protected: false, modeAtLeast: null, version: "" };
   switch (protection.kind) {
     case "exempt":
       return { ...bare, exempt: true, why: protection.reason };
     case "unprotected":
       return { ...bare, exempt: false, why: whyNot(pod, protection.why) };
     case "protected": {
-      const effective = strictest(strictest(protection.sidecar.mode, mode), own);
+      const modeAtLeast = strictest(strictest(protection.sidecar.mode, mode), own);
       const version = tagOf(protection.sidecar.proxyImage);
-      return { ...head, protected: true, exempt: false, why: "", mode: effective, version };
+      return { ...head, protected: true, exempt: false, why: "", modeAtLeast, version };
     }
   }
 }

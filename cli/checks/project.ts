@@ -11,7 +11,7 @@ import type { Judged } from "./finding.ts";
 
 export function judgeProject(namespace: Namespace, allPods: readonly PodFact[]): readonly Judged[] {
   const pods = allPods.filter((pod) => pod.metadata.namespace === namespace.metadata.name && !isTerminal(pod));
-  return [protection(podRows([namespace], pods, "project")), annotations(namespace, pods), rules(pods)];
+  return [protection(podRows([namespace], pods)), annotations(namespace, pods), rules(pods)];
 }
 
 function protection(rows: readonly PodRow[]): Judged {

@@ -1,7 +1,9 @@
-/** `tencrypt status [namespace]`: the pods of projects, protected or not and why. */
+/** `tencrypt status [namespace]`: the pods of projects, protected or not and why, and what their proxies say of themselves. */
 import { listAll } from "../../lib/kube/list.ts";
 import { projectLabel } from "../../lib/kube/names.ts";
 import type { Namespace, Pod } from "../../lib/kube/objects.ts";
+import { modes } from "../../lib/project/mode.ts";
+import type { Mode } from "../../lib/project/mode.ts";
 import { askStatus, forwarder } from "../admin-port.ts";
 import type { StatusAnswer } from "../admin-port.ts";
 import { withCluster } from "../cluster.ts";
@@ -14,13 +16,17 @@ import type { PodRow } from "../workloads.ts";
 
 export type StatusOptions = Connection & { readonly output: Format; readonly allNamespaces?: boolean };
 
-export type Row = PodRow & { readonly certificateEnds: string };
+export type Row = PodRow & {
+  /** The mode in force, as the proxy tells it; null where none answers. */
+  readonly mode: Mode | null;
+  readonly certificateEnds: string;
+};
 
 const atOnce = 8;
 
 export async function status(namespace: string | undefined, options: StatusOptions, screen: Terminal): Promise<void> {
   await withCluster(options, async (cluster) => {
-    const rows = await withCertificates(await gather(namespace, options, cluster), options);
+    const rows = await withAnswers(await gather(namespace, options, cluster), options);
     tell(rows, options.output, screen);
   });
 }
@@ -30,6 +36,8 @@ export function tell(rows: readonly Row[], output: Format, screen: Terminal): vo
   screen.data(table(heads, rows.map(cells), screen.width));
   const bare = rows.filter((row) => !row.protected).length;
   screen.note(`\n${rows.length - bare} of ${rows.length} pods protected\n`);
+  if (rows.some((row) => row.protected && row.mode === null))
+    screen.note("≥: the proxy did not say; what pod and namespace demand at least\n");
   if (bare > 0) screen.note("next: tencrypt explain REASON, or tencrypt check\n");
 }
 
@@ -39,7 +47,7 @@ const cells = (row: Row): readonly string[] => [
   row.workload,
   row.pod,
   row.protected ? "yes" : `no: ${row.why}`,
-  row.mode ?? "-",
+  modeOf(row),
   row.version === "" ? "-" : row.version,
   row.certificateEnds === "" ? "-" : row.certificateEnds,
 ];
@@ -51,7 +59,7 @@ async function gather(
 ): Promise<readonly PodRow[]> {
   const { client } = cluster;
   const projects = await listAll<Namespace>(client, "/api/v1/namespaces", `${projectLabel}=enabled`);
-  if (allNamespaces === true) return podRows(projects, await listAll<Pod>(client, "/api/v1/pods"), "project");
+  if (allNamespaces === true) return podRows(projects, await listAll<Pod>(client, "/api/v1/pods"));
   const wanted = namespace ?? cluster.namespace;
   const project = projects.find(({ metadata }) => metadata.name === wanted);
   if (project === undefined)
@@ -59,27 +67,40 @@ async function gather(
       `namespace ${wanted} is no project: it lacks the label ${projectLabel}=enabled`,
       `kubectl label namespace ${wanted} ${projectLabel}=enabled`,
     );
-  return podRows([project], await listAll<Pod>(client, `/api/v1/namespaces/${wanted}/pods`), "project");
+  return podRows([project], await listAll<Pod>(client, `/api/v1/namespaces/${wanted}/pods`));
 }
 
-async function withCertificates(rows: readonly PodRow[], options: StatusOptions): Promise<readonly Row[]> {
+async function withAnswers(rows: readonly PodRow[], options: StatusOptions): Promise<readonly Row[]> {
   const forward = forwarder(options);
   const done: Row[] = [];
   for (let at = 0; at < rows.length; at += atOnce) {
     const some = rows.slice(at, at + atOnce);
     done.push(
       ...(await Promise.all(
-        some.map(async (row) => ({
-          ...row,
-          certificateEnds: row.protected ? endOf(await askStatus(forward, row.namespace, row.pod)) : "",
-        })),
+        some.map(async (row) =>
+          told(row, row.protected ? await askStatus(forward, row.namespace, row.pod) : { kind: "not-asked" }),
+        ),
       )),
     );
   }
   return done;
 }
 
-function endOf(answer: StatusAnswer): string {
-  if (answer.kind === "no-answer") return `unknown: ${answer.why}`;
-  return answer.status.certificate?.notAfter ?? "none yet";
+/** What is in force only the proxy knows: what the objects say is not yet, or no longer, what it decides by. */
+export function told(row: PodRow, answer: StatusAnswer | { readonly kind: "not-asked" }): Row {
+  switch (answer.kind) {
+    case "not-asked":
+      return { ...row, mode: null, certificateEnds: "" };
+    case "no-answer":
+      return { ...row, mode: null, certificateEnds: `unknown: ${answer.why}` };
+    case "status": {
+      const mode = modes.find((known) => known === answer.status.mode) ?? null;
+      return { ...row, mode, certificateEnds: answer.status.certificate?.notAfter ?? "none yet" };
+    }
+  }
+}
+
+function modeOf({ mode, modeAtLeast }: Row): string {
+  if (mode !== null) return mode;
+  return modeAtLeast === null ? "-" : `≥ ${modeAtLeast}`;
 }

@@ -131,15 +131,16 @@ describe("on an API server", why === null ? {} : { skip: why }, () => {
     assert.equal(code, 0);
     const rows = JSON.parse(stdout) as readonly Readonly<Record<string, unknown>>[];
     assert.deepEqual(
-      rows.map(({ pod, protected: isProtected, mode }) => [pod, isProtected, mode]),
+      rows.map(({ pod, protected: isProtected, mode, modeAtLeast }) => [pod, isProtected, mode, modeAtLeast]),
       [
-        ["bare", false, null],
-        ["good", true, "strict"],
+        ["bare", false, null, null],
+        ["good", true, null, "strict"],
       ],
     );
     assert.match(String(rows[1]!["certificateEnds"]), /^unknown: /);
     const text = await onApi("status", "shop");
     assert.match(text.stdout, /^NAMESPACE +WORKLOAD +POD +PROTECTED/);
+    assert.match(text.stdout, / good .* ≥ strict /);
     assert.match(text.stderr, /1 of 2 pods protected/);
     const none = await onApi("status", "default");
     assert.equal(none.code, 1);

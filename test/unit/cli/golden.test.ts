@@ -64,14 +64,22 @@ const row: Row = {
   protected: true,
   exempt: false,
   why: "",
+  modeAtLeast: "project",
   mode: "strict",
   version: "0.1.0",
   certificateEnds: "2026-11-28T12:00:00.000Z",
 };
-const bare = { protected: false, exempt: true, mode: null, version: "", certificateEnds: "" } as const;
+const bare = {
+  protected: false,
+  exempt: true,
+  modeAtLeast: null,
+  mode: null,
+  version: "",
+  certificateEnds: "",
+} as const;
 const rows: readonly Row[] = [
   row,
-  { ...row, pod: "cart-6d9f-y", certificateEnds: "unknown: no answer within 5 s" },
+  { ...row, pod: "cart-6d9f-y", mode: null, certificateEnds: "unknown: no answer within 5 s" },
   { ...row, ...bare, workload: "Job/import", pod: "import-1", why: "inject_disabled" },
 ];
 

@@ -1,0 +1,55 @@
+/** The mode that `tencrypt status` shows is the one in force: the proxy's own word, else what is certain without it. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { told } from "../../../cli/commands/status.ts";
+import { podRows } from "../../../cli/workloads.ts";
+import type { Namespace, Pod } from "../../../lib/kube/objects.ts";
+import { protectedSpec } from "../../cluster/protected-pod.ts";
+
+const namespaceWith = (annotations: Readonly<Record<string, string>>): Namespace => ({
+  metadata: {
+    name: "shop",
+    uid: "b1c0",
+    resourceVersion: "1",
+    labels: { "tencrypt.io/project": "enabled" },
+    annotations,
+  },
+});
+
+const podWith = (floor: string): Pod =>
+  ({
+    metadata: { name: "cart-1", namespace: "shop", uid: "9f3e", resourceVersion: "1" },
+    spec: { containers: [], ...protectedSpec({ mode: floor }) },
+  }) as unknown as Pod;
+
+const rowOf = (floor: string, annotations: Readonly<Record<string, string>> = {}) =>
+  podRows([namespaceWith(annotations)], [podWith(floor)])[0]!;
+
+describe("without the proxy's answer", () => {
+  const silent = { kind: "no-answer", why: "timed out" } as const;
+  const cases: readonly (readonly [string, string, Readonly<Record<string, string>>, string])[] = [
+    ["an installation whose projects are permissive", "permissive", {}, "permissive"],
+    ["a floor above that", "project", {}, "project"],
+    ["an annotation above the floor", "permissive", { "tencrypt.io/mode": "strict" }, "strict"],
+    ["an annotation below the floor", "strict", { "tencrypt.io/mode": "permissive" }, "strict"],
+  ];
+  for (const [what, floor, annotations, expected] of cases) {
+    test(`${what}: no mode is claimed, but that it is at least ${expected}`, () => {
+      const { mode, modeAtLeast, certificateEnds } = told(rowOf(floor, annotations), silent);
+      assert.deepEqual([mode, modeAtLeast, certificateEnds], [null, expected, "unknown: timed out"]);
+    });
+  }
+});
+
+test("the proxy's answer holds, also where it is looser or stricter than what the objects say now", () => {
+  for (const mode of ["permissive", "project", "strict"] as const) {
+    const answer = { kind: "status", status: { mode, certificate: { notAfter: "2026-11-28T12:00:00.000Z" } } } as const;
+    const row = told(rowOf("permissive", { "tencrypt.io/mode": "project" }), answer);
+    assert.deepEqual([row.mode, row.modeAtLeast, row.certificateEnds], [mode, "project", "2026-11-28T12:00:00.000Z"]);
+  }
+});
+
+test("what is no mode is not shown as one", () => {
+  const row = told(rowOf("project"), { kind: "status", status: { mode: "\u001b[2Jstrict", certificate: null } });
+  assert.deepEqual([row.mode, row.modeAtLeast, row.certificateEnds], [null, "project", "none yet"]);
+});
