@@ -42,6 +42,8 @@ const silenceMs = 90_000;
 /** How often at most everything is listed again because somebody has seen more: also for a share of the time only. */
 const catchUpMs = 1_000;
 const catchUpFactor = 5;
+/** A watch that ends sooner, whatever ends it, has failed: the next one would do the same. */
+const shortestWatchMs = 1_000;
 const firstBackoffMs = 200;
 const longestBackoffMs = 10_000;
 
@@ -243,20 +245,33 @@ export class Informer<T extends KubeObject> {
 
   #seen(): void {
     this.#syncedAt = this.#options.clock.monotonic();
-    this.#backoffMs = firstBackoffMs;
   }
 
   async #watch(): Promise<void> {
-    const path = this.#url({
+    const { client, clock, path } = this.#options;
+    const url = this.#url({
       watch: "true",
       allowWatchBookmarks: "true",
       resourceVersion: this.#resourceVersion,
       timeoutSeconds: String(watchSeconds),
     });
-    const response = await this.#options.client.open(path, silenceMs);
+    const response = await client.open(url, silenceMs);
+    const startedAt = clock.monotonic();
+    const lasted = (): boolean => clock.monotonic() - startedAt >= shortestWatchMs;
     this.#cut = () => response.destroy();
     if (this.#closed || this.#isCut) response.destroy();
     this.#seen();
+    try {
+      await this.#follow(response);
+    } finally {
+      response.destroy();
+      if (lasted()) this.#backoffMs = firstBackoffMs;
+    }
+    if (!lasted()) throw new KubeError(`watch ${path}`, 0, "", "the API server ended it at once");
+  }
+
+  /** Until the API server ends it. */
+  async #follow(response: AsyncIterable<unknown>): Promise<void> {
     let rest = "";
     const decoder = new TextDecoder();
     try {
@@ -270,8 +285,6 @@ export class Informer<T extends KubeObject> {
     } catch (error) {
       if (error instanceof KubeError) throw error;
       throw new KubeError(`watch ${this.#options.path}`, 0, "", (error as Error).message);
-    } finally {
-      response.destroy();
     }
   }
 
@@ -291,6 +304,7 @@ export class Informer<T extends KubeObject> {
       throw new KubeError(`watch ${this.#options.path}`, code, reason, message);
     }
     this.#resourceVersion = object.metadata.resourceVersion;
+    this.#backoffMs = firstBackoffMs;
     if (type === "BOOKMARK") return;
     const kept = this.#kept(object);
     const key = keyOf(object);
