@@ -3,7 +3,7 @@
  * Data of Secrets is never shown, only that it changes. Pure.
  */
 import { createHash } from "node:crypto";
-import { parseAllDocuments, stringify } from "yaml";
+import { readManifests, writeManifest } from "./manifests.ts";
 
 type Manifest = Readonly<Record<string, unknown>> & {
   readonly kind?: string;
@@ -35,11 +35,11 @@ const linesOf = (text: string | undefined): readonly string[] => (text === undef
 
 /** Object name to its YAML, with keys in order so that only what means something differs. */
 function read(stream: string): ReadonlyMap<string, string> {
-  const manifests = parseAllDocuments(stream).map((document) => document.toJS() as Manifest | null);
+  const manifests = readManifests(stream).map((document) => document.toJS() as Manifest | null);
   return new Map(
     manifests
       .filter((manifest) => manifest !== null && typeof manifest === "object" && manifest.kind !== undefined)
-      .map((manifest) => [nameOf(manifest!), stringify(masked(manifest!), { sortMapEntries: true, lineWidth: 0 })]),
+      .map((manifest) => [nameOf(manifest!), writeManifest(masked(manifest!), { sortMapEntries: true })]),
   );
 }
 

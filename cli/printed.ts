@@ -3,8 +3,9 @@
  * first, what Helm would run after the installation comes last as ordinary objects, and the hooks of other moments (tests,
  * the deletion) are left out, as they would run at once and stay. Pure.
  */
-import { isMap, parseAllDocuments, stringify } from "yaml";
+import { isMap } from "yaml";
 import type { Document } from "yaml";
+import { readManifests, writeManifest } from "./manifests.ts";
 
 export type Verb = "install" | "upgrade";
 
@@ -12,12 +13,10 @@ const hookPrefix = "helm.sh/";
 
 /** `stream` is what `helm template` writes, hooks included. */
 export function printable(stream: string, namespace: string, verb: Verb): string {
-  const documents = parseAllDocuments(stream).filter(
-    (document): document is Document.Parsed => "contents" in document && document.contents !== null,
-  );
+  const documents = readManifests(stream).filter(({ contents }) => contents !== null);
   const objects = documents.filter((document) => hooksOf(document) === null);
   const hooks = documents.filter((document) => hooksOf(document)?.includes(`post-${verb}`) === true);
-  const first = stringify({ apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } });
+  const first = writeManifest({ apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } });
   return [first, ...objects.map(textOf), ...hooks.map((hook) => textOf(withoutHook(hook)))].join("---\n");
 }
 

@@ -1,6 +1,5 @@
 /** `tencrypt inject FILE|-`: manifests as the webhook would make them, for a look or for clusters without it. */
 import { readFileSync } from "node:fs";
-import { parseAllDocuments, stringify } from "yaml";
 import { isStatus } from "../../lib/kube/client.ts";
 import { control, hosts, projectLabel, rootConfigMap } from "../../lib/kube/names.ts";
 import type { ConfigMap, Namespace } from "../../lib/kube/objects.ts";
@@ -14,6 +13,7 @@ import { version } from "../../lib/version.ts";
 import { withCluster } from "../cluster.ts";
 import type { Cluster, Connection } from "../cluster.ts";
 import { Failure } from "../failure.ts";
+import { readManifests, writeManifest } from "../manifests.ts";
 import type { Terminal } from "../terminal.ts";
 
 export type InjectOptions = Connection & { readonly namespace?: string };
@@ -29,16 +29,14 @@ export async function injectFile(file: string, options: InjectOptions, screen: T
     const config = await installedConfig(cluster);
     return Promise.all(documents.map((manifest) => injectEach(manifest, config, { cluster, options })));
   });
-  screen.data(
-    outcomes.map(({ manifest }) => stringify(manifest, { lineWidth: 0, aliasDuplicateObjects: false })).join("---\n"),
-  );
+  screen.data(outcomes.map(({ manifest }) => writeManifest(manifest)).join("---\n"));
   for (const { notes } of outcomes) for (const note of notes) screen.note(`${note}\n`);
   return outcomes.some(({ refused }) => refused) ? exitCodes.failed : exitCodes.done;
 }
 
 function readDocuments(file: string): readonly unknown[] {
   const text = readFileSync(file === "-" ? 0 : file, "utf8");
-  return parseAllDocuments(text).flatMap((document) => {
+  return readManifests(text).flatMap((document) => {
     const [error] = document.errors;
     if (error !== undefined)
       throw new Failure(`${file} is no YAML: ${error.message}`, "mend the file", exitCodes.badConfiguration);
