@@ -1,42 +1,74 @@
-/** The webhooks and policies by which the API server keeps projects: all there, closed, and believed. Pure. */
+/** The webhooks and policies by which the API server keeps projects: all there, closed, whole, and believed. Pure. */
 import { admissionPolicies, webhookNames } from "../../lib/kube/names.ts";
+import { version as ownVersion } from "../../lib/version.ts";
+import { modesOf, otherFields, policyShape, webhookShape } from "./admission-shape.ts";
+import type { Shape } from "./admission-shape.ts";
+import { chartShapes } from "./admission-table.ts";
 import type { AdmissionPolicy, Facts, PolicyBinding, WebhookConfiguration } from "./facts.ts";
 import { finding } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 import type { Readable } from "./readable.ts";
 
 /** What cannot be read is told elsewhere, and not judged. */
-export const judgeAdmission = ({ mutating, validating, policies, bindings, rootPem }: Facts): readonly Judged[] => [
-  ...both(mutating, validating, webhooks),
-  ...(rootPem.kind === "read" ? both(mutating, validating, (...each) => caBundle(each, rootPem.value)) : []),
-  ...both(policies, bindings, policiesHold),
-];
+export const judgeAdmission = (facts: Facts): readonly Judged[] => {
+  const { mutating, validating, policies, bindings, rootPem } = facts;
+  return [
+    ...both(mutating, validating, webhooks),
+    ...(rootPem.kind === "read" ? both(mutating, validating, (...each) => caBundle(each, rootPem.value)) : []),
+    ...both(policies, bindings, (...each) => policiesHold(...each, modeOf(facts))),
+  ];
+};
 
 const both = <A, B>(a: Readable<A>, b: Readable<B>, judge: (a: A, b: B) => Judged): readonly Judged[] =>
   a.kind === "read" && b.kind === "read" ? [judge(a.value, b.value)] : [];
 
+/** The mode that the controller takes for the installation's; null where it cannot be known. */
+const modeOf = ({ controller }: Facts): string | null =>
+  (controller.kind === "read" ? controller.value : null)?.spec.template.spec.containers
+    .flatMap(({ env = [] }) => env)
+    .find(({ name }) => name === "TENCRYPT_MODE")?.value ?? null;
+
 type Configuration = WebhookConfiguration | null;
+
+/** By which chart an object was made, as it says; what another version's chart writes is not known here. */
+const chartOf = ({ metadata }: Pick<AdmissionPolicy, "metadata">): string =>
+  metadata.labels?.["app.kubernetes.io/version"] ?? "unknown";
+
+const notCompared = (objects: readonly Pick<AdmissionPolicy, "metadata">[]): readonly string[] => [
+  ...new Set(objects.map(chartOf).filter((chart) => chart !== ownVersion)),
+];
 
 function webhooks(mutating: Configuration, validating: Configuration): Judged {
   const problems = [
     ...webhookProblems("MutatingWebhookConfiguration", mutating, webhookNames.mutating),
     ...webhookProblems("ValidatingWebhookConfiguration", validating, webhookNames.validating),
   ];
-  return problems.length === 0
-    ? finding("TC-WH-01", "good", "webhooks are there and fail closed")
-    : finding("TC-WH-01", "failed", "a webhook is missing, or lets pods pass when the controller is away", problems);
+  if (problems.length > 0)
+    return finding("TC-WH-01", "failed", "a webhook is missing, or lets pods pass that it should see", problems);
+  const others = notCompared([mutating, validating].filter((each) => each !== null));
+  return others.length === 0
+    ? finding("TC-WH-01", "good", "webhooks are there, concern every project and fail closed")
+    : finding("TC-WH-01", "warning", "webhooks fail closed; whom they concern was not compared", others.map(ofChart));
 }
+
+const ofChart = (chart: string): string => `made by the chart of version ${chart}, and this command is ${ownVersion}`;
 
 function webhookProblems(kind: string, found: Configuration, wanted: readonly string[]): readonly string[] {
   if (found === null) return [`${kind} is not there`];
   const there = found.webhooks ?? [];
   const missing = wanted.filter((name) => !there.some((webhook) => webhook.name === name));
   const open = there.filter(({ failurePolicy }) => failurePolicy !== "Fail");
+  const others = chartOf(found) === ownVersion ? there.filter(({ name }) => wanted.includes(name)) : [];
   return [
     ...missing.map((name) => `${kind}: ${name} is not there`),
     ...open.map(({ name }) => `${kind}: failurePolicy of ${name} is not Fail`),
+    ...others.flatMap((webhook) => changed(webhook.name, webhookShape(webhook)).map((each) => `${kind}: ${each}`)),
   ];
 }
+
+/** What the installed object has that the chart does not render so. */
+const changed = (name: string, shape: Shape): readonly string[] =>
+  otherFields(shape, chartShapes[name] ?? {}).map((field) => `${field} of ${name} is not the chart's`);
 
 function caBundle(configurations: readonly Configuration[], rootPem: string | null): Judged {
   const bundles = configurations
@@ -51,20 +83,50 @@ function caBundle(configurations: readonly Configuration[], rootPem: string | nu
   );
 }
 
-function policiesHold(policies: readonly AdmissionPolicy[], bindings: readonly PolicyBinding[]): Judged {
-  const problems = admissionPolicies.flatMap((name) => {
-    const policy = policies.find(({ metadata }) => metadata.name === name);
-    if (policy === undefined) return [`${name} is not there`];
-    const closed = policy.spec.failurePolicy === "Fail" ? [] : [`failurePolicy of ${name} is not Fail`];
-    return bindings.some((binding) => holdsEverywhere(binding, name))
-      ? closed
-      : [...closed, `${name} has no binding that denies everywhere`];
+function policiesHold(
+  policies: readonly AdmissionPolicy[],
+  bindings: readonly PolicyBinding[],
+  mode: string | null,
+): Judged {
+  const there = policies.filter(({ metadata }) => names.includes(metadata.name));
+  const problems = names.flatMap((name) => {
+    const policy = there.find(({ metadata }) => metadata.name === name);
+    const unbound = bindings.some((binding) => holdsEverywhere(binding, name))
+      ? []
+      : [`${name} has no binding that denies everywhere`];
+    return policy === undefined ? [`${name} is not there`] : [...policyProblems(policy, mode), ...unbound];
   });
-  return problems.length === 0
+  if (problems.length > 0)
+    return finding("TC-WH-03", "failed", "an admission policy is missing, or refuses less than it should", problems);
+  const others = notCompared(there);
+  return others.length === 0
     ? finding("TC-WH-03", "good", "admission policies are there and refuse")
-    : finding("TC-WH-03", "failed", "an admission policy is missing, or refuses nothing", problems);
+    : finding(
+        "TC-WH-03",
+        "warning",
+        "admission policies fail closed; what they refuse was not compared",
+        others.map(ofChart),
+      );
+}
+
+const names: readonly string[] = admissionPolicies;
+
+function policyProblems(policy: AdmissionPolicy, mode: string | null): readonly string[] {
+  const { metadata, spec } = policy;
+  const { name } = metadata;
+  const closed = spec.failurePolicy === "Fail" ? [] : [`failurePolicy of ${name} is not Fail`];
+  if (chartOf(policy) !== ownVersion) return closed;
+  const modes = mode === null ? [] : modesOf(spec).filter((each) => each !== mode);
+  return [
+    ...closed,
+    ...changed(name, policyShape(spec)),
+    ...modes.map((each) => `${name} takes ${each} for the mode of the installation, which is ${mode}`),
+  ];
 }
 
 /** The chart's bindings narrow nothing: which objects a policy is about, it says itself. */
 const holdsEverywhere = ({ spec }: PolicyBinding, policy: string): boolean =>
-  spec.policyName === policy && spec.matchResources === undefined && spec.validationActions?.includes("Deny") === true;
+  spec.policyName === policy &&
+  spec.matchResources === undefined &&
+  spec.paramRef === undefined &&
+  spec.validationActions?.includes("Deny") === true;

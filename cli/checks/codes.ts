@@ -27,16 +27,16 @@ export const checkCodes = {
     hint: "tencrypt upgrade, or use the command of the installed version",
   },
   "TC-WH-01": {
-    what: "all webhooks are there and fail closed",
-    hint: "tencrypt upgrade restores them; nobody else should change them",
+    what: "all webhooks are there, as the chart has them, and fail closed",
+    hint: "kubectl delete mutatingwebhookconfiguration/tencrypt validatingwebhookconfiguration/tencrypt; tencrypt upgrade; an upgrade alone leaves what was added. Pods made until then are not protected: tencrypt check names them",
   },
   "TC-WH-02": {
     what: "the API server knows the root that the webhooks' certificate stands under",
     hint: "helm upgrade runs the hook tencrypt-trust again; its log says what it waits for",
   },
   "TC-WH-03": {
-    what: "all ValidatingAdmissionPolicies are there, fail closed, and are bound to refuse everywhere",
-    hint: "tencrypt upgrade restores them; nobody else should change them",
+    what: "all ValidatingAdmissionPolicies are there, as the chart has them, fail closed, and are bound to refuse everywhere",
+    hint: "kubectl delete validatingadmissionpolicy,validatingadmissionpolicybinding -l app.kubernetes.io/part-of=tencrypt; tencrypt upgrade; an upgrade alone leaves what was added. Until then who may edit a namespace may loosen its project",
   },
   "TC-CA-01": {
     what: "the root is published",

@@ -9,29 +9,38 @@ import { authorities } from "./authorities.ts";
 import type { AuthorityFact } from "./authorities.ts";
 import type { Readable } from "./readable.ts";
 
+export type DeployedContainer = {
+  readonly image?: string;
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
+};
+
 export type Deployment = {
   readonly spec: {
     readonly replicas?: number;
-    readonly template: { readonly spec: { readonly containers: readonly { readonly image?: string }[] } };
+    readonly template: { readonly spec: { readonly containers: readonly DeployedContainer[] } };
   };
   readonly status?: { readonly readyReplicas?: number };
 };
 
-export type WebhookConfiguration = {
-  readonly webhooks?: readonly {
-    readonly name: string;
-    readonly failurePolicy?: string;
-    readonly clientConfig: { readonly caBundle?: string };
-  }[];
+export type Webhook = {
+  readonly name: string;
+  readonly failurePolicy?: string;
+  readonly clientConfig: { readonly caBundle?: string; readonly [field: string]: unknown };
+  readonly [field: string]: unknown;
 };
 
-export type AdmissionPolicy = KubeObject & { readonly spec: { readonly failurePolicy?: string } };
+export type WebhookConfiguration = Pick<KubeObject, "metadata"> & { readonly webhooks?: readonly Webhook[] };
+
+export type AdmissionPolicy = KubeObject & {
+  readonly spec: { readonly failurePolicy?: string; readonly [field: string]: unknown };
+};
 
 export type PolicyBinding = KubeObject & {
   readonly spec: {
     readonly policyName?: string;
     readonly validationActions?: readonly string[];
     readonly matchResources?: unknown;
+    readonly paramRef?: unknown;
   };
 };
 

@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { checkCodes } from "../../cli/checks/codes.ts";
 import type { Finding } from "../../cli/checks/codes.ts";
 import { whyNoApiServer } from "../cluster/api-server.ts";
 import { issuer } from "../cluster/control-plane.ts";
-import { runWithHelm } from "./helm.ts";
+import { chart as chartFolder, helm, releaseNamespace, runWithHelm } from "./helm.ts";
 import { InstalledChart } from "./installed.ts";
 
 const why = whyNoApiServer();
@@ -29,6 +30,63 @@ describe("tencrypt check", why === null ? {} : { skip: why }, () => {
     assert.equal(status, 1);
     return (JSON.parse(stdout) as readonly Finding[]).find((finding) => finding.code === code)?.level;
   };
+
+  test("finds webhooks and policies that concern nobody any more", async () => {
+    const { admin } = chart.api;
+    const changes = [
+      ["mutatingwebhookconfigurations/tencrypt", ["webhooks", 0, "rules", 0, "resources"], ["configmaps"], "TC-WH-01"],
+      [
+        "mutatingwebhookconfigurations/tencrypt",
+        ["webhooks", 0, "objectSelector"],
+        { matchLabels: { a: "b" } },
+        "TC-WH-01",
+      ],
+      ["validatingadmissionpolicies/tencrypt-projects", ["spec", "validations"], [{ expression: "true" }], "TC-WH-03"],
+      [
+        "validatingadmissionpolicies/tencrypt-pods",
+        ["spec", "matchConstraints", "resourceRules", 0, "resources"],
+        ["configmaps"],
+        "TC-WH-03",
+      ],
+    ] as const;
+    for (const [path, field, value, code] of changes) {
+      const patch = (each: unknown): Promise<string> => {
+        const operation = [{ op: "add", path: `/${field.join("/")}`, value: each }];
+        return chart.api.kubectl("patch", ...path.split("/"), "--type=json", "-p", JSON.stringify(operation));
+      };
+      const original = field.reduce<unknown>(
+        (at, step) => (at as Record<string, unknown>)[String(step)],
+        await admin.get(`${group}/${path}`),
+      );
+      await patch(value);
+      assert.equal(await levelOf(code), "failed", `${path} ${field.join(".")}`);
+      await patch(original ?? {});
+    }
+    assert.deepEqual([await levelOf("TC-WH-01"), await levelOf("TC-WH-03")], ["good", "good"]);
+  });
+
+  test("tells what restores webhooks and policies that somebody changed: to delete them, and an upgrade", async () => {
+    const spoiled = ["mutatingwebhookconfiguration/tencrypt", "validatingadmissionpolicy/tencrypt-projects"];
+    const operations = [
+      [
+        { op: "replace", path: "/webhooks/0/failurePolicy", value: "Ignore" },
+        { op: "add", path: "/webhooks/0/objectSelector", value: { matchLabels: { nobody: "has-this" } } },
+      ],
+      [{ op: "add", path: "/spec/matchConditions/-", value: { name: "never", expression: "false" } }],
+    ];
+    for (const [index, target] of spoiled.entries())
+      await chart.api.kubectl("patch", target, "--type=json", "-p", JSON.stringify(operations[index]));
+    for (const code of ["TC-WH-01", "TC-WH-03"] as const) {
+      assert.equal(await levelOf(code), "failed");
+      const [, arguments_] = /^kubectl (delete [^;]+); tencrypt upgrade;/.exec(checkCodes[code].hint) ?? [];
+      assert.ok(arguments_ !== undefined, checkCodes[code].hint);
+      await chart.api.kubectl(...arguments_.split(" "));
+    }
+    const upgrade = ["upgrade", "tencrypt", chartFolder, "-n", releaseNamespace, "--no-hooks"];
+    const { code, stderr } = await helm(upgrade, chart.api.kubeconfig);
+    assert.equal(code, 0, stderr);
+    assert.deepEqual([await levelOf("TC-WH-01"), await levelOf("TC-WH-03")], ["good", "good"]);
+  });
 
   test("finds the webhooks and policies of the chart, and that somebody emptied or removed them", async () => {
     assert.deepEqual([await levelOf("TC-WH-01"), await levelOf("TC-WH-03")], ["good", "good"]);

@@ -1,34 +1,55 @@
 /** What `check` reads of a cluster in which everything is well. */
-import type { AdmissionPolicy, Deployment, Facts, PolicyBinding } from "../../../cli/checks/facts.ts";
+import type {
+  AdmissionPolicy,
+  Deployment,
+  Facts,
+  PolicyBinding,
+  Webhook,
+  WebhookConfiguration,
+} from "../../../cli/checks/facts.ts";
 import type { Readable } from "../../../cli/checks/readable.ts";
 import { admissionPolicies } from "../../../lib/kube/names.ts";
+import type { KubeObject } from "../../../lib/kube/objects.ts";
 import { newRoot } from "../../../ca/issue/authority.ts";
+import { rendered } from "../../chart/rendered.ts";
 
 export const now = Date.UTC(2026, 10, 27);
 const rootPem = newRoot(now).certificate;
 const caBundle = Buffer.from(rootPem).toString("base64");
-const metadata = { uid: "1", resourceVersion: "1" };
-
 export const read = <T>(value: T): { readonly kind: "read"; readonly value: T } => ({ kind: "read", value });
 
 export const deployment = (image: string, ready = 2): Readable<Deployment> =>
   read({
-    spec: { replicas: 2, template: { spec: { containers: [{ image }] } } },
+    spec: {
+      replicas: 2,
+      template: { spec: { containers: [{ image, env: [{ name: "TENCRYPT_MODE", value: "project" }] }] } },
+    },
     status: { readyReplicas: ready },
   });
-export const webhook = (name: string): { name: string; failurePolicy: string; clientConfig: { caBundle: string } } => ({
-  name,
-  failurePolicy: "Fail",
-  clientConfig: { caBundle },
-});
-export const policy = (name: string): AdmissionPolicy => ({
-  metadata: { ...metadata, name },
-  spec: { failurePolicy: "Fail" },
-});
-export const binding = (name: string): PolicyBinding => ({
-  metadata: { ...metadata, name },
-  spec: { policyName: name, validationActions: ["Deny"] },
-});
+/** As the chart renders it, with our root. */
+const chart = rendered("default") as unknown as readonly (KubeObject & { webhooks?: readonly Webhook[] })[];
+const named =
+  (name: string) =>
+  (each: KubeObject): boolean =>
+    each.metadata.name === name;
+
+export const configuration = (kind: "Mutating" | "Validating"): WebhookConfiguration => {
+  const found = chart.find((each) => each.kind === `${kind}WebhookConfiguration`)!;
+  const webhooks = found.webhooks?.map((each) => ({ ...each, clientConfig: { ...each.clientConfig, caBundle } }));
+  return { ...found, webhooks: webhooks! };
+};
+/** The configuration with something else in its first webhook. */
+export const withFirst = (
+  kind: "Mutating" | "Validating",
+  change: Partial<Webhook>,
+): Readable<WebhookConfiguration> => {
+  const { webhooks: [first, ...rest] = [], ...found } = configuration(kind);
+  return read({ ...found, webhooks: [{ ...first!, ...change }, ...rest] });
+};
+export const policy = (name: string): AdmissionPolicy =>
+  chart.filter(({ kind }) => kind === "ValidatingAdmissionPolicy").find(named(name)) as AdmissionPolicy;
+export const binding = (name: string): PolicyBinding =>
+  chart.filter(({ kind }) => kind === "ValidatingAdmissionPolicyBinding").find(named(name)) as PolicyBinding;
 
 export const goodFacts: Facts = {
   now,
@@ -38,8 +59,8 @@ export const goodFacts: Facts = {
   serverTime: now + 900,
   controller: deployment("x/control-plane:0.1.0"),
   ca: deployment("x/control-plane:0.1.0"),
-  mutating: read({ webhooks: [webhook("inject.tencrypt.io"), webhook("peers.tencrypt.io")] }),
-  validating: read({ webhooks: [webhook("validate.tencrypt.io")] }),
+  mutating: read(configuration("Mutating")),
+  validating: read(configuration("Validating")),
   policies: read(admissionPolicies.map(policy)),
   bindings: read(admissionPolicies.map(binding)),
   rootPem: read(rootPem),

@@ -9,7 +9,7 @@ import { report } from "../../../cli/commands/check.ts";
 import { explanation } from "../../../cli/commands/explain.ts";
 import { table } from "../../../cli/terminal.ts";
 import { admissionPolicies } from "../../../lib/kube/names.ts";
-import { binding, deployment, goodFacts, now, policy, read, webhook } from "./facts.ts";
+import { binding, configuration, deployment, goodFacts, now, policy, read, withFirst } from "./facts.ts";
 
 const metadata = { uid: "1", resourceVersion: "1" };
 const shop = { metadata: { ...metadata, name: "shop", labels: { "tencrypt.io/project": "enabled" } } };
@@ -29,6 +29,46 @@ const worse = (changes: Partial<Facts>): readonly string[] =>
 
 test("a good installation has nothing to say", () => assert.deepEqual(worse({}), []));
 
+const modePatched = (mode: string): unknown =>
+  (policy("tencrypt-projects").spec["variables"] as { name: string; expression: string }[]).map((each) => ({
+    ...each,
+    expression: each.expression.replace("orValue('project')", `orValue('${mode}')`),
+  }));
+const firstService = (kind: "Mutating" | "Validating"): unknown => {
+  const [webhook] = configuration(kind).webhooks!;
+  return (webhook!.clientConfig as { readonly service?: unknown }).service;
+};
+
+/** Changes by which a webhook that is there concerns nobody, or not everybody. */
+const narrowed: readonly (readonly [field: string, value: unknown])[] = [
+  ["rules", [{ apiGroups: [""], apiVersions: ["v1"], resources: ["configmaps"], operations: ["CREATE"], scope: "*" }]],
+  ["objectSelector", { matchLabels: { nobody: "has-this" } }],
+  ["namespaceSelector", { matchLabels: { "kubernetes.io/metadata.name": "other" } }],
+  ["matchConditions", [{ name: "never", expression: "false" }]],
+  ["matchPolicy", "Exact"],
+  [
+    "clientConfig",
+    { ...configuration("Validating").webhooks![0]!.clientConfig, service: { name: "other", namespace: "x" } },
+  ],
+];
+
+/** Changes by which a policy that is there refuses less. */
+const weakened: readonly (readonly [name: string, change: object])[] = [
+  ["tencrypt-projects", { validations: [{ expression: "true" }] }],
+  ["tencrypt-projects", { variables: modePatched("permissive") }],
+  ["tencrypt-projects", { variables: [] }],
+  [
+    "tencrypt-pods",
+    {
+      matchConstraints: {
+        resourceRules: [{ apiGroups: [""], apiVersions: ["v1"], resources: ["configmaps"], operations: ["CREATE"] }],
+      },
+    },
+  ],
+  ["tencrypt-tokens", { matchConditions: [{ name: "never", expression: "false" }] }],
+  ["tencrypt-tokens", { paramKind: { apiVersion: "v1", kind: "ConfigMap" } }],
+];
+
 const cases: readonly (readonly [what: string, changes: Partial<Facts>, expected: readonly string[]])[] = [
   ["an old API server", { version: "v1.29.9" }, ["TC-K8S-01 failed"]],
   ["no policies", { knowsPolicies: false }, ["TC-K8S-02 failed"]],
@@ -37,35 +77,61 @@ const cases: readonly (readonly [what: string, changes: Partial<Facts>, expected
   ["a replica that is away", { controller: deployment("x/control-plane:0.1.0", 1) }, ["TC-CP-01 failed"]],
   ["no ca", { ca: read(null) }, ["TC-CP-02 failed", "TC-CP-03 warning"]],
   ["another version", { ca: deployment("x/control-plane:0.2.0") }, ["TC-CP-03 warning"]],
-  [
-    "a webhook that fails open",
-    {
-      mutating: read({
-        webhooks: [{ ...webhook("inject.tencrypt.io"), failurePolicy: "Ignore" }, webhook("peers.tencrypt.io")],
-      }),
-    },
-    ["TC-WH-01 failed"],
-  ],
+  ["a webhook that fails open", { mutating: withFirst("Mutating", { failurePolicy: "Ignore" }) }, ["TC-WH-01 failed"]],
   [
     "a webhook without our root",
-    { validating: read({ webhooks: [{ ...webhook("validate.tencrypt.io"), clientConfig: {} }] }) },
+    { validating: withFirst("Validating", { clientConfig: { service: firstService("Validating") } }) },
     ["TC-WH-02 failed"],
   ],
-  ["a configuration without webhooks", { validating: read({ webhooks: [] }) }, ["TC-WH-01 failed"]],
   [
-    "a configuration without one of its webhooks",
-    { mutating: read({ webhooks: [webhook("inject.tencrypt.io")] }) },
+    "a configuration without webhooks",
+    { validating: read({ ...configuration("Validating"), webhooks: [] }) },
     ["TC-WH-01 failed"],
   ],
+  [
+    "a configuration without one of its webhooks",
+    { mutating: read({ ...configuration("Mutating"), webhooks: configuration("Mutating").webhooks!.slice(1) }) },
+    ["TC-WH-01 failed"],
+  ],
+  ...narrowed.map(([field, value]): (typeof cases)[number] => [
+    `a webhook with another ${field}`,
+    { validating: withFirst("Validating", { [field]: value }) },
+    ["TC-WH-01 failed"],
+  ]),
+  [
+    "webhooks that the chart of another version made",
+    {
+      mutating: read({
+        ...configuration("Mutating"),
+        metadata: { ...configuration("Mutating").metadata, labels: { "app.kubernetes.io/version": "9.9.9" } },
+      }),
+    },
+    ["TC-WH-01 warning"],
+  ],
+  ...weakened.map(([name, change]): (typeof cases)[number] => [
+    `the policy ${name} with another ${Object.keys(change)[0]}`,
+    {
+      policies: read(
+        admissionPolicies
+          .map(policy)
+          .map((each) => (each.metadata.name === name ? { ...each, spec: { ...each.spec, ...change } } : each)),
+      ),
+    },
+    ["TC-WH-03 failed"],
+  ]),
   ["no configuration", { mutating: read(null) }, ["TC-WH-01 failed"]],
   ["an admission policy that is gone", { policies: read(admissionPolicies.slice(1).map(policy)) }, ["TC-WH-03 failed"]],
   [
     "an admission policy that fails open",
-    { policies: read(admissionPolicies.map((name) => ({ ...policy(name), spec: { failurePolicy: "Ignore" } }))) },
+    {
+      policies: read(
+        admissionPolicies.map((name) => ({ ...policy(name), spec: { ...policy(name).spec, failurePolicy: "Ignore" } })),
+      ),
+    },
     ["TC-WH-03 failed"],
   ],
   ["an admission policy without its binding", { bindings: read([]) }, ["TC-WH-03 failed"]],
-  ...[{ validationActions: ["Audit"] }, { matchResources: { namespaceSelector: {} } }].map(
+  ...[{ validationActions: ["Audit"] }, { matchResources: { namespaceSelector: {} } }, { paramRef: { name: "x" } }].map(
     (change): (typeof cases)[number] => [
       `a binding with ${Object.keys(change)[0]}`,
       {
@@ -191,4 +257,48 @@ test("every kind of code is explained", () => {
   assert.equal(explanation("host_network")?.kind, "injection");
   assert.equal(explanation("tc-wh-02")?.code, "TC-WH-02");
   assert.equal(explanation("toString"), null);
+});
+
+test("what the API server adds to webhooks and policies is no change", () => {
+  const [kept] = configuration("Mutating").webhooks!;
+  assert.deepEqual(
+    worse({
+      mutating: withFirst("Mutating", {
+        objectSelector: {},
+        matchPolicy: "Equivalent",
+        matchConditions: [],
+        rules: kept!["rules"],
+      }),
+    }),
+    [],
+  );
+  const filled = policy("tencrypt-projects");
+  const constraints = filled.spec["matchConstraints"] as object;
+  const spec = {
+    ...filled.spec,
+    matchConstraints: { matchPolicy: "Equivalent", objectSelector: {}, namespaceSelector: {}, ...constraints },
+  };
+  const policies = admissionPolicies.map((name) =>
+    name === filled.metadata.name ? { ...filled, spec } : policy(name),
+  );
+  assert.deepEqual(worse({ policies: read(policies) }), []);
+});
+
+test("a policy that has the mode of an installation with another one is no change", () => {
+  const controller = read({
+    spec: {
+      replicas: 2,
+      template: {
+        spec: { containers: [{ image: "x/control-plane:0.1.0", env: [{ name: "TENCRYPT_MODE", value: "strict" }] }] },
+      },
+    },
+    status: { readyReplicas: 2 },
+  });
+  const policies = admissionPolicies.map((name) =>
+    name === "tencrypt-projects"
+      ? { ...policy(name), spec: { ...policy(name).spec, variables: modePatched("strict") } }
+      : policy(name),
+  );
+  assert.deepEqual(worse({ controller, policies: read(policies) }), []);
+  assert.deepEqual(worse({ controller }), ["TC-WH-03 failed"]);
 });
