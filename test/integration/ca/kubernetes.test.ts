@@ -372,7 +372,9 @@ describe("one store", why === null ? {} : { skip: why }, () => {
       reason: "project_not_enabled",
     });
   });
+});
 
+describe("what a store goes through", why === null ? {} : { skip: why }, () => {
   test("without the API server nothing is issued; with it again all is", async (t) => {
     const replica = await startReplica(t);
     const token = await tokenOf(await podOf("patient"));
