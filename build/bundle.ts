@@ -4,22 +4,20 @@
  *
  * One call of the bundler per program: with several entries in one call, shared chunks land outside of the folders.
  */
-import { copyFileSync, existsSync, globSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, globSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { build } from "esbuild";
 import type { Metafile } from "esbuild";
 
 const root = resolve(import.meta.dirname, "..");
 
-const candidates = ["proxy", "ca", "init", "controller", "hook", "cli", "agent"] as const;
-type Program = (typeof candidates)[number];
+/** Each has a main.ts. */
+export const programs = ["proxy", "ca", "init", "controller", "hook", "cli"] as const;
+type Program = (typeof programs)[number];
 
 /** CommonJS packages inside of an ES module ask for `require`. */
 const banner =
   'import { createRequire as bundledRequire } from "node:module"; const require = bundledRequire(import.meta.url);';
-
-/** A program exists once it has a main.ts. */
-export const programs: readonly Program[] = candidates.filter((name) => existsSync(join(root, name, "main.ts")));
 
 /** Builds one program; the result says which source went into which file. */
 export async function bundleProgram(name: Program, out: string): Promise<Metafile> {

@@ -11,7 +11,7 @@ import { describe, test } from "node:test";
 import { build } from "esbuild";
 import manifest from "../../package.json" with { type: "json" };
 import { exceptions, impure, packages, pure, zoneOf, zones } from "./import-table.ts";
-import { importsOf } from "./imports.ts";
+import { importsOf, resolveImport } from "./imports.ts";
 import { valueTargets, violationsOf } from "./violations.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -132,6 +132,15 @@ describe("the import table", () => {
     const files = [...tree.keys()];
     assert.deepEqual(
       named.filter((entry) => !files.some((file) => (entry.endsWith("/") ? file.startsWith(entry) : file === entry))),
+      [],
+    );
+  });
+
+  test("makes no exception that nobody needs", () => {
+    const isUsed = ({ file, imports }: (typeof exceptions)[number]): boolean =>
+      importsOf(tree.get(file) ?? "").some(({ specifier }) => resolveImport(file, specifier) === imports);
+    assert.deepEqual(
+      exceptions.filter((exception) => !isUsed(exception)),
       [],
     );
   });

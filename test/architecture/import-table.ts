@@ -46,7 +46,6 @@ export const zones: readonly Zone[] = [
 export type Exception = { readonly file: string; readonly imports: string; readonly why: string };
 
 export const exceptions: readonly Exception[] = [
-  { file: "proxy/proxy.ts", imports: "package.json", why: "the version that is told to the outside is the package's" },
   {
     file: "proxy/dial/first-bytes.ts",
     imports: "proxy/route/first-bytes.ts",
