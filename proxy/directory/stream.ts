@@ -2,18 +2,14 @@
  * The directory as a stream from the controller: the newest acceptable state, as a view.
  *
  * - What cannot be accepted leaves the view in use; so does a controller that is away, for as long as it takes.
- * - A stream goes on where the last one was; a state that cannot be read is asked for anew as a whole.
- * - With a new certificate the next stream is opened beside the one in use, which answers look-ups until the next one has
- *   brought something: a renewal is no outage. Where the next one fails, the one in use goes on and the next is tried
- *   again; only where the roots are other ones it goes too, for its controller may not be believed any more.
+ * - A stream goes on where the last one was (link.ts); a state that cannot be read is asked for anew as a whole.
  * - An address that the state does not name is looked up; what was told is remembered (remembered.ts) until the controller
  *   says that it has changed, or the stream through which it would say so is another one.
  * - The last state is kept in a folder, if there is one, and is in use again when the process was started anew.
  */
-import type { Clock, Timer } from "../../lib/clock/clock.ts";
+import type { Timer } from "../../lib/clock/clock.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
 import { fromWorkload } from "../../lib/directory/wire.ts";
-import type { Log } from "../../lib/log/log.ts";
 import { parseIp } from "../../lib/net/address.ts";
 import type { Ip } from "../../lib/net/address.ts";
 import type { LookupResponse, Update } from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
@@ -24,21 +20,18 @@ import type { Learned } from "../route/learned.ts";
 import { buildView } from "../route/policy.ts";
 import type { LookUpAnswer, Self, View } from "../route/policy.ts";
 import type { Snapshot } from "../route/snapshot.ts";
-import type { DirectoryClient, DirectoryClientOptions } from "./client.ts";
 import { readKept, writeKept } from "./kept.ts";
 import { applyUpdate, readPods, snapshotOf } from "./knowledge.ts";
-import type { Knowledge, Refused } from "./knowledge.ts";
+import type { Knowledge } from "./knowledge.ts";
+import { Link } from "./link.ts";
+import type { Follower, LinkOptions } from "./link.ts";
 import { Remembered } from "./remembered.ts";
 import type { DirectoryRefusal, DirectorySource } from "./source.ts";
 
-export type StreamSourceOptions = {
-  readonly connect: (options: Pick<DirectoryClientOptions, "credentials">) => Promise<DirectoryClient>;
+export type StreamSourceOptions = LinkOptions & {
   /** Null: nothing is kept. */
   readonly stateFolder: string | null;
   readonly self: Self;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly log: Log;
   /** Called with every view that replaces the one before, the first included. */
   readonly onSnapshot: (view: View) => void;
 };
@@ -46,53 +39,30 @@ export type StreamSourceOptions = {
 const lookUpMs = 2_000;
 /** How often an address is asked for whose holder changes meanwhile. */
 const mostQuestions = 2;
-const firstRetryMs = 200;
-const firstUpdateMs = 5_000;
-const longestRetryMs = 5_000;
 /** A cluster in motion does not write its state more often. */
 const keepEveryMs = 2_000;
-
-/** One connection's stream. It has brought something, or it has not yet. */
-type Stream = {
-  readonly client: DirectoryClient;
-  /** Under which its controller was believed. */
-  readonly roots: string;
-  cancel: () => void;
-  live: boolean;
-};
-
-const rootsOf = ({ roots }: Credentials): string => roots.join("");
-const dialledWith = (credentials: Credentials): string => `${credentials.identity.generation} ${rootsOf(credentials)}`;
 
 /** A look-up that is under way. `overtaken`: the controller has said since that the holder is another now. */
 type Asking = { readonly answer: Promise<LookUpAnswer>; overtaken: boolean };
 
-export class StreamSource implements DirectorySource {
+export class StreamSource implements DirectorySource, Follower {
   readonly #options: StreamSourceOptions;
+  readonly #link: Link;
   readonly #remembered = new Remembered();
   readonly #asking = new Map<Ip, Asking>();
-  #credentials: Credentials | null = null;
   #knowledge: Knowledge | null = null;
   /** The newest accepted snapshot, without what was learned. */
   #base: Snapshot | null = null;
   #view: View | null = null;
   #refusal: DirectoryRefusal | null = null;
-  #stream: Stream | null = null;
-  /** Has asked for its state, and is to take the place of `#stream`. */
-  #next: Stream | null = null;
-  /** What the one in use has brought since the next one has asked: of use if the next one fails. */
-  #meanwhile: Update[] = [];
-  #connecting = 0;
-  #attempts = 0;
-  #isLost = false;
   #wantsWhole = false;
-  #retry: Timer | null = null;
   #keeping: Timer | null = null;
   #kept = false;
   #closed = false;
 
   private constructor(options: StreamSourceOptions) {
     this.#options = options;
+    this.#link = new Link(options, this);
   }
 
   /** What was kept is in use at once; the stream begins with the first certificate. */
@@ -110,18 +80,12 @@ export class StreamSource implements DirectorySource {
     return this.#refusal;
   }
 
-  /**
-   * The controller knows us by the certificate of the connection, and we believe it by the roots: others need a new
-   * connection. All proxies get a new bundle at once, and what else is new in it must not make them all dial.
-   */
   renew(credentials: Credentials): void {
-    const before = this.#credentials;
-    this.#credentials = credentials;
-    if (before === null || dialledWith(before) !== dialledWith(credentials)) void this.#connect();
+    this.#link.renew(credentials);
   }
 
   async lookUp(ip: Ip, lastWillDo: boolean): Promise<LookUpAnswer> {
-    const isFollowed = this.#stream?.live === true;
+    const isFollowed = this.#link.client !== null;
     if (lastWillDo && isFollowed && this.#remembered.isUnheld(ip, this.#options.clock.monotonic()))
       return "last-unheld";
     const asking = this.#asking.get(ip) ?? this.#ask(ip);
@@ -131,9 +95,8 @@ export class StreamSource implements DirectorySource {
 
   close(): void {
     this.#closed = true;
-    this.#retry?.cancel();
     this.#keeping?.cancel();
-    this.#drop();
+    this.#link.close();
   }
 
   async #restore(): Promise<void> {
@@ -146,132 +109,33 @@ export class StreamSource implements DirectorySource {
     log("info", "directory_restored", { version: kept.knowledge.version.toString(), inUse: this.#view !== null });
   }
 
-  #drop(): void {
-    this.#connecting++;
-    end(this.#stream);
-    end(this.#next);
-    this.#stream = null;
-    this.#next = null;
-    this.#meanwhile = [];
-  }
-
-  /** The newest call counts: what an earlier one still waits for is thrown away. */
-  async #connect(): Promise<void> {
-    this.#connecting++;
-    this.#giveUpNext();
-    const credentials = this.#credentials;
-    if (this.#closed || credentials === null) return;
-    this.#retry?.cancel();
-    const turn = this.#connecting;
-    try {
-      const client = await this.#options.connect({ credentials });
-      if (turn !== this.#connecting) return client.close();
-      if (this.#stream !== null) await this.#reached(client);
-      if (turn !== this.#connecting) return client.close();
-      this.#watch(client, rootsOf(credentials));
-    } catch (error) {
-      if (turn === this.#connecting) this.#nextLost((error as Error).message);
-    }
-  }
-
-  /** The one in use goes on bringing changes while the next one's controller is dialled. */
-  async #reached(client: DirectoryClient): Promise<void> {
-    try {
-      await client.reached(firstUpdateMs);
-    } catch (error) {
-      client.close();
-      throw error;
-    }
-  }
-
-  #watch(client: DirectoryClient, roots: string): void {
-    const stream: Stream = { client, roots, cancel: () => {}, live: false };
-    this.#next = stream;
+  /** Of the link, as all that follows down to `inUse`. */
+  request(): ReturnType<Follower["request"]> {
     const known = this.#knowledge;
-    const request = {
+    return {
       version: known?.version ?? 0n,
       resume: this.#wantsWhole ? "" : (known?.resume ?? ""),
       revisions: [...(known?.revisions ?? [])],
     };
-    stream.cancel = client.watch(request, {
-      onUpdate: (update) => this.#updated(stream, update),
-      onEnd: (why) => this.#ended(stream, why),
-    });
-    // The state comes at once.
-    this.#options.clock.after(firstUpdateMs, () => {
-      if (stream === this.#next) this.#nextLost(`no answer within ${firstUpdateMs} ms`);
-    });
   }
 
-  /** The one in use goes on where it was. */
-  #giveUpNext(): void {
-    end(this.#next);
-    this.#next = null;
-    const missed = this.#meanwhile;
-    this.#meanwhile = [];
-    for (const update of missed) if (this.#stream !== null) this.#updated(this.#stream, update);
+  begun(): void {
+    this.#remembered.clear();
   }
 
-  #nextLost(why: string): void {
-    const credentials = this.#credentials;
-    if (credentials === null || this.#stream?.roots !== rootsOf(credentials)) return this.#lost(why);
-    this.#giveUpNext();
-    this.#options.log("info", "directory_next_failed", { why });
-    this.#again();
-  }
-
-  /** The one in use may end while the next one is on its way. */
-  #ended(stream: Stream, why: string): void {
-    if (stream === this.#next) return this.#nextLost(why);
-    if (this.#next === null) return this.#lost(why);
-    end(stream);
-    if (stream === this.#stream) this.#stream = null;
-  }
-
-  #lost(why: string): void {
-    if (this.#closed) return;
-    this.#drop();
-    // Once for each outage: what fails again and again is one fact.
-    if (!this.#isLost)
-      this.#options.log("warn", "directory_lost", { why, inUse: this.#view?.snapshot.version ?? null });
-    this.#isLost = true;
-    this.#again();
-  }
-
-  #again(): void {
-    const delay = Math.min(longestRetryMs, firstRetryMs * 2 ** this.#attempts) * (0.5 + this.#options.random() / 2);
-    this.#attempts++;
-    this.#retry?.cancel();
-    this.#retry = this.#options.clock.after(delay, () => void this.#connect());
-  }
-
-  #updated(stream: Stream, update: Update): void {
-    for (const address of update.forget) this.#forget(address);
-    // What the next one brings goes on from where it was asked.
-    if (stream === this.#stream && this.#next !== null) return void this.#meanwhile.push(update);
-    if (stream !== (this.#next ?? this.#stream)) return;
-    if (!stream.live) this.#begun(stream);
+  updated(update: Update): string | null {
     const applied = applyUpdate(this.#knowledge, update);
-    if (applied.kind === "refused") return this.#unreadable(applied);
-    this.#wantsWhole = false;
-    this.#attempts = 0;
+    this.#wantsWhole = applied.kind === "refused";
+    if (applied.kind === "refused") {
+      this.#refuse(applied);
+      return applied.reason;
+    }
     this.#take(applied.knowledge, applied.warnings);
     this.#keep();
+    return null;
   }
 
-  /** This stream's server does not know what an earlier one was asked. */
-  #begun(stream: Stream): void {
-    stream.live = true;
-    this.#isLost = false;
-    end(this.#stream);
-    this.#stream = stream;
-    this.#next = null;
-    this.#meanwhile = [];
-    this.#remembered.clear();
-    this.#options.log("info", "directory_connected", {});
-  }
-
-  #forget(address: string): void {
+  forget(address: string): void {
     const ip = parseIp(address);
     if (ip === null) return;
     this.#remembered.forget(ip);
@@ -279,11 +143,8 @@ export class StreamSource implements DirectorySource {
     if (asking !== undefined) asking.overtaken = true;
   }
 
-  /** What follows would build on what is not there: all of it is asked for again. */
-  #unreadable(refused: Refused): void {
-    this.#refuse(refused);
-    this.#wantsWhole = true;
-    this.#lost(refused.reason);
+  inUse(): number | null {
+    return this.#view?.snapshot.version ?? null;
   }
 
   #take(knowledge: Knowledge, warnings: readonly string[]): void {
@@ -303,8 +164,7 @@ export class StreamSource implements DirectorySource {
   #refuse({ reason, problems }: DirectoryRefusal): void {
     const isNew = this.#refusal?.reason !== reason;
     this.#refusal = { reason, problems };
-    if (isNew)
-      this.#options.log("warn", "directory_refused", { reason, problems, inUse: this.#view?.snapshot.version ?? null });
+    if (isNew) this.#options.log("warn", "directory_refused", { reason, problems, inUse: this.inUse() });
   }
 
   #show(isFirst: boolean, warnings: readonly string[]): void {
@@ -328,13 +188,13 @@ export class StreamSource implements DirectorySource {
     try {
       for (let count = 0; count < mostQuestions; count++) {
         asking.overtaken = false;
-        const stream = this.#stream;
-        if (stream === null || !stream.live) break;
+        const { client } = this.#link;
+        if (client === null) break;
         const askedAt = this.#options.clock.monotonic();
-        const response = await stream.client.lookUp(ip, lookUpMs);
+        const response = await client.lookUp(ip, lookUpMs);
         if (this.#base === null) break;
         // The answer of a connection that is gone would never be taken back.
-        if (stream !== this.#stream) continue;
+        if (client !== this.#link.client) continue;
         if (!asking.overtaken) return this.#answered(ip, response, askedAt);
       }
     } catch {
@@ -374,11 +234,6 @@ export class StreamSource implements DirectorySource {
       );
     });
   }
-}
-
-function end(stream: Stream | null): void {
-  stream?.cancel();
-  stream?.client.close();
 }
 
 const namesHolder = ({ holders, nodeAddresses, vips, foreignVips }: Snapshot, ip: Ip): boolean =>
