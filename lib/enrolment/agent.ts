@@ -17,7 +17,8 @@ import type { Log } from "../log/log.ts";
 import type { Bundle } from "../proto/gen/tencrypt/ca/v1/trust_bundle.ts";
 import { createCsr } from "../x509/csr.ts";
 import type { TrustBundle } from "../x509/verify.ts";
-import type { BootstrapTrust, CaClient, Issued, WatchEnd } from "./ca-client.ts";
+import type { StreamEnd } from "../grpc/channel.ts";
+import type { BootstrapTrust, CaClient, Issued } from "./ca-client.ts";
 import { judgeIssued, readBundle } from "./judge.ts";
 import type { Credentials, CredentialsListener, Identity, OwnName } from "./identity.ts";
 import { renewAfter, retryAfter } from "./renewal.ts";
@@ -107,7 +108,7 @@ export class IdentityAgent {
     try {
       const client = await this.#ca();
       this.#cancelWatch = await client.watch({
-        onBundle: (bundle) => this.#bundleArrived(bundle),
+        onMessage: (bundle) => this.#bundleArrived(bundle),
         onEnd: (how) => this.#bundleLost(how),
       });
     } catch (error) {
@@ -115,7 +116,7 @@ export class IdentityAgent {
     }
   }
 
-  #bundleLost(how: WatchEnd): void {
+  #bundleLost(how: StreamEnd): void {
     if (this.#stopped) return;
     // Every token ends. One that ends before it has brought a bundle is of no use.
     const isExpected = how.kind === "over" && this.#bundle !== null && this.#watchAttempts === 0;
@@ -243,7 +244,7 @@ export class IdentityAgent {
   }
 }
 
-const whyEnded = (how: WatchEnd): string => (how.kind === "over" ? "the CA ended the stream" : how.error);
+const whyEnded = (how: StreamEnd): string => (how.kind === "over" ? "the CA ended the stream" : how.error);
 const sentence = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** The control-plane CA stands in no list: it is what the root issued for that purpose. */

@@ -4,14 +4,13 @@
  * gRPC is loaded when the first call is made.
  */
 import { readFile } from "node:fs/promises";
-import { createSecureContext } from "node:tls";
-import type { DetailedPeerCertificate } from "node:tls";
-import type { ChannelCredentials, Client, ClientReadableStream, Metadata, ServiceError } from "@grpc/grpc-js";
+import type { Client, Metadata } from "@grpc/grpc-js";
 import type { Clock } from "../clock/clock.ts";
+import { channelCredentials, channelOptions, follow } from "../grpc/channel.ts";
+import type { StreamHandlers } from "../grpc/channel.ts";
 import { controlPlane } from "../identity/spiffe-id.ts";
 import type { Bundle } from "../proto/gen/tencrypt/ca/v1/trust_bundle.ts";
 import type { TrustBundle } from "../x509/verify.ts";
-import { judgeServer } from "./judge-server.ts";
 
 export type CaClientOptions = {
   /** `host:port`. */
@@ -32,15 +31,13 @@ export type Issued = {
   readonly bundleVersion: bigint;
 };
 
-/** `over`: the CA has ended the stream itself, as at the end of the token that opened it. */
-export type WatchEnd = { readonly kind: "over" } | { readonly kind: "failed"; readonly error: string };
-
-export type WatchHandlers = { readonly onBundle: (bundle: Bundle) => void; readonly onEnd: (how: WatchEnd) => void };
-
 export type CaClient = {
   issue(csr: string): Promise<Issued>;
-  /** Streams bundles until `onEnd`; the returned function cancels without calling it. */
-  watch(handlers: WatchHandlers): Promise<() => void>;
+  /**
+   * Streams bundles until `onEnd`; the returned function cancels without calling it. The CA itself ends a stream with the
+   * token that opened it.
+   */
+  watch(handlers: StreamHandlers<Bundle>): Promise<() => void>;
   /** Takes no new call; one that is under way ends first. */
   close(): void;
 };
@@ -52,19 +49,6 @@ const callTimeoutMs = 10_000;
  */
 const dialTimeoutMs = 5_000;
 
-const channelOptions = {
-  // SNI has to be a name and the address may be an IP; whom we believe is decided by judgeServer alone.
-  "grpc.ssl_target_name_override": controlPlane.ca.serviceAccount,
-  "grpc.keepalive_time_ms": 10_000,
-  "grpc.keepalive_timeout_ms": 5_000,
-  "grpc.max_receive_message_length": 4 * 1024 * 1024,
-  "grpc.use_local_subchannel_pool": 1,
-  "grpc.enable_http_proxy": 0,
-  "grpc.initial_reconnect_backoff_ms": 200,
-  // Shorter than the agent's own pause, which a call made during this one would only lengthen.
-  "grpc.max_reconnect_backoff_ms": 1_000,
-};
-
 export async function createCaClient(options: CaClientOptions, trust: BootstrapTrust): Promise<CaClient> {
   // `default`: of a CommonJS package loaded this way, a bundle exports nothing else.
   const [{ default: grpc }, istio, tencrypt] = await Promise.all([
@@ -72,21 +56,19 @@ export async function createCaClient(options: CaClientOptions, trust: BootstrapT
     import("../proto/gen/istio/v1/auth/ca.ts"),
     import("../proto/gen/tencrypt/ca/v1/trust_bundle.ts"),
   ]);
-  const credentials = channelCredentials(grpc, options, trust);
+  const { maxLeafLifetimeMs, clock } = options;
+  const server = { name: "the CA", who: controlPlane.ca, bundle: trust.bundle, maxLeafLifetimeMs, clock };
+  const credentials = channelCredentials(grpc, { ca: [...trust.roots] }, server);
+  // Shorter than the agent's own pause, which a call made during this one would only lengthen.
+  const bounds = channelOptions(server, { largestMessage: 4 * 1024 * 1024, longestBackoffMs: 1_000 });
   const dialled = (): InstanceType<typeof istio.IstioCertificateServiceClient> =>
-    new istio.IstioCertificateServiceClient(options.address, credentials, channelOptions);
+    new istio.IstioCertificateServiceClient(options.address, credentials, bounds);
   let certificates = dialled();
-  const bundles = new tencrypt.TrustBundleClient(options.address, credentials, channelOptions);
+  const bundles = new tencrypt.TrustBundleClient(options.address, credentials, bounds);
   const answered = (client: Client): Promise<void> => dialAnswered(grpc, client, options.clock.now() + dialTimeoutMs);
 
-  const bearer = async (): Promise<Metadata> => {
-    const metadata = new grpc.Metadata();
-    metadata.set("authorization", `Bearer ${(await readFile(options.tokenFile, "utf8")).trim()}`);
-    return metadata;
-  };
-
   const issue = async (csr: string): Promise<Issued> => {
-    const metadata = await bearer();
+    const metadata = await bearer(grpc, options.tokenFile);
     try {
       await answered(certificates);
     } catch (error) {
@@ -113,12 +95,18 @@ export async function createCaClient(options: CaClientOptions, trust: BootstrapT
   return {
     issue: (csr) => calls.during(issue(csr)),
     async watch(handlers) {
-      const metadata = await bearer();
+      const metadata = await bearer(grpc, options.tokenFile);
       await answered(bundles);
       return follow(bundles.watch({}, metadata), handlers);
     },
     close: calls.closeOnceIdle,
   };
+}
+
+async function bearer(grpc: typeof import("@grpc/grpc-js"), tokenFile: string): Promise<Metadata> {
+  const metadata = new grpc.Metadata();
+  metadata.set("authorization", `Bearer ${(await readFile(tokenFile, "utf8")).trim()}`);
+  return metadata;
 }
 
 /** Resolves once there is a connection, or something that stands against it: the call says what. */
@@ -160,38 +148,4 @@ function countCalls(close: () => void): {
     },
     closeOnceIdle,
   };
-}
-
-function follow(stream: ClientReadableStream<Bundle>, handlers: WatchHandlers): () => void {
-  let over = false;
-  const end = (how: WatchEnd): void => {
-    if (!over) handlers.onEnd(how);
-    over = true;
-  };
-  stream.on("data", (bundle: Bundle) => {
-    if (!over) handlers.onBundle(bundle);
-  });
-  stream.on("error", (error: ServiceError) => end({ kind: "failed", error: error.message }));
-  stream.on("end", () => end({ kind: "over" }));
-  return () => {
-    over = true;
-    stream.cancel();
-  };
-}
-
-function channelCredentials(
-  grpc: typeof import("@grpc/grpc-js"),
-  options: CaClientOptions,
-  trust: BootstrapTrust,
-): ChannelCredentials {
-  const context = createSecureContext({ ca: [...trust.roots], minVersion: "TLSv1.3" });
-  return grpc.credentials.createFromSecureContext(context, {
-    checkServerIdentity: (_host, certificate) =>
-      judgeServer(certificate as DetailedPeerCertificate, {
-        name: "the CA",
-        who: controlPlane.ca,
-        bundle: trust.bundle,
-        ...options,
-      }),
-  });
 }

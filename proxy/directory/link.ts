@@ -132,8 +132,8 @@ export class Link {
     const stream = this.#inUse;
     this.#state = stream === null ? { kind: "first", next } : { kind: "replacing", stream, next, meanwhile: [] };
     next.cancel = client.watch(this.#follower.request(), {
-      onUpdate: (update) => this.#updated(next, update),
-      onEnd: (why) => this.#ended(next, why),
+      onMessage: (update) => this.#updated(next, update),
+      onEnd: (how) => this.#ended(next, how.kind === "over" ? "the controller ended the stream" : how.error),
     });
     // The state comes at once.
     this.#options.clock.after(firstUpdateMs, () => {

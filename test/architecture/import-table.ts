@@ -74,7 +74,7 @@ export type PackageRule = {
 export const packages: readonly PackageRule[] = [
   {
     name: "@grpc/grpc-js",
-    from: ["lib/proto/", "lib/enrolment/", "ca/", "controller/directory/", "proxy/directory/"],
+    from: ["lib/proto/", "lib/grpc/", "lib/enrolment/", "ca/", "controller/directory/", "proxy/directory/"],
     why: "gRPC to and in the control plane; loaded lazily in the proxy",
   },
   { name: "@bufbuild/protobuf", from: ["lib/proto/gen/"], why: "what the generated code encodes with" },

@@ -13,7 +13,8 @@ import type { Pod } from "../../../../lib/kube/objects.ts";
 import { silent } from "../../../../lib/log/log.ts";
 import type { Ip } from "../../../../lib/net/address.ts";
 import type { Update, WatchRequest } from "../../../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
-import type { DirectoryClient, WatchHandlers } from "../../../../proxy/directory/client.ts";
+import type { StreamHandlers } from "../../../../lib/grpc/channel.ts";
+import type { DirectoryClient } from "../../../../proxy/directory/client.ts";
 import { StreamSource } from "../../../../proxy/directory/stream.ts";
 import { workloadAt } from "../../../../proxy/route/classify.ts";
 import { manualClock } from "../../../clock/manual-clock.ts";
@@ -70,9 +71,9 @@ async function connected(state: ClusterState) {
   const streams = new Streams({ state, clock, instance: "one", revisions: () => [], watching: () => {} });
   const client: DirectoryClient = {
     reached: () => Promise.resolve(),
-    watch: (request: WatchRequest, { onUpdate }: WatchHandlers) => {
+    watch: (request: WatchRequest, { onMessage }: StreamHandlers<Update>) => {
       const write = (update: Update, written: () => void): void => {
-        onUpdate(update);
+        onMessage(update);
         written();
       };
       streams.open(Object.assign(new EventEmitter(), { request, write }) as unknown as WatchCall, caller);

@@ -4,7 +4,8 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { readCsr } from "../../../../ca/issue/csr.ts";
 import { IdentityAgent } from "../../../../lib/enrolment/agent.ts";
-import type { CaClient, WatchHandlers } from "../../../../lib/enrolment/ca-client.ts";
+import type { CaClient } from "../../../../lib/enrolment/ca-client.ts";
+import type { StreamHandlers } from "../../../../lib/grpc/channel.ts";
 import type { Credentials } from "../../../../lib/enrolment/identity.ts";
 import type { Bundle } from "../../../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts";
 import { manualClock } from "../../../clock/manual-clock.ts";
@@ -36,7 +37,7 @@ type Started = {
   readonly told: readonly Credentials[];
   readonly lines: readonly Line[];
   /** Of the stream that is open. */
-  readonly stream: () => WatchHandlers;
+  readonly stream: () => StreamHandlers<Bundle>;
   readonly watches: () => number;
 };
 
@@ -45,7 +46,7 @@ async function start(t: TestContext): Promise<Started> {
   const clock = manualClock(Date.now());
   const told: Credentials[] = [];
   const lines: Line[] = [];
-  const watching: WatchHandlers[] = [];
+  const watching: StreamHandlers<Bundle>[] = [];
   const client: CaClient = {
     issue: async (csr) => {
       const read = readCsr(csr, "");
@@ -55,7 +56,7 @@ async function start(t: TestContext): Promise<Started> {
     },
     watch: async (handlers) => {
       watching.push(handlers);
-      if (watching.length === 1) handlers.onBundle(bundle(1n));
+      if (watching.length === 1) handlers.onMessage(bundle(1n));
       return () => {};
     },
     close: () => {},
@@ -80,15 +81,15 @@ async function start(t: TestContext): Promise<Started> {
 
 test("a bundle that says the same once more is told to nobody", async (t) => {
   const { told, lines, stream } = await start(t);
-  for (let times = 0; times < 3; times++) stream().onBundle(bundle(1n));
+  for (let times = 0; times < 3; times++) stream().onMessage(bundle(1n));
   assert.equal(told.length, 1);
   assert.deepEqual(lines, []);
 });
 
 test("another version is told, with the roots that are held, and so are other contents of the same version", async (t) => {
   const { told, stream } = await start(t);
-  stream().onBundle(bundle(2n));
-  stream().onBundle(bundle(2n, { denied: ["uid-of-web-1"] }));
+  stream().onMessage(bundle(2n));
+  stream().onMessage(bundle(2n, { denied: ["uid-of-web-1"] }));
   assert.deepEqual(
     told.map(({ bundle: { version, denied }, identity }) => [version, denied.size, identity.generation]),
     [
@@ -101,7 +102,7 @@ test("another version is told, with the roots that are held, and so are other co
     told.every(({ roots }) => roots === told[0]!.roots),
     "no TLS context is made anew",
   );
-  stream().onBundle(bundle(3n, { roots: [pki.root.der, other.root.der] }));
+  stream().onMessage(bundle(3n, { roots: [pki.root.der, other.root.der] }));
   assert.equal(told.at(-1)!.roots.length, 2);
 });
 
@@ -112,7 +113,7 @@ test("a stream that the CA ends, as with its token, worries nobody: the next one
   clock.advance(1_000);
   await turn();
   assert.equal(watches(), 2);
-  stream().onBundle(bundle(1n));
+  stream().onMessage(bundle(1n));
   assert.equal(told.length, 1);
 });
 
