@@ -55,6 +55,10 @@ const ofAnotherRoot: ReadonlySet<Reason> = new Set<Reason>(["untrusted_chain", "
 
 export type CheckedCertificate = { readonly kind: "checked"; readonly certificate: Authority } | Problem;
 
+/**
+ * Its beginning is not judged: whoever verifies a chain does that, by a clock of its own, and a list of what may be trusted is
+ * not looked at again because time has passed.
+ */
 export function checkCertificate(text: string, expectation: Expectation): CheckedCertificate {
   const der = onlyCertificate(text);
   if (der === null) return problem("is not exactly one certificate in PEM");
@@ -65,10 +69,8 @@ export function checkCertificate(text: string, expectation: Expectation): Checke
     const isIssued = expectation.root !== null;
     return isIssued && ofAnotherRoot.has(reason) ? { ...refusal, isOfAnotherRoot: true } : refusal;
   }
-  const { notBefore, notAfter } = authority.authority;
-  if (expectation.now >= notAfter) return problem(hasEnded);
-  return expectation.now < notBefore
-    ? problem("is not valid yet")
+  return expectation.now >= authority.authority.notAfter
+    ? problem(hasEnded)
     : { kind: "checked", certificate: authority.authority };
 }
 
@@ -91,6 +93,7 @@ export function checkPair(pair: Pair, expectation: Expectation): CheckedPair {
   const checked = checkCertificate(pair.certificate, expectation);
   if (checked.kind === "problem") return { ...checked, file: "certificate" };
   const { certificate } = checked;
+  if (expectation.now < certificate.notBefore) return { ...problem("is not valid yet"), file: "certificate" };
   const signer = signerOf(certificate);
   if (signer === null) return { ...problem("has a malformed SubjectKeyIdentifier"), file: "certificate" };
   const key = readPrivateKey(pair.key);

@@ -1,6 +1,7 @@
 /**
  * The numbers of bundles, in both stores: whoever follows bundles takes none with a lower number than one that it has seen, so
- * none may come - not where the record is new or from a backup, and not where the clocks of two processes differ.
+ * none may come - not where the record is new or from a backup, and not where the clocks of two processes differ. Nor do
+ * clocks that differ make two processes publish different bundles.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -120,6 +121,22 @@ for (const [kind, placeOf] of Object.entries(places)) {
       const third = await one.publish(first);
       assert.deepEqual([third.version, third.knowledge.projects.size], [first + 2n, 2]);
       assert.equal((await other.publish(first + 1n)).version, first + 2n);
+    });
+    test("a CA that another process dated later than this one's clock is in the bundle, and signs once it is valid", async (t) => {
+      const place = placeOf(t);
+      const [ahead, behind] = [manualClock(), manualClock()];
+      const [one, other] = [await place.open(ahead), await place.open(behind)];
+      const empty = await other.publish(0n);
+      ahead.advance(150_000);
+      await place.change(one, "shop");
+      const published = await one.publish(empty.version);
+      assert.equal(published.knowledge.projects.size, 1);
+      assert.deepEqual(await other.publish(empty.version), published);
+      const uid = published.knowledge.projects.get("shop")!.uid;
+      assert.equal((await other.issuerOf("shop", uid)).kind, "denial");
+      behind.advance(150_000);
+      assert.equal((await other.issuerOf("shop", uid)).kind, "issuer");
+      assert.deepEqual(await other.publish(empty.version), published);
     });
   });
 }
