@@ -217,6 +217,8 @@ class KubernetesStore implements Store {
   readonly #secrets: Secrets;
   /** By project; one that a Secret's change has made doubtful is forgotten. */
   readonly #issuers = new Map<string, ProjectIssuer>();
+  /** Changes of Secrets that the watch has told of. */
+  #changes = 0;
   /** One issuer is made at a time. */
   readonly #making = new Map<string, Promise<ProjectIssuer>>();
   /** Problems already logged, so that a look does not repeat them. */
@@ -265,9 +267,11 @@ class KubernetesStore implements Store {
   }
 
   async #make(project: string, uid: string): Promise<ProjectIssuer> {
+    const before = this.#changes;
     const authority = await this.#secrets.project(project, uid, this.root);
     const issuer: ProjectIssuer = { kind: "issuer", uid, authority };
-    this.#issuers.set(project, issuer);
+    // What was read may be older than a change that was told meanwhile, and nothing would tell of that again.
+    if (this.#changes === before) this.#issuers.set(project, issuer);
     return issuer;
   }
 
@@ -307,7 +311,10 @@ class KubernetesStore implements Store {
       query: `labelSelector=${encodeURIComponent(projectSecretLabel)}`,
       // Keys are read when they are needed, and not kept here.
       keep: ({ metadata }) => ({ metadata }),
-      onChange: ({ object }) => void this.#issuers.delete(object.metadata.labels?.[projectSecretLabel] ?? ""),
+      onChange: ({ object }) => {
+        this.#changes++;
+        this.#issuers.delete(object.metadata.labels?.[projectSecretLabel] ?? "");
+      },
       onBatch: changed,
     });
     namespaces.start();
