@@ -1,6 +1,6 @@
 /**
  * Keeps the current state of the store and its number, and tells subscribers of each new one. One look at the store
- * runs at a time; a change during it causes another. A store that cannot be read keeps the last state.
+ * runs at a time; a change during it causes another. A look that fails, for whatever reason, keeps the last state.
  */
 import type { Log } from "../../lib/log/log.ts";
 import { StoreError } from "../store/files.ts";
@@ -72,11 +72,19 @@ export class Publisher {
         version: next.version,
         projects: [...next.knowledge.projects.keys()].length,
       });
-      for (const subscriber of this.#subscribers) subscriber(next);
     } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      if (!this.#failing) this.#log("error", "store_unavailable", { detail: error.message });
-      this.#failing = true;
+      this.#failed(error);
+      return;
     }
+    for (const subscriber of this.#subscribers) subscriber(this.#current);
+  }
+
+  /** Whatever it is: what was published last stays, and the next change is another look. */
+  #failed(error: unknown): void {
+    if (!this.#failing) {
+      if (error instanceof StoreError) this.#log("error", "store_unavailable", { detail: error.message });
+      else this.#log("error", "defect", { detail: error instanceof Error ? error.stack : String(error) });
+    }
+    this.#failing = true;
   }
 }

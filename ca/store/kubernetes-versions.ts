@@ -38,6 +38,16 @@ async function write(
   }
 }
 
+const numberText = /^[0-9]{1,20}$/;
+
+/** Somebody else may have written it: what is no number is told, and not made up. */
+function numberOf(record: ConfigMap | null): bigint {
+  const text = record?.data?.["version"] ?? "0";
+  if (!numberText.test(text))
+    throw new StoreError(`ConfigMap ${name}: version is not a number: delete it, and the ca makes another`);
+  return BigInt(text);
+}
+
 /**
  * `observe` runs after the newest number was read, so what it sees is at least as new as the state that this number
  * stands for; if another replica takes the next number meanwhile, everything is done again.
@@ -50,7 +60,7 @@ export async function numberKnowledge(
 ): Promise<Published> {
   for (let attempt = 0; attempt < mostAttempts; attempt++) {
     const before = await client.find<ConfigMap>(`${pathOf(namespace)}/${name}`);
-    const latest = BigInt(before?.data?.["version"] ?? "0");
+    const latest = numberOf(before);
     const knowledge = await observe();
     const digest = digestOf(knowledge);
     if (before?.data?.["digest"] === digest && latest >= floor.atLeast) return { version: latest, knowledge };

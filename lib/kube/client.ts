@@ -121,7 +121,12 @@ export class KubeClient {
 
   async #json<T>(call: Call): Promise<T> {
     const { text } = await this.#answer(call);
-    return JSON.parse(text) as T;
+    try {
+      return JSON.parse(text) as T;
+    } catch {
+      // Something between us and the API server answers in its place.
+      throw new KubeError(`${call.method} ${call.path}`, 0, "", "the answer is not JSON");
+    }
   }
 
   async #answer(call: Call): Promise<{ readonly text: string; readonly date: number }> {
