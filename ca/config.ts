@@ -18,7 +18,7 @@ export type AuthenticatorConfig =
     };
 
 export type StoreConfig =
-  | { readonly kind: "directory"; readonly path: string }
+  | { readonly kind: "folder"; readonly path: string }
   | {
       readonly kind: "kubernetes";
       readonly namespace: string;
@@ -95,8 +95,8 @@ function authenticator(settings: Settings): AuthenticatorConfig {
 }
 
 function store(settings: Settings): StoreConfig {
-  const path = settings.text("TENCRYPT_CA_STORE", undefined, "kubernetes, or the path of a directory");
-  if (path !== "kubernetes") return { kind: "directory", path };
+  const path = settings.text("TENCRYPT_CA_STORE", undefined, "kubernetes, or the path of a folder");
+  if (path !== "kubernetes") return { kind: "folder", path };
   const namespace = settings.read("TENCRYPT_CA_NAMESPACE", control.ca.namespace, "a namespace", (text) =>
     isName(text) ? text : null,
   );
@@ -138,7 +138,7 @@ export function readConfig(env: Environment): CaConfig {
     },
     logLevel: settings.choice<Level>("TENCRYPT_LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),
   };
-  // A namespace's uid comes from the API; a directory would make one up, and Secrets need one.
+  // A namespace's uid comes from the API; a folder would make one up, and Secrets need one.
   if (
     config.authenticator.kind !== config.store.kind &&
     [config.authenticator.kind, config.store.kind].includes("kubernetes")

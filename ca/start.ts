@@ -24,7 +24,7 @@ import { keepControlPlaneAlive } from "./renewal.ts";
 import type { AuthorityEnd, CaMetrics } from "./metrics.ts";
 import { startServing } from "./serving.ts";
 import type { Serving } from "./serving.ts";
-import { openDirectory } from "./store/directory.ts";
+import { openFolder } from "./store/folder.ts";
 import { openKubernetes } from "./store/kubernetes.ts";
 import type { Store } from "./store/store.ts";
 
@@ -115,7 +115,7 @@ function openStore(
 ): Promise<Store> {
   return store.kind === "kubernetes"
     ? openKubernetes({ ...store, trustDomain }, { client: client!, clock, log })
-    : openDirectory({ path: store.path, trustDomain }, clock, log);
+    : openFolder({ path: store.path, trustDomain }, clock, log);
 }
 
 function serve(

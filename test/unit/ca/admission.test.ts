@@ -11,7 +11,7 @@ import { Ca } from "../../../ca/ca.ts";
 import type { Call } from "../../../ca/ca.ts";
 import { denial } from "../../../ca/denial.ts";
 import type { Denial } from "../../../ca/denial.ts";
-import { openDirectory } from "../../../ca/store/directory.ts";
+import { openFolder } from "../../../ca/store/folder.ts";
 import { silent } from "../../../lib/log/log.ts";
 import { manualClock } from "../../clock/manual-clock.ts";
 
@@ -52,7 +52,7 @@ type Parts = { readonly ca: Ca; readonly authenticator: FakeAuthenticator; reado
 async function newCa(t: TestContext, burst: number): Promise<Parts> {
   const path = mkdtempSync(join(tmpdir(), "tencrypt-admission-"));
   const clock = manualClock(Date.now());
-  const store = await openDirectory({ path, trustDomain }, clock, silent);
+  const store = await openFolder({ path, trustDomain }, clock, silent);
   const publisher = await Publisher.start(store, silent);
   t.after(() => {
     publisher.stop();

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
-import { openDirectory } from "../../../ca/store/directory.ts";
+import { openFolder } from "../../../ca/store/folder.ts";
 import type { Store } from "../../../ca/store/store.ts";
 import { numberState } from "../../../ca/store/versions.ts";
 import { silent } from "../../../lib/log/log.ts";
@@ -38,7 +38,7 @@ const places: Readonly<Record<string, (t: TestContext) => Place>> = {
     const path = newFolder(t);
     const record = join(path, "bundle");
     return {
-      open: (clock) => openDirectory({ path, trustDomain: "cluster.local" }, clock, silent),
+      open: (clock) => openFolder({ path, trustDomain: "cluster.local" }, clock, silent),
       change: async (store, project) => {
         assert.equal((await store.issuerOf(project, null)).kind, "issuer");
       },

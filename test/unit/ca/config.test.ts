@@ -31,7 +31,7 @@ void test("what is not set has the documented default", () => {
     trustDomain: "cluster.local",
     tokenAudience: "tencrypt-ca",
     authenticator: { kind: "jwks", file: "/keys.json", issuer: "https://issuer.test" },
-    store: { kind: "directory", path: "/store" },
+    store: { kind: "folder", path: "/store" },
     servingNames: [],
     leafTtl: 86_400_000,
     rateLimit: { perSecond: 20, burst: 40 },

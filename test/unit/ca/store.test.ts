@@ -1,4 +1,4 @@
-// The directory store: made on first use, shared by processes, and never guessing where something is damaged.
+// The store in a folder: made on first use, shared by processes, and never guessing where something is damaged.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import { openDirectory } from "../../../ca/store/directory.ts";
+import { openFolder } from "../../../ca/store/folder.ts";
 import { StoreError } from "../../../ca/store/files.ts";
 import type { ProjectIssuer, Store } from "../../../ca/store/store.ts";
 import { systemClock } from "../../../lib/clock/clock.ts";
@@ -33,8 +33,7 @@ function newFolder(t: TestContext): string {
   return path;
 }
 
-const open = (path: string, log: Log = silent): Promise<Store> =>
-  openDirectory({ path, trustDomain }, systemClock, log);
+const open = (path: string, log: Log = silent): Promise<Store> => openFolder({ path, trustDomain }, systemClock, log);
 
 async function issuerOf(store: Store, project: string): Promise<ProjectIssuer> {
   const issuer = await store.issuerOf(project, null);
@@ -271,7 +270,7 @@ void test("a root that has ended is refused", async (t) => {
   const path = newFolder(t);
   const store = await open(path);
   const late = { ...systemClock, now: () => store.root.certificate.notAfter };
-  await assert.rejects(openDirectory({ path, trustDomain }, late, silent), {
+  await assert.rejects(openFolder({ path, trustDomain }, late, silent), {
     message: `${join(path, "root.pem")} has ended`,
   });
 });

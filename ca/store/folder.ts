@@ -1,8 +1,8 @@
 /**
- * The store in a directory: `root.pem`, `root.key`, `control-plane/` and `projects/<name>/`, PEM and PKCS#8, mode 0600.
+ * The store in a folder: `root.pem`, `root.key`, `control-plane/` and `projects/<name>/`, PEM and PKCS#8, mode 0600.
  *
  * Absent authorities are made on first use. The root is made only where nothing that an earlier root issued is left.
- * What is damaged is reported with the file's name and never replaced. Several processes may share the directory.
+ * What is damaged is reported with the file's name and never replaced. Several processes may share the folder.
  */
 import { randomUUID } from "node:crypto";
 import { mkdir } from "node:fs/promises";
@@ -37,7 +37,7 @@ const tlsNames: PairNames = { certificate: "tls.crt", key: "tls.key" };
 const uidFile = "uid";
 const uidText = /^[A-Za-z0-9-]{1,64}$/;
 
-export type DirectorySettings = { readonly path: string; readonly trustDomain: string };
+export type FolderSettings = { readonly path: string; readonly trustDomain: string };
 
 const linesOf = (text: string | null): string[] =>
   (text ?? "")
@@ -45,8 +45,8 @@ const linesOf = (text: string | null): string[] =>
     .map((line) => line.trim())
     .filter((line) => line !== "" && !line.startsWith("#"));
 
-/** Refuses to open a directory in which anything is damaged, so that this is seen at the start and not at a renewal. */
-export async function openDirectory(settings: DirectorySettings, clock: Clock, log: Log): Promise<Store> {
+/** Refuses to open a folder in which anything is damaged, so that this is seen at the start and not at a renewal. */
+export async function openFolder(settings: FolderSettings, clock: Clock, log: Log): Promise<Store> {
   await tolerate(settings.path, ["EEXIST"], () => mkdir(settings.path, { recursive: true, mode: 0o700 }));
   const root = await openRoot(settings.path, clock);
   const controlPlane = await openAuthority(
@@ -55,7 +55,7 @@ export async function openDirectory(settings: DirectorySettings, clock: Clock, l
     root,
     clock,
   );
-  const store = new Directory(settings, { root, controlPlane }, clock, log);
+  const store = new FolderStore(settings, { root, controlPlane }, clock, log);
   await store.checkAll();
   return store;
 }
@@ -123,10 +123,10 @@ async function openAuthority(
   return checked.authority;
 }
 
-class Directory implements Store {
+class FolderStore implements Store {
   readonly root: SigningAuthority;
   readonly controlPlane: SigningAuthority;
-  readonly #settings: DirectorySettings;
+  readonly #settings: FolderSettings;
   readonly #projects: string;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -134,7 +134,7 @@ class Directory implements Store {
   #reported = new Set<string>();
 
   constructor(
-    settings: DirectorySettings,
+    settings: FolderSettings,
     authorities: { root: SigningAuthority; controlPlane: SigningAuthority },
     clock: Clock,
     log: Log,
