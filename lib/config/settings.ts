@@ -3,8 +3,8 @@
  *
  * A program declares what it reads by calling one method a setting, then `finish()`: either all values are usable or
  * the list of all problems is thrown as one `SettingsError` (exit code 64). The environment is an argument: only
- * `main.ts` files touch `process.env`. Variables that nothing read are returned for a warning, not refused: Kubernetes
- * itself puts `TENCRYPT_CA_PORT=tcp://...` into pods beside a Service of that name. Pure.
+ * `main.ts` files touch `process.env`. Variables that nothing read are returned for a warning, not refused; no warning is
+ * worth what Kubernetes itself puts into pods beside a Service `tencrypt-ca`: `TENCRYPT_CA_PORT=tcp://...` and more. Pure.
  */
 import { parseIp, parsePort } from "../net/address.ts";
 import type { Ip } from "../net/address.ts";
@@ -27,6 +27,9 @@ export function parseDuration(text: string): number | null {
   const match = durationText.exec(text);
   return match === null ? null : Number(match[1]) * unitMs[match[2]!]!;
 }
+
+const linkName = /_(?:SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)$/;
+const isServiceLink = (name: string, value = ""): boolean => linkName.test(name) || /^(?:tcp|udp|sctp):/.test(value);
 
 /** What a fallback of `undefined` means: the setting is required. */
 type Fallback<T> = T | undefined;
@@ -103,6 +106,8 @@ export class Settings {
   /** Throws all problems at once; otherwise names the `TENCRYPT_` variables that nothing read, for a warning. */
   finish(): readonly string[] {
     if (this.#problems.length > 0) throw new SettingsError(this.#problems);
-    return Object.keys(this.#env).filter((name) => name.startsWith("TENCRYPT_") && !this.#seen.has(name));
+    return Object.entries(this.#env)
+      .filter(([name, value]) => name.startsWith("TENCRYPT_") && !this.#seen.has(name) && !isServiceLink(name, value))
+      .map(([name]) => name);
   }
 }

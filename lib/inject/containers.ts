@@ -8,10 +8,13 @@ import {
   healthPort,
   initMounts,
   initSecurity,
+  metricsPort,
   podFields,
+  portSettings,
   proxyMounts,
   proxySecurity,
   terminationMessages,
+  tunnelPort,
 } from "../kube/sidecar-form.ts";
 import type { Mode } from "../project/mode.ts";
 import type { Amounts, InjectConfig } from "./config.ts";
@@ -29,6 +32,7 @@ const field = (name: string, fieldPath: string): EnvVar => ({
   valueFrom: { fieldRef: { apiVersion: "v1", fieldPath } },
 });
 const text = (name: string, value: string): EnvVar => ({ name, value });
+const ports = Object.entries(portSettings).map(([name, port]) => text(name, String(port)));
 
 export const initContainer = (config: InjectConfig, { uid, udp }: PodFacts): Container => ({
   name: containers.init,
@@ -38,6 +42,7 @@ export const initContainer = (config: InjectConfig, { uid, udp }: PodFacts): Con
     text("TENCRYPT_UDP", udp),
     // Of the legacy backend, which would want to write it to /run.
     text("XTABLES_LOCKFILE", `${volumes.state.folder}/xtables.lock`),
+    ...ports,
   ],
   resources: {},
   volumeMounts: initMounts,
@@ -65,8 +70,8 @@ export const proxyContainer = (config: InjectConfig, facts: PodFacts): Container
   restartPolicy: "Always",
   env: environment(config, facts),
   ports: [
-    { name: "tencrypt-tunnel", containerPort: 15_008, protocol: "TCP" },
-    { name: "tencrypt-metric", containerPort: 15_020, protocol: "TCP" },
+    { name: "tencrypt-tunnel", containerPort: tunnelPort, protocol: "TCP" },
+    { name: "tencrypt-metric", containerPort: metricsPort, protocol: "TCP" },
     { name: "tencrypt-health", containerPort: healthPort, protocol: "TCP" },
   ],
   resources: amounts(config),
@@ -93,6 +98,7 @@ function environment(config: InjectConfig, { mode, declared }: PodFacts): readon
     text("TENCRYPT_DIRECTORY_ADDRESS", config.directoryAddress),
     text("TENCRYPT_STATE_DIR", state.folder),
     text("TENCRYPT_MAX_LEAF_LIFETIME", config.maxLeafLifetime),
+    ...ports,
     ...(Object.keys(declared).length === 0 ? [] : [text("TENCRYPT_PROBES", JSON.stringify(declared))]),
     ...(config.otlpEndpoint === null ? [] : [text("OTEL_EXPORTER_OTLP_ENDPOINT", config.otlpEndpoint)]),
   ];

@@ -9,6 +9,21 @@ import type { Container, EnvVar, PodSpec } from "./objects.ts";
 import type { Volume } from "./own-volumes.ts";
 
 export const healthPort = 15_021;
+export const tunnelPort = 15_008;
+export const metricsPort = 15_020;
+
+/**
+ * What init and the proxy would take anyway. Both are told: a Service of the project called `tencrypt-metrics` makes the
+ * kubelet give every container TENCRYPT_METRICS_PORT=tcp://..., except where it is in the pod's spec.
+ */
+export const portSettings: Readonly<Record<string, number>> = {
+  TENCRYPT_OUTBOUND_PORT: 15_001,
+  TENCRYPT_INBOUND_PORT: 15_006,
+  TENCRYPT_TUNNEL_PORT: tunnelPort,
+  TENCRYPT_ADMIN_PORT: 15_000,
+  TENCRYPT_METRICS_PORT: metricsPort,
+  TENCRYPT_HEALTH_PORT: healthPort,
+};
 
 type Tree = Readonly<Record<string, unknown>>;
 
@@ -144,10 +159,16 @@ function probeProblem(probe: unknown): string | null {
 
 /** The last of two of the same name would count. */
 const variableProblem = (each: EnvVar, index: number, all: readonly EnvVar[], { variable }: Form): boolean =>
-  !variable.test(each.name) || all.findIndex(({ name }) => name === each.name) !== index || !isPlain(each);
+  !(isPortSetting(each) || variable.test(each.name)) ||
+  all.findIndex(({ name }) => name === each.name) !== index ||
+  !isPlain(each);
+
+const isPortSetting = ({ name }: EnvVar): boolean => Object.hasOwn(portSettings, name);
 
 /** Settings are in the pod's spec, which cannot change; what is elsewhere could say anything later. */
 function isPlain({ name, value, valueFrom }: EnvVar): boolean {
+  // Rules and proxy have to mean the same port, and nobody else's.
+  if (Object.hasOwn(portSettings, name)) return valueFrom === undefined && value === String(portSettings[name]);
   const field = Object.hasOwn(podFields, name) ? podFields[name] : undefined;
   if (field === undefined) return valueFrom === undefined;
   return value === undefined && isDeepStrictEqual(valueFrom, { fieldRef: { apiVersion: "v1", fieldPath: field } });

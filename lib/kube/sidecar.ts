@@ -9,7 +9,7 @@ import type { Mode } from "../project/mode.ts";
 import { caAudience, containers, volumes } from "./names.ts";
 import type { Container, Pod, PodSpec } from "./objects.ts";
 import { foreignToken, mountsOwnVolume } from "./own-volumes.ts";
-import { initProblem, looksIntoOurs, proxyProblem, volumesProblem } from "./sidecar-form.ts";
+import { initProblem, looksIntoOurs, proxyProblem, tunnelPort, volumesProblem } from "./sidecar-form.ts";
 
 export type Sidecar = {
   readonly kind: "sidecar";
@@ -22,7 +22,6 @@ export type Sidecar = {
 
 export type SidecarReading = Sidecar | { readonly kind: "none"; readonly why: string };
 
-const defaultTunnelPort = 15008;
 const none = (why: string): SidecarReading => ({ kind: "none", why });
 
 const setting = ({ env }: Container, name: string): string | undefined =>
@@ -90,14 +89,13 @@ function uidProblem(spec: PodSpec, init: Container, proxy: Container): string | 
 }
 
 function sidecarOf(init: Container, proxy: Container): Sidecar {
-  const port = Number(setting(proxy, "TENCRYPT_TUNNEL_PORT") ?? defaultTunnelPort);
   const mode = setting(proxy, "TENCRYPT_MODE");
   return {
     kind: "sidecar",
     initImage: init.image ?? "",
     proxyImage: proxy.image ?? "",
     mode: modes.find((known) => known === mode) ?? "strict",
-    tunnelPort: Number.isInteger(port) && port > 0 && port < 65_536 ? port : defaultTunnelPort,
+    tunnelPort,
   };
 }
 

@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 import { parse } from "yaml";
 import { findPod } from "../../../../lib/inject/manifest.ts";
 import type { Container, EnvVar, Pod, PodSpec } from "../../../../lib/kube/objects.ts";
+import { portSettings } from "../../../../lib/kube/sidecar-form.ts";
 import { readSidecar } from "../../../../lib/kube/sidecar.ts";
 
 const folder = join(import.meta.dirname, "../../../golden/inject");
@@ -195,6 +196,14 @@ describe("not protected: the rules leave others alone", () =>
       withInit(told(init, { name: "TENCRYPT_PROXY_UID", valueFrom: { configMapKeyRef: { name: "x", key: "y" } } })),
       /is given TENCRYPT_PROXY_UID/,
     ],
+    "the proxy listens at another port than the rules name": [
+      withProxy(told(proxy, { name: "TENCRYPT_TUNNEL_PORT", value: "25008" })),
+      /is given TENCRYPT_TUNNEL_PORT/,
+    ],
+    "a port that is said elsewhere": [
+      withInit(told(init, { name: "TENCRYPT_HEALTH_PORT", valueFrom: { configMapKeyRef: { name: "x", key: "y" } } })),
+      /is given TENCRYPT_HEALTH_PORT/,
+    ],
     "a port of the application is let through": [
       withInit(told(init, { name: "TENCRYPT_METRICS_PORT", value: "8080" })),
       /is given TENCRYPT_METRICS_PORT/,
@@ -246,6 +255,16 @@ test("what the API server fills in is as good as what injection writes, and so i
   assert.equal(readSidecar(pod({ initContainers: [bare(init), bare(proxy)] })).kind, "sidecar");
   const debug = { name: "debug", targetContainerName: "app" };
   assert.equal(readSidecar(pod({ ephemeralContainers: [debug] })).kind, "sidecar");
+});
+
+test("what an earlier release injected, which told no ports, is as good", () => {
+  const earlier = (container: Container): Container => ({
+    ...container,
+    env: container.env!.filter(({ name }) => !Object.hasOwn(portSettings, name)),
+  });
+  assert.notDeepEqual(earlier(init), init);
+  const reading = readSidecar(pod({ initContainers: [earlier(init), earlier(proxy)] }));
+  assert.equal(reading.kind === "sidecar" && reading.tunnelPort, 15_008);
 });
 
 test("another UID than the usual one, as on OpenShift, is as good", () => {
