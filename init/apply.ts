@@ -199,13 +199,17 @@ export function remove({ iptables, log }: Pick<Pod, "iptables" | "log">): Outcom
 function removeFrom(iptables: Iptables, backend: Backend): Failure | null {
   for (const family of families.filter((each) => iptables.inUse(backend, each))) {
     const now = iptables.save(backend, family);
-    // Without a working backend there can be no rules of ours in it.
+    if (now.kind === "failed" && canHold(iptables, backend, family)) return failed(`read the ${family} rules`, now);
     if (now.kind === "failed") continue;
     const failure = holdsOwn(parseSaved(now.text)) ? removeRules(iptables, backend, family, now.text) : null;
     if (failure !== null) return failure;
   }
   return null;
 }
+
+/** A backend that the kernel does not have takes no rules, so none of ours can be in it. */
+const canHold = (iptables: Iptables, backend: Backend, family: Family): boolean =>
+  backend === "legacy" || iptables.restore(backend, family, "*filter\nCOMMIT\n", "test").kind === "ok";
 
 function removeRules(iptables: Iptables, backend: Backend, family: Family, savedText: string): Failure | null {
   const { text, tables } = removal(parseSaved(savedText));

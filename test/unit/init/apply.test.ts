@@ -190,6 +190,22 @@ test("auto takes the first backend that can set the guard; a named one is not re
   assert.equal((await install(config(), pod(new FakeIptables([])))).kind, "not_possible");
 });
 
+test("rules that cannot be read are not taken for none, neither by --remove nor in a backend that is not used any more", async () => {
+  const iptables = new FakeIptables(["nft", "legacy"]);
+  assert.equal((await install(config({ TENCRYPT_IPTABLES_BACKEND: "legacy" }), pod(iptables))).kind, "done");
+  iptables.fails = ({ backend, what }) => backend === "legacy" && what === "save";
+  for (const outcome of [remove(pod(iptables)), await install(config(), pod(iptables))])
+    assert.equal(outcome.kind === "failed" && outcome.step, "read the v4 rules");
+  assert.match(iptables.text("nft", "v4"), closed);
+  assert.match(iptables.text("legacy", "v4"), redirecting);
+  iptables.fails = ({ backend, family, what }) => backend === "nft" && family === "v6" && what === "save";
+  assert.equal(remove(pod(iptables)).kind, "failed");
+  // A kernel without nf_tables.
+  iptables.fails = ({ backend }) => backend === "nft";
+  assert.deepEqual(remove(pod(iptables)), { kind: "done" });
+  assert.equal(iptables.text("legacy", "v4"), "");
+});
+
 const settings = fc.record({
   TENCRYPT_UDP: fc.constantFrom("allow", "dns-only"),
   TENCRYPT_CAPTURE: fc.constantFrom("", "2001:15101", "2001:15101,2002:15102"),
