@@ -1,6 +1,6 @@
 /** `uninstall`: says before everything else goes whose certificates end with it. It refuses nothing. */
 import type { KubeClient } from "../lib/kube/client.ts";
-import { listAll } from "../lib/kube/list.ts";
+import { pages } from "../lib/kube/list.ts";
 import type { Pod } from "../lib/kube/objects.ts";
 import { isTerminal, readSidecar } from "../lib/kube/sidecar.ts";
 
@@ -9,13 +9,17 @@ const mostNamed = 20;
 
 const hasProxy = (pod: Pod): boolean => !isTerminal(pod) && readSidecar(pod).kind === "sidecar";
 
+/** Of pods, some 10 KB each: a page of more makes the heap grow towards the Job's limit before it is collected. */
+const pageSize = 200;
+
 /** Pods with a proxy, by namespace. */
-export async function countProtected(client: KubeClient): Promise<ReadonlyMap<string, number>> {
+export async function countProtected(client: Pick<KubeClient, "get">): Promise<ReadonlyMap<string, number>> {
   const counts = new Map<string, number>();
-  for (const pod of (await listAll<Pod>(client, "/api/v1/pods")).filter(hasProxy)) {
-    const namespace = pod.metadata.namespace ?? "";
-    counts.set(namespace, (counts.get(namespace) ?? 0) + 1);
-  }
+  for await (const page of pages<Pod>(client, "/api/v1/pods", { pageSize }))
+    for (const { metadata } of page.filter(hasProxy)) {
+      const namespace = metadata.namespace ?? "";
+      counts.set(namespace, (counts.get(namespace) ?? 0) + 1);
+    }
   return counts;
 }
 

@@ -1,7 +1,17 @@
 /** The last words before an uninstallation. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
 import { farewell } from "../../../hook/uninstall.ts";
+import type { Counted } from "./count-many.ts";
+
+test("as many pods as there are, are counted in the memory of few", async () => {
+  const resourceLimits = { maxOldGenerationSizeMb: 48 };
+  const worker = new Worker(new URL("count-many.ts", import.meta.url), { resourceLimits });
+  const [counted] = (await once(worker, "message")) as [Counted];
+  assert.deepEqual(counted, { shop: 7_500, billing: 7_500, pages: 75 });
+});
 
 describe("the warning before an uninstallation", () => {
   test("names the projects and what to do", () => {
