@@ -5,7 +5,7 @@
  * the deadline; each new reason is logged once.
  */
 import type { Clock } from "../lib/clock/clock.ts";
-import { isStatus } from "../lib/kube/client.ts";
+import { KubeError, isStatus } from "../lib/kube/client.ts";
 import type { KubeClient } from "../lib/kube/client.ts";
 import { control, rootConfigMap, webhookConfigurations } from "../lib/kube/names.ts";
 import type { ConfigMap } from "../lib/kube/objects.ts";
@@ -27,30 +27,47 @@ const configurationPaths: readonly string[] = [
 /** Named in the chart. */
 const bindingPath = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/tencrypt-trust";
 
-export type Context = { readonly client: KubeClient; readonly clock: Clock; readonly log: Log };
+type Client = Pick<KubeClient, "get" | "patch" | "delete">;
 
-type Attempt = { readonly kind: "done" } | { readonly kind: "not_yet"; readonly why: string };
+export type Context = { readonly client: Client; readonly clock: Clock; readonly log: Log };
 
-const setUpOnce = async ({ client, log }: Context): Promise<Attempt> => {
+type Attempt =
+  | { readonly kind: "done" }
+  | { readonly kind: "not_yet"; readonly why: string }
+  /** All was done, and whether the last call was too is not known. */
+  | { readonly kind: "unanswered"; readonly why: string };
+
+const notYet = (why: string): Attempt => ({ kind: "not_yet", why });
+
+const setUpOnce = async (context: Context): Promise<Attempt> => {
+  const { client, log } = context;
   const root = readRoot(await client.get<ConfigMap>(rootPath));
-  if (root.kind === "none") return { kind: "not_yet", why: `ConfigMap ${rootConfigMap.name}: ${root.why}` };
+  if (root.kind === "none") return notYet(`ConfigMap ${rootConfigMap.name}: ${root.why}`);
   for (const path of configurationPaths) {
     const patch = bundlePatch(await client.get<WebhookConfiguration>(path), root.pem);
     if (patch.length > 0) await client.patch(`${path}?fieldManager=${fieldManager}`, patch, "json");
     log("info", patch.length > 0 ? "trust_set" : "trust_was_set", { configuration: path.slice(group.length + 1) });
   }
-  // The last act: after it no call is allowed any more.
-  await client.delete(bindingPath).catch((error: unknown) => {
-    if (!isStatus(error, 404)) throw error;
-  });
-  return { kind: "done" };
+  return await giveUpRight(client, [404]);
 };
 
-const attempt = async (context: Context): Promise<Attempt> => {
+/** The last act: after it no call is allowed any more. Asked for again, that it may not be done says that it was done. */
+async function giveUpRight(client: Client, isDoneBy: readonly number[]): Promise<Attempt> {
   try {
-    return await setUpOnce(context);
+    await client.delete(bindingPath);
+    return { kind: "done" };
   } catch (error) {
-    return { kind: "not_yet", why: (error as Error).message };
+    if (isStatus(error, ...isDoneBy)) return { kind: "done" };
+    const isAnswer = error instanceof KubeError && error.code > 0 && error.code < 500;
+    return { kind: isAnswer ? "not_yet" : "unanswered", why: (error as Error).message };
+  }
+}
+
+const attempt = async (context: Context, before: Attempt["kind"]): Promise<Attempt> => {
+  try {
+    return before === "unanswered" ? await giveUpRight(context.client, [404, 403]) : await setUpOnce(context);
+  } catch (error) {
+    return notYet((error as Error).message);
   }
 };
 
@@ -59,9 +76,11 @@ export async function setTrust(context: Context, deadline: number): Promise<bool
   const { clock, log } = context;
   const end = clock.monotonic() + deadline;
   let told = "";
+  let before: Attempt["kind"] = "not_yet";
   for (;;) {
-    const outcome = await attempt(context);
+    const outcome = await attempt(context, before);
     if (outcome.kind === "done") return true;
+    if (before === "not_yet") before = outcome.kind;
     if (outcome.why !== told) log("info", "waiting", { why: outcome.why });
     told = outcome.why;
     if (clock.monotonic() + retryMs > end) {
