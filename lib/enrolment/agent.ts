@@ -1,5 +1,5 @@
 /**
- * Keeps the proxy's credentials: waits for the root, follows the CA's trust bundle, gets a certificate, renews it.
+ * Keeps a program's credentials: waits for the root, follows the CA's trust bundle, gets a certificate, renews it.
  *
  *   waiting for the root -> waiting for a bundle -> waiting for a certificate -> holding -> (renewing -> holding)*
  *                                                                                        \-> ended: `current()` is null

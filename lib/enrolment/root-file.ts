@@ -1,4 +1,4 @@
-/** The root certificates that the proxy starts from. Nothing is trusted that is not in this file, and, with pins, not pinned. */
+/** The root certificates that a program starts from. Nothing is trusted that is not in this file, and, with pins, not pinned. */
 import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { loadBundle, matchesPins } from "../trust/bundle.ts";

@@ -27,7 +27,7 @@ export const annotations = {
 export const podMarks = {
   /** By which version and configuration the pod was injected. */
   injected: "tencrypt.io/injected",
-  /** Skip reasons, comma-separated, of a pod that was not injected. */
+  /** The skip reason of a pod that was not injected. */
   skipped: "tencrypt.io/skipped",
   /** PEM of the roots, read by the proxy through the downward API and believed by the pins in its environment only. */
   root: "tencrypt.io/root",
