@@ -1,6 +1,7 @@
 /** The settings of the ca, from environment variables; every problem is reported at once. Pure. */
 import { isName } from "../lib/identity/spiffe-id.ts";
-import { ipBytes, parseIp, parsePort } from "../lib/net/address.ts";
+import { ipBytes, parseIp } from "../lib/net/address.ts";
+import type { HostPort } from "../lib/net/host-port.ts";
 import { caAudience, control } from "../lib/kube/names.ts";
 import { parseDuration, Settings } from "../lib/config/settings.ts";
 import type { Environment } from "../lib/config/settings.ts";
@@ -27,7 +28,7 @@ export type StoreConfig =
     };
 
 export type CaConfig = {
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: HostPort;
   /** Metrics and health; null: not served. */
   readonly metricsPort: number | null;
   readonly trustDomain: string;
@@ -45,17 +46,6 @@ export type CaConfig = {
 const day = 86_400_000;
 const longestTtl = 30 * day;
 
-const readPort = (text: string): number | null => (text === "0" ? 0 : parsePort(text));
-
-/** `host:port` or `[v6]:port`; the host is an address or a name, the port may be 0. */
-function listenAddress(text: string): CaConfig["listen"] | null {
-  const [, bracketed, plain, portText] = /^(?:\[([^\]]*)\]|([^:]*)):([0-9]+)$/.exec(text) ?? [];
-  const port = readPort(portText ?? "");
-  const host = parseIp(bracketed ?? plain ?? "") ?? (bracketed === undefined && isName(plain ?? "") ? plain! : null);
-  if (host === null || port === null || host.includes(":") !== (bracketed !== undefined)) return null;
-  return { host, port };
-}
-
 function servingNames(text: string): readonly GeneralName[] | null {
   const names = text.split(",").map((part): GeneralName | null => {
     const name = part.trim();
@@ -66,7 +56,7 @@ function servingNames(text: string): readonly GeneralName[] | null {
   return names.every((name) => name !== null) ? names : null;
 }
 
-const leafTtl = (settings: Settings): number =>
+const leafTtl = (settings: Settings): number | undefined =>
   settings.read("TENCRYPT_LEAF_TTL", day, "a duration from 10s to 30d", (text) => {
     const ttl = parseDuration(text);
     return ttl !== null && ttl >= shortestTtl && ttl <= longestTtl ? ttl : null;
@@ -79,52 +69,56 @@ function images(text: string): readonly string[] | null {
   return list.every((image) => imageText.test(image)) ? list : null;
 }
 
-function authenticator(settings: Settings): AuthenticatorConfig {
-  if (settings.choice("TENCRYPT_AUTHENTICATOR", ["kubernetes", "jwks"]) === "kubernetes")
-    return {
-      kind: "kubernetes",
+function authenticator(
+  settings: Settings,
+  kind: AuthenticatorConfig["kind"] | undefined,
+): AuthenticatorConfig | undefined {
+  if (kind === undefined) return undefined;
+  if (kind === "kubernetes")
+    return settings.whole({
+      kind,
       initImages: settings.read("TENCRYPT_INIT_IMAGES", undefined, "comma-separated image names", images),
       proxyImages: settings.read("TENCRYPT_PROXY_IMAGES", undefined, "comma-separated image names", images),
       sourceCheck: settings.choice("TENCRYPT_CA_SOURCE_CHECK", ["enforce", "warn"], "enforce"),
-    };
-  return {
-    kind: "jwks",
+    });
+  return settings.whole({
+    kind,
     file: settings.text("TENCRYPT_JWKS_FILE", undefined, "the path of a JSON Web Key Set"),
     issuer: settings.text("TENCRYPT_TOKEN_ISSUER", undefined, "the iss of tokens"),
-  };
+  });
 }
 
-function store(settings: Settings): StoreConfig {
-  const path = settings.text("TENCRYPT_CA_STORE", undefined, "kubernetes, or the path of a folder");
+function store(settings: Settings, path: string | undefined): StoreConfig | undefined {
+  if (path === undefined) return undefined;
   if (path !== "kubernetes") return { kind: "folder", path };
-  const namespace = settings.read("TENCRYPT_CA_NAMESPACE", control.ca.namespace, "a namespace", (text) =>
-    isName(text) ? text : null,
-  );
-  const broughtRoot = settings.read<string | null>("TENCRYPT_CA_ROOT_SECRET", null, "the name of a Secret", (text) =>
-    isName(text) ? text : null,
-  );
-  return { kind: "kubernetes", namespace, broughtRoot };
+  return settings.whole({
+    kind: "kubernetes",
+    namespace: settings.read("TENCRYPT_CA_NAMESPACE", control.ca.namespace, "a namespace", ifName),
+    broughtRoot: settings.read<string | null>("TENCRYPT_CA_ROOT_SECRET", null, "the name of a Secret", ifName),
+  });
 }
+
+const ifName = (text: string): string | null => (isName(text) ? text : null);
 
 export function readConfig(env: Environment): CaConfig {
   const settings = new Settings(env);
-  const config = {
-    listen: settings.read(
-      "TENCRYPT_CA_LISTEN",
-      undefined,
-      "a host and a port such as 0.0.0.0:15012 or [::]:15012",
-      listenAddress,
-    ),
-    metricsPort: settings.read<number | null>("TENCRYPT_METRICS_PORT", null, "a port from 0 to 65535", readPort),
+  const who = settings.choice("TENCRYPT_AUTHENTICATOR", ["kubernetes", "jwks"]);
+  const where = settings.text("TENCRYPT_CA_STORE", undefined, "kubernetes, or the path of a folder");
+  // A namespace's uid comes from the API; a folder would make one up, and Secrets need one.
+  if (who !== undefined && where !== undefined && (who === "kubernetes") !== (where === "kubernetes"))
+    settings.problem("TENCRYPT_AUTHENTICATOR and TENCRYPT_CA_STORE are both kubernetes, or neither is");
+  return settings.finish({
+    listen: settings.listen("TENCRYPT_CA_LISTEN", control.ca.port),
+    metricsPort: settings.port("TENCRYPT_METRICS_PORT", null),
     trustDomain: settings.read(
       "TENCRYPT_TRUST_DOMAIN",
       undefined,
       "a name of lower-case letters, digits, - and .",
-      (text) => (isName(text) ? text : null),
+      ifName,
     ),
     tokenAudience: settings.text("TENCRYPT_TOKEN_AUDIENCE", caAudience),
-    authenticator: authenticator(settings),
-    store: store(settings),
+    authenticator: authenticator(settings, who),
+    store: store(settings, where),
     servingNames: settings.read<readonly GeneralName[]>(
       "TENCRYPT_CA_SERVING_NAMES",
       [],
@@ -132,17 +126,10 @@ export function readConfig(env: Environment): CaConfig {
       servingNames,
     ),
     leafTtl: leafTtl(settings),
-    rateLimit: {
+    rateLimit: settings.whole({
       perSecond: settings.integer("TENCRYPT_CA_RATE_LIMIT", { min: 1, max: 100_000 }, 20),
       burst: settings.integer("TENCRYPT_CA_RATE_BURST", { min: 1, max: 100_000 }, 40),
-    },
+    }),
     logLevel: settings.choice<Level>("TENCRYPT_LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),
-  };
-  // A namespace's uid comes from the API; a folder would make one up, and Secrets need one.
-  if (
-    config.authenticator.kind !== config.store.kind &&
-    [config.authenticator.kind, config.store.kind].includes("kubernetes")
-  )
-    settings.problem("TENCRYPT_AUTHENTICATOR and TENCRYPT_CA_STORE are both kubernetes, or neither is");
-  return { ...config, unread: settings.finish() };
+  });
 }

@@ -4,6 +4,7 @@
  */
 import { PassThrough } from "node:stream";
 import { KubeConfig, PortForward } from "@kubernetes/client-node";
+import { defaultPorts } from "../lib/net/ports.ts";
 import type { Connection } from "./cluster.ts";
 
 export type ProxyStatus = {
@@ -15,7 +16,6 @@ export type StatusAnswer =
   | { readonly kind: "status"; readonly status: ProxyStatus }
   | { readonly kind: "no-answer"; readonly why: string };
 
-const adminPort = 15_000;
 const patienceMs = 5_000;
 
 export function forwarder({ kubeconfig, context }: Connection): PortForward {
@@ -30,7 +30,7 @@ export async function askStatus(forward: PortForward, namespace: string, pod: st
   const [toPod, fromPod, errors] = [new PassThrough(), new PassThrough(), new PassThrough()];
   let close = (): void => {};
   try {
-    const socket = await forward.portForward(namespace, pod, [adminPort], fromPod, errors, toPod);
+    const socket = await forward.portForward(namespace, pod, [defaultPorts.admin], fromPod, errors, toPod);
     close = () => (typeof socket === "function" ? socket()?.close() : socket.close());
     toPod.write("GET /status HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
     return read(await textOf(fromPod, errors));

@@ -11,6 +11,5 @@ export type Config = {
 
 export function readConfig(env: Environment): Config {
   const settings = new Settings(env);
-  const deadline = settings.duration("TENCRYPT_HOOK_DEADLINE", 240_000);
-  return { deadline, unread: settings.finish() };
+  return settings.finish({ deadline: settings.duration("TENCRYPT_HOOK_DEADLINE", 240_000) });
 }

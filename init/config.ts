@@ -6,15 +6,8 @@
 import { Settings } from "../lib/config/settings.ts";
 import type { Environment } from "../lib/config/settings.ts";
 import { parsePort } from "../lib/net/address.ts";
-
-export type Ports = {
-  readonly outbound: number;
-  readonly inbound: number;
-  readonly tunnel: number;
-  readonly admin: number;
-  readonly metrics: number;
-  readonly health: number;
-};
+import { defaultPorts } from "../lib/net/ports.ts";
+import type { Ports } from "../lib/net/ports.ts";
 
 /** A container that runs under a UID of its own, and the outbound port that is its alone. */
 export type Capture = { readonly uid: number; readonly port: number };
@@ -48,43 +41,46 @@ function parseCaptures(text: string): readonly Capture[] | null {
 }
 
 /** Rules name ports, so 0 (any free port) has no meaning here. */
-const readPort = (settings: Settings, name: string, fallback: number): number =>
-  settings.read(name, fallback, "a port from 1 to 65535", parsePort);
-
-function readPorts(settings: Settings): Ports {
+function readPorts(settings: Settings): { readonly [name in keyof Ports]: number | undefined } {
+  const read = (name: keyof Ports): number | undefined =>
+    settings.read(`TENCRYPT_${name.toUpperCase()}_PORT`, defaultPorts[name], "a port from 1 to 65535", parsePort);
   return {
-    outbound: readPort(settings, "TENCRYPT_OUTBOUND_PORT", 15_001),
-    inbound: readPort(settings, "TENCRYPT_INBOUND_PORT", 15_006),
-    tunnel: readPort(settings, "TENCRYPT_TUNNEL_PORT", 15_008),
-    admin: readPort(settings, "TENCRYPT_ADMIN_PORT", 15_000),
-    metrics: readPort(settings, "TENCRYPT_METRICS_PORT", 15_020),
-    health: readPort(settings, "TENCRYPT_HEALTH_PORT", 15_021),
+    outbound: read("outbound"),
+    inbound: read("inbound"),
+    tunnel: read("tunnel"),
+    admin: read("admin"),
+    metrics: read("metrics"),
+    health: read("health"),
   };
 }
 
 /** Throws a `SettingsError` with every problem; `unread` names variables of ours that nothing reads, for a warning. */
 export function readConfig(env: Environment): { readonly config: Config; readonly unread: readonly string[] } {
   const settings = new Settings(env);
-  const config: Config = {
-    proxyUid: settings.integer("TENCRYPT_PROXY_UID", { min: 1, max: highestUid }),
-    udp: settings.choice("TENCRYPT_UDP", ["allow", "dns-only"], "allow"),
-    captures: settings.read("TENCRYPT_CAPTURE", [], "uid:port,uid:port", parseCaptures),
-    ports: readPorts(settings),
-    backend: settings.choice("TENCRYPT_IPTABLES_BACKEND", ["auto", "nft", "legacy"], "auto"),
-  };
-  for (const problem of contradictions(config)) settings.problem(problem);
-  return { config, unread: settings.finish() };
+  const proxyUid = settings.integer("TENCRYPT_PROXY_UID", { min: 1, max: highestUid });
+  const udp = settings.choice("TENCRYPT_UDP", ["allow", "dns-only"], "allow");
+  const captures = settings.read<readonly Capture[]>("TENCRYPT_CAPTURE", [], "uid:port,uid:port", parseCaptures);
+  const ports = readPorts(settings);
+  const backend = settings.choice("TENCRYPT_IPTABLES_BACKEND", ["auto", "nft", "legacy"], "auto");
+  for (const problem of contradictions(proxyUid, captures ?? [], ports)) settings.problem(problem);
+  const { unread, ...config } = settings.finish({ proxyUid, udp, captures, ports: settings.whole(ports), backend });
+  return { config, unread };
 }
 
-function contradictions({ proxyUid, captures, ports }: Config): readonly string[] {
-  // What could not be read is null here, and reported already.
-  const entries = captures ?? [];
+/** Of what could be read: the rest is reported already. */
+function contradictions(
+  proxyUid: number | undefined,
+  captures: readonly Capture[],
+  ports: Readonly<Record<string, number | undefined>>,
+): readonly string[] {
   const owners = [
-    ...Object.entries(ports).map(([name, port]) => ({ name: `the ${name} port`, value: port })),
-    ...entries.map(({ uid, port }) => ({ name: `TENCRYPT_CAPTURE of uid ${uid}`, value: port })),
-  ].filter(({ value }) => value !== null);
-  const uids = entries.map(({ uid }) => ({ name: "TENCRYPT_CAPTURE", value: uid }));
-  const asProxy = entries.some(({ uid }) => uid === proxyUid)
+    ...Object.entries(ports).flatMap(([name, value]) =>
+      value === undefined ? [] : [{ name: `the ${name} port`, value }],
+    ),
+    ...captures.map(({ uid, port }) => ({ name: `TENCRYPT_CAPTURE of uid ${uid}`, value: port })),
+  ];
+  const uids = captures.map(({ uid }) => ({ name: "TENCRYPT_CAPTURE", value: uid }));
+  const asProxy = captures.some(({ uid }) => uid === proxyUid)
     ? [`TENCRYPT_CAPTURE names uid ${proxyUid}, which is TENCRYPT_PROXY_UID: a container with it would not be captured`]
     : [];
   return [...asProxy, ...repeated("port", owners), ...repeated("uid", uids)];

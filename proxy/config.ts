@@ -4,7 +4,8 @@ import type { Environment } from "../lib/config/settings.ts";
 import { isName } from "../lib/identity/spiffe-id.ts";
 import type { Level } from "../lib/log/log.ts";
 import type { Ip } from "../lib/net/address.ts";
-import { parsePort } from "../lib/net/address.ts";
+import { defaultPorts } from "../lib/net/ports.ts";
+import type { Ports } from "../lib/net/ports.ts";
 import { readTracingSettings } from "./observe/tracing-settings.ts";
 import { readProbes } from "./probe/declared.ts";
 import type { ProbeActions } from "./probe/declared.ts";
@@ -30,14 +31,7 @@ export type ProxyConfig = {
     | { readonly kind: "stream"; readonly address: string; readonly stateFolder: string | null };
   readonly mode: Mode;
   readonly maxLeafLifetimeMs: number;
-  readonly ports: {
-    readonly outbound: number;
-    readonly inbound: number;
-    readonly tunnel: number;
-    readonly admin: number;
-    readonly metrics: number;
-    readonly health: number;
-  };
+  readonly ports: Ports;
   /** Of the application, by the path on the health port. */
   readonly probes: ProbeActions;
   readonly maxConnections: number;
@@ -55,16 +49,16 @@ const hour = 3_600_000;
 
 export function readConfig(env: Environment): ProxyConfig {
   const settings = new Settings(env);
-  const name = (variable: string): string =>
+  const name = (variable: string): string | undefined =>
     settings.read(variable, undefined, "a Kubernetes name", (text) => (isName(text) ? text : null));
-  const values = {
+  return settings.finish({
     trustDomain: name("TENCRYPT_TRUST_DOMAIN"),
     namespace: name("TENCRYPT_NAMESPACE"),
     serviceAccount: name("TENCRYPT_SERVICE_ACCOUNT"),
     podName: name("TENCRYPT_POD_NAME"),
     podUid: settings.text("TENCRYPT_POD_UID"),
     podIps: settings.ips("TENCRYPT_POD_IPS"),
-    caAddress: settings.read("TENCRYPT_CA_ADDRESS", undefined, "host:port", hostPort),
+    caAddress: settings.address("TENCRYPT_CA_ADDRESS"),
     caRootFile: settings.text("TENCRYPT_CA_ROOT_FILE"),
     caRootPins: settings.read<readonly string[]>(
       "TENCRYPT_CA_ROOT_PINS",
@@ -89,39 +83,32 @@ export function readConfig(env: Environment): ProxyConfig {
     logLevel: settings.choice<Level>("TENCRYPT_LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),
     accessLog: settings.choice("TENCRYPT_ACCESS_LOG", ["refused", "all"], "refused") === "all",
     tracing: readTracingSettings(settings),
-  };
-  return Object.freeze({ ...values, unread: settings.finish() });
+  });
 }
 
 /** From the controller where its address is given, else from a file; a file that would not be read is a mistake. */
-function readDirectory(settings: Settings): ProxyConfig["directory"] {
+function readDirectory(settings: Settings): ProxyConfig["directory"] | undefined {
   const stateFolder = settings.optional("TENCRYPT_STATE_DIR");
-  const address = settings.read<string | null>("TENCRYPT_DIRECTORY_ADDRESS", null, "host:port", hostPort);
-  if (address === null) return { kind: "file", path: settings.text("TENCRYPT_DIRECTORY_FILE") };
+  if (settings.optional("TENCRYPT_DIRECTORY_ADDRESS") === null)
+    return settings.whole({ kind: "file", path: settings.text("TENCRYPT_DIRECTORY_FILE") });
   if (settings.optional("TENCRYPT_DIRECTORY_FILE") !== null)
     settings.problem("TENCRYPT_DIRECTORY_FILE and TENCRYPT_DIRECTORY_ADDRESS are both set: only one of them can count");
-  return { kind: "stream", address, stateFolder };
+  return settings.whole({ kind: "stream", address: settings.address("TENCRYPT_DIRECTORY_ADDRESS"), stateFolder });
 }
 
-function readPorts(settings: Settings): ProxyConfig["ports"] {
+function readPorts(settings: Settings): Ports | undefined {
   const ports = {
-    outbound: settings.port("TENCRYPT_OUTBOUND_PORT", 15001),
-    inbound: settings.port("TENCRYPT_INBOUND_PORT", 15006),
-    tunnel: settings.port("TENCRYPT_TUNNEL_PORT", 15008),
-    admin: settings.port("TENCRYPT_ADMIN_PORT", 15000),
-    metrics: settings.port("TENCRYPT_METRICS_PORT", 15020),
-    health: settings.port("TENCRYPT_HEALTH_PORT", 15021),
+    outbound: settings.port("TENCRYPT_OUTBOUND_PORT", defaultPorts.outbound),
+    inbound: settings.port("TENCRYPT_INBOUND_PORT", defaultPorts.inbound),
+    tunnel: settings.port("TENCRYPT_TUNNEL_PORT", defaultPorts.tunnel),
+    admin: settings.port("TENCRYPT_ADMIN_PORT", defaultPorts.admin),
+    metrics: settings.port("TENCRYPT_METRICS_PORT", defaultPorts.metrics),
+    health: settings.port("TENCRYPT_HEALTH_PORT", defaultPorts.health),
   };
-  const fixed = Object.values(ports).filter((port) => port !== 0);
+  const fixed = Object.values(ports).filter((port) => port !== 0 && port !== undefined);
   if (new Set(fixed).size !== fixed.length)
     settings.problem("two of the TENCRYPT_..._PORT settings name the same port");
-  return ports;
-}
-
-/** A host name or address with a port; IPv6 in brackets. */
-function hostPort(text: string): string | null {
-  const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):([0-9]+)$/.exec(text);
-  return match !== null && parsePort(match[2]!) !== null ? text : null;
+  return settings.whole(ports);
 }
 
 function pins(text: string): readonly string[] | null {

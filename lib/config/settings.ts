@@ -1,13 +1,16 @@
 /**
  * Reads settings from environment variables and reports every problem at once.
  *
- * A program declares what it reads by calling one method a setting, then `finish()`: either all values are usable or
- * the list of all problems is thrown as one `SettingsError` (exit code 64). The environment is an argument: only
- * `main.ts` files touch `process.env`. Variables that nothing read are returned for a warning, not refused; no warning is
- * worth what Kubernetes itself puts into pods beside a Service `tencrypt-ca`: `TENCRYPT_CA_PORT=tcp://...` and more. Pure.
+ * A program declares what it reads by calling one method a setting, then `finish(values)`: either all values are usable
+ * or the list of all problems is thrown as one `SettingsError` (exit code 64). What compares settings does so only where
+ * none of them is `undefined`: a problem that follows from another one is none. The environment is an argument: only
+ * `main.ts` files touch `process.env`. Variables that nothing read are returned for a warning, not refused; no warning
+ * is worth what Kubernetes itself puts into pods beside a Service `tencrypt-ca`: `TENCRYPT_CA_PORT=tcp://...` and more. Pure.
  */
 import { parseIp, parsePort } from "../net/address.ts";
 import type { Ip } from "../net/address.ts";
+import { parseHostPort } from "../net/host-port.ts";
+import type { HostPort } from "../net/host-port.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -31,8 +34,8 @@ export function parseDuration(text: string): number | null {
 const linkName = /_(?:SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)$/;
 const isServiceLink = (name: string, value = ""): boolean => linkName.test(name) || /^(?:tcp|udp|sctp):/.test(value);
 
-/** What a fallback of `undefined` means: the setting is required. */
-type Fallback<T> = T | undefined;
+/** `undefined` stands for what is missing or cannot be used: the problem is recorded, so `finish` throws. */
+type Usable<V> = { readonly [K in keyof V]: Exclude<V[K], undefined> };
 
 export class Settings {
   readonly #env: Environment;
@@ -48,34 +51,50 @@ export class Settings {
     this.#problems.push(text);
   }
 
-  /** Reads `name` through `parse`, which returns null for what it cannot use. An empty variable counts as absent. */
-  read<T>(name: string, fallback: Fallback<T>, expected: string, parse: (text: string) => T | null): T {
+  /**
+   * Reads `name` through `parse`, which returns null for what it cannot use. An empty variable counts as absent; without
+   * a fallback the setting is required.
+   */
+  read<T>(name: string, fallback: T | undefined, expected: string, parse: (text: string) => T | null): T | undefined {
     this.#seen.add(name);
     const text = this.#env[name];
     if (text === undefined || text === "") {
       if (fallback === undefined) this.#problems.push(`${name} is missing: expected ${expected}`);
-      return fallback as T;
+      return fallback;
     }
     const value = parse(text);
     if (value === null) this.#problems.push(`${name} is ${JSON.stringify(text)}: expected ${expected}`);
-    return value as T;
+    return value ?? undefined;
   }
 
-  text(name: string, fallback?: string, expected = "a text"): string {
+  text(name: string, fallback?: string, expected = "a text"): string | undefined {
     return this.read(name, fallback, expected, (text) => text);
   }
 
-  /** A setting that may be absent. */
+  /** A setting that may be absent: nothing else is wrong with a text. */
   optional(name: string): string | null {
-    return this.read<string | null>(name, null, "a text", (text) => text);
+    this.#seen.add(name);
+    return this.#env[name] || null;
   }
 
   /** 0 means any free port, which is then logged. */
-  port(name: string, fallback?: number): number {
-    return this.read(name, fallback, "a port from 0 to 65535", (text) => (text === "0" ? 0 : parsePort(text)));
+  port<F extends number | null = number>(name: string, fallback?: F): number | F | undefined {
+    const parse = (text: string): number | null => (text === "0" ? 0 : parsePort(text));
+    return this.read<number | F>(name, fallback, "a port from 0 to 65535", parse);
   }
 
-  integer(name: string, range: { min: number; max: number }, fallback?: number): number {
+  /** `host:port` to dial. */
+  address(name: string): string | undefined {
+    return this.read(name, undefined, "host:port", (text) => ((parseHostPort(text)?.port ?? 0) === 0 ? null : text));
+  }
+
+  /** A host and a port to listen on. */
+  listen(name: string, usualPort: number): HostPort | undefined {
+    const expected = `a host and a port such as 0.0.0.0:${usualPort} or [::]:${usualPort}`;
+    return this.read(name, undefined, expected, parseHostPort);
+  }
+
+  integer(name: string, range: { min: number; max: number }, fallback?: number): number | undefined {
     return this.read(name, fallback, `a whole number from ${range.min} to ${range.max}`, (text) => {
       const value = /^(?:0|[1-9][0-9]{0,14})$/.test(text) ? Number(text) : Number.NaN;
       return value >= range.min && value <= range.max ? value : null;
@@ -83,11 +102,11 @@ export class Settings {
   }
 
   /** Milliseconds. */
-  duration(name: string, fallback?: number): number {
+  duration(name: string, fallback?: number): number | undefined {
     return this.read(name, fallback, "a duration such as 20s, 15m or 24h", parseDuration);
   }
 
-  choice<const T extends string>(name: string, choices: readonly T[], fallback?: T): T {
+  choice<const T extends string>(name: string, choices: readonly T[], fallback?: T): T | undefined {
     return this.read(
       name,
       fallback,
@@ -96,18 +115,26 @@ export class Settings {
     );
   }
 
-  ips(name: string): readonly Ip[] {
+  ips(name: string): readonly Ip[] | undefined {
     return this.read<readonly Ip[]>(name, undefined, "comma-separated IP addresses", (text) => {
       const ips = text.split(",").map((part) => parseIp(part.trim()));
       return ips.every((ip) => ip !== null) ? ips : null;
     });
   }
 
-  /** Throws all problems at once; otherwise names the `TENCRYPT_` variables that nothing read, for a warning. */
-  finish(): readonly string[] {
-    if (this.#problems.length > 0) throw new SettingsError(this.#problems);
-    return Object.entries(this.#env)
+  /** What is usable only if each of its parts is. */
+  whole<const V extends object>(parts: V): Usable<V> | undefined {
+    return isWhole(parts) ? parts : undefined;
+  }
+
+  /** Throws all problems at once; otherwise adds the `TENCRYPT_` variables that nothing read, for a warning. */
+  finish<const V extends object>(values: V): Usable<V> & { readonly unread: readonly string[] } {
+    if (this.#problems.length > 0 || !isWhole(values)) throw new SettingsError(this.#problems);
+    const unread = Object.entries(this.#env)
       .filter(([name, value]) => name.startsWith("TENCRYPT_") && !this.#seen.has(name) && !isServiceLink(name, value))
       .map(([name]) => name);
+    return Object.freeze({ ...(values as Usable<V>), unread }) as Usable<V> & { readonly unread: readonly string[] };
   }
 }
+
+const isWhole = <V extends object>(parts: V): parts is V & Usable<V> => !Object.values(parts).includes(undefined);

@@ -32,17 +32,14 @@ const samplers = {
 const samplerNames = Object.keys(samplers) as (keyof typeof samplers)[];
 
 /** Null while tracing is off. Problems go to `settings`. */
-export function readTracingSettings(settings: Settings): TracingSettings | null {
+export function readTracingSettings(settings: Settings): TracingSettings | null | undefined {
   const url = readUrl(settings);
   const off =
     settings.choice("OTEL_SDK_DISABLED", ["true", "false"], "false") === "true" ||
     settings.choice("OTEL_TRACES_EXPORTER", ["otlp", "none"], "otlp") === "none";
   const protocol = "OTEL_EXPORTER_OTLP_PROTOCOL";
-  settings.choice(
-    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-    ["http/protobuf"],
-    settings.choice(protocol, ["http/protobuf"], "http/protobuf"),
-  );
+  for (const name of [protocol, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"])
+    settings.choice(name, ["http/protobuf"], "http/protobuf");
   const batch = readBatch(settings);
   const rest = {
     headers: readHeaders(settings),
@@ -53,26 +50,24 @@ export function readTracingSettings(settings: Settings): TracingSettings | null 
     serviceName: settings.optional("OTEL_SERVICE_NAME"),
     resourceAttributes: readPairs(settings, "OTEL_RESOURCE_ATTRIBUTES"),
   };
-  return url === null || off ? null : { url, ...rest, ...batch };
+  return url === null || off ? null : settings.whole({ url, ...rest, ...batch });
 }
 
-function readSampling(settings: Settings): Sampling {
+function readSampling(settings: Settings): Sampling | undefined {
   const sampler = settings.choice("OTEL_TRACES_SAMPLER", samplerNames, "parentbased_always_on");
   const ratio = settings.read("OTEL_TRACES_SAMPLER_ARG", 1, "a ratio from 0 to 1", (text) => {
     const value = /^[0-9]{1,3}(?:\.[0-9]{1,12})?$/.test(text) ? Number(text) : 2;
     return value <= 1 ? value : null;
   });
-  return samplers[sampler ?? "always_off"](ratio);
+  return sampler === undefined || ratio === undefined ? undefined : samplers[sampler](ratio);
 }
 
-function readBatch(settings: Settings): Pick<TracingSettings, "queueSize" | "batchSize" | "delayMs" | "timeoutMs"> {
+function readBatch(settings: Settings) {
   const queueSize = settings.integer("OTEL_BSP_MAX_QUEUE_SIZE", { min: 1, max: 65_536 }, 2_048);
-  const batchSize = settings.integer(
-    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-    { min: 1, max: 65_536 },
-    Math.min(512, queueSize ?? 512),
-  );
-  if (batchSize > queueSize) settings.problem("OTEL_BSP_MAX_EXPORT_BATCH_SIZE is larger than OTEL_BSP_MAX_QUEUE_SIZE");
+  const usual = Math.min(512, queueSize === undefined ? 512 : queueSize);
+  const batchSize = settings.integer("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", { min: 1, max: 65_536 }, usual);
+  if (batchSize !== undefined && queueSize !== undefined && batchSize > queueSize)
+    settings.problem("OTEL_BSP_MAX_EXPORT_BATCH_SIZE is larger than OTEL_BSP_MAX_QUEUE_SIZE");
   return {
     queueSize,
     batchSize,

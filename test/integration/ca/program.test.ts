@@ -54,8 +54,6 @@ void test("every bad setting is named at once, exit code 64", async (t) => {
     "TENCRYPT_AUTHENTICATOR",
     "TENCRYPT_CA_LISTEN",
     "TENCRYPT_CA_STORE",
-    "TENCRYPT_JWKS_FILE",
-    "TENCRYPT_TOKEN_ISSUER",
     "TENCRYPT_TRUST_DOMAIN",
   ]);
 });

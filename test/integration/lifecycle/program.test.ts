@@ -24,8 +24,8 @@ const script = (body: string): string => `
     env: process.env,
     readConfig: (env) => {
       const settings = new Settings(env);
-      const config = { logLevel: "info", one: settings.integer("TENCRYPT_ONE", { min: 1, max: 1 }, 1) };
-      return { ...config, two: settings.integer("TENCRYPT_TWO", { min: 2, max: 2 }, 2), unread: settings.finish() };
+      const one = settings.integer("TENCRYPT_ONE", { min: 1, max: 1 }, 1);
+      return settings.finish({ logLevel: "info", one, two: settings.integer("TENCRYPT_TWO", { min: 2, max: 2 }, 2) });
     },
     start: async (config, { log }) => { ${body} },
     unfit: [Unfit],

@@ -76,7 +76,18 @@ for (const text of [
 
 void test("every missing setting is named at once", () => {
   const missing = problemsOf({}).map((problem) => problem.split(" ")[0]!);
-  assert.deepEqual(missing.toSorted(), Object.keys(good).toSorted());
+  // What the authenticator needs depends on which it is.
+  const always = ["TENCRYPT_AUTHENTICATOR", "TENCRYPT_CA_LISTEN", "TENCRYPT_CA_STORE", "TENCRYPT_TRUST_DOMAIN"];
+  assert.deepEqual(missing.toSorted(), always);
+  const ofJwks = problemsOf({ TENCRYPT_AUTHENTICATOR: "jwks" }).map((problem) => problem.split(" ")[0]!);
+  assert.deepEqual(["TENCRYPT_AUTHENTICATOR", ...ofJwks].toSorted(), Object.keys(good).toSorted());
+});
+
+void test("an authenticator that there is not is the only problem: nothing is asked for another one's sake", () => {
+  for (const store of ["/store", "kubernetes"]) {
+    const env = { ...onKubernetes, TENCRYPT_AUTHENTICATOR: "kubernets", TENCRYPT_CA_STORE: store };
+    assert.deepEqual(problemsOf(env), ['TENCRYPT_AUTHENTICATOR is "kubernets": expected one of kubernetes, jwks']);
+  }
 });
 
 const onKubernetes = {

@@ -49,7 +49,7 @@ async function observe(
   };
   const registry = new Registry();
   const observing = await startObserving({
-    settings: { tracing: readTracingSettings(new Settings(env)), connections: "refused" },
+    settings: { tracing: readTracingSettings(new Settings(env)) ?? null, connections: "refused" },
     facts,
     log: options.log ?? silent,
     clock: systemClock,

@@ -8,9 +8,7 @@ const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 function read(env: Record<string, string>): TracingSettings | null {
   const settings = new Settings(env);
-  const tracing = readTracingSettings(settings);
-  settings.finish();
-  return tracing;
+  return settings.finish({ tracing: readTracingSettings(settings) }).tracing;
 }
 
 function problems(env: Record<string, string>): readonly string[] {

@@ -1,0 +1,12 @@
+/** The ports of a proxy, where its settings name no others: what it listens on, what rules name and others dial. Pure. */
+
+export const defaultPorts = {
+  outbound: 15_001,
+  inbound: 15_006,
+  tunnel: 15_008,
+  admin: 15_000,
+  metrics: 15_020,
+  health: 15_021,
+} as const;
+
+export type Ports = { readonly [name in keyof typeof defaultPorts]: number };
