@@ -6,7 +6,6 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -19,6 +18,7 @@ import { IstioCertificateServiceClient } from "../lib/proto/gen/istio/v1/auth/ca
 import { createCsr } from "../lib/x509/csr.ts";
 import { startApiServer } from "../test/cluster/api-server.ts";
 import { initImage, protectedSpec, proxyImage } from "../test/cluster/protected-pod.ts";
+import { cpuMs } from "./data-path/process.ts";
 
 const seconds = Number(process.argv[2] ?? 5);
 const pods = 40;
@@ -70,12 +70,6 @@ async function startCa(): Promise<{ readonly child: ChildProcess; readonly port:
   return { child, port };
 }
 
-/** CPU milliseconds that a process has used (proc(5), utime and stime in ticks of 10 ms). */
-function cpuOf({ pid }: ChildProcess): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
-
 type Rate = { readonly perSecond: number; readonly failed: number };
 
 /** Keeps `atOnce` calls under way for the time of a row. */
@@ -101,7 +95,8 @@ async function certificates(
   });
   const options = { "grpc.ssl_target_name_override": "tencrypt-ca", "grpc.use_local_subchannel_pool": 1 };
   const clients = replicas.map(({ port }) => new IstioCertificateServiceClient(`127.0.0.1:${port}`, channel, options));
-  const before = replicas.map(({ child }) => cpuOf(child));
+  const pids = replicas.map(({ child }) => child.pid!);
+  const before = cpuMs(pids);
   const rate = await rateOf((index) => {
     const metadata = new Metadata();
     metadata.set("authorization", `Bearer ${tokens[index % pods]}`);
@@ -113,7 +108,7 @@ async function certificates(
       );
     });
   });
-  const cpu = replicas.reduce((sum, { child }, index) => sum + cpuOf(child) - before[index]!, 0);
+  const cpu = cpuMs(pids) - before;
   const each = cpu / (rate.perSecond * seconds);
   report(
     `${replicas.length} replica${replicas.length === 1 ? "" : "s"}`,

@@ -6,11 +6,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import { idle, Mesh } from "../test/e2e/kit.ts";
+import { memoryOf } from "./data-path/process.ts";
+import { median } from "./data-path/report.ts";
 
 const count = Number(process.argv[2] ?? 8);
 const mesh = await Mesh.start();
-
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
 /** Milliseconds from the request to the moment in which the API shows the pod as ready. */
 async function readyAfter(namespace: string, name: string): Promise<number> {
@@ -39,15 +39,12 @@ async function readyAfter(namespace: string, name: string): Promise<number> {
   return performance.now() - started;
 }
 
-/** Of the proxy's own process, in MB (proc(5), smaps_rollup). */
-function memoryOf(uid: string): { readonly anonymous: number; readonly resident: number } {
+/** The process of that pod's proxy. */
+function proxyOf(uid: string): number {
   for (const pid of readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name))) {
     try {
       if (!readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(`pod${uid}/`)) continue;
-      if (!readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("dist/proxy/main.js")) continue;
-      const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-      const read = (name: string): number => Number(new RegExp(`^${name}: +([0-9]+) kB`, "m").exec(rollup)![1]) / 1024;
-      return { anonymous: read("Anonymous"), resident: read("Rss") };
+      if (readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("dist/proxy/main.js")) return Number(pid);
     } catch {
       // It ended meanwhile.
     }
@@ -70,7 +67,7 @@ for (let index = 0; index <= count; index++)
     waits.push(at("certificate_received") - at("starting"));
   }
 const uid = await mesh.cluster.kubectl("-n", "with", "get", "pod", "p-1", "-o", "jsonpath={.metadata.uid}");
-const { anonymous, resident } = memoryOf(uid);
+const { anonymous, rss } = memoryOf([proxyOf(uid)]);
 const [bare, injected] = [median(times.without), median(times.with)];
 console.log(`Node ${process.version}, ${count} pods of each kind in turn, load ${loadavg()[0]!.toFixed(1)}`);
 console.log(
@@ -83,5 +80,7 @@ console.log(`later by                median ${(injected - bare).toFixed(0)} ms`)
 console.log(
   `of it, to a certificate median ${median(waits).toFixed(0)} ms, the wait for the pod's address in the API included`,
 );
-console.log(`an idle proxy           ${anonymous.toFixed(1)} MB anonymous, ${resident.toFixed(1)} MB resident`);
+console.log(
+  `an idle proxy           ${(anonymous / 1000).toFixed(1)} MB anonymous, ${(rss / 1000).toFixed(1)} MB resident`,
+);
 await mesh.stop();

@@ -12,12 +12,12 @@ import type { Child } from "../test/topology/cluster.ts";
 import { uids } from "../test/topology/enter.ts";
 import { proxyEnvironment, startCa, startInit } from "../test/topology/programs.ts";
 import { memoryOf } from "./data-path/process.ts";
+import { median } from "./data-path/report.ts";
 
 const count = Number(process.argv[2] ?? 10);
 /** V8 gives back what its start needed. */
 const settleMs = 10_000;
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 const mb = (kilobytes: readonly number[]): string => (median(kilobytes) / 1000).toFixed(1);
 
 const cluster = await createCluster();
