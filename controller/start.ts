@@ -108,7 +108,7 @@ function report({ config, client, clock, log, agent, metrics }: Base, informers:
 type Directory = { readonly informers: Informers; readonly directory: DirectoryServer; readonly streams: Streams };
 
 async function startDirectory({ config, clock, log, client, agent, metrics }: Base): Promise<Directory> {
-  const state = new ClusterState({ defaultMode: config.mode, clusterRanges: config.clusterRanges });
+  const state = new ClusterState({ defaultMode: config.defaultMode, clusterRanges: config.clusterRanges });
   const informers = startInformers({ client, clock, log, state, onBatch: () => streams.changed() });
   const revisions = (): ReturnType<Informers["revisions"]> => informers.revisions();
   const streams = new Streams({

@@ -1,15 +1,15 @@
 /** `tencrypt inject FILE|-`: manifests as the webhook would make them, for a look or for clusters without it. */
 import { readFileSync } from "node:fs";
+import { Settings, SettingsError } from "../../lib/config/settings.ts";
 import { isStatus } from "../../lib/kube/client.ts";
-import { control, hosts, projectLabel, rootConfigMap } from "../../lib/kube/names.ts";
+import { control, projectLabel, rootConfigMap } from "../../lib/kube/names.ts";
 import type { ConfigMap, Namespace } from "../../lib/kube/objects.ts";
-import { pinOfPem } from "../../lib/trust/bundle.ts";
 import { inject } from "../../lib/inject/inject.ts";
-import type { InjectConfig } from "../../lib/inject/config.ts";
+import { injectConfig, readInjection } from "../../lib/inject/config.ts";
+import type { InjectConfig, InjectionSettings } from "../../lib/inject/config.ts";
 import { findPod, itemsOf } from "../../lib/inject/manifest.ts";
 import { explain } from "../../lib/inject/reasons.ts";
 import { exitCodes } from "../../lib/lifecycle/exit-codes.ts";
-import { version } from "../../lib/version.ts";
 import { withCluster } from "../cluster.ts";
 import type { Cluster, Connection } from "../cluster.ts";
 import { Failure } from "../failure.ts";
@@ -93,31 +93,20 @@ async function installedConfig({ client }: Cluster): Promise<InjectConfig> {
     if (!isStatus(error, 404)) throw error;
     throw new Failure("Tencrypt is not installed on this cluster: there is nothing to inject", "tencrypt install");
   });
-  const env = new Map(
-    deployment.spec.template.spec.containers.flatMap((each) => each.env ?? []).map(({ name, value }) => [name, value]),
-  );
-  const read = (name: string, fallback: string): string => env.get(name) ?? fallback;
-  const amounts = (kind: string): InjectConfig["requests"] => {
-    const [cpu, memory] = [env.get(`TENCRYPT_PROXY_CPU_${kind}`), env.get(`TENCRYPT_PROXY_MEMORY_${kind}`)];
-    return { ...(cpu === undefined ? {} : { cpu }), ...(memory === undefined ? {} : { memory }) };
-  };
-  const rootPem = root.data?.[rootConfigMap.key] ?? "";
-  const mode = read("TENCRYPT_MODE", "project");
-  return {
-    version,
-    trustDomain: read("TENCRYPT_TRUST_DOMAIN", "cluster.local"),
-    defaultMode: mode === "permissive" || mode === "project" ? mode : "strict",
-    initImage: read("TENCRYPT_INIT_IMAGE", ""),
-    proxyImage: read("TENCRYPT_PROXY_IMAGE", ""),
-    imagePullPolicy: read("TENCRYPT_IMAGE_PULL_POLICY", "IfNotPresent"),
-    proxyUid: Number(read("TENCRYPT_PROXY_UID", "1337")),
-    caAddress: read("TENCRYPT_CA_ADDRESS", ""),
-    directoryAddress: `${hosts.controller}:${control.controller.directoryPort}`,
-    rootPem,
-    rootPins: [pinOfPem(rootPem)],
-    maxLeafLifetime: read("TENCRYPT_MAX_LEAF_LIFETIME", "48h"),
-    otlpEndpoint: env.get("OTEL_EXPORTER_OTLP_ENDPOINT") ?? null,
-    requests: amounts("REQUEST"),
-    limits: amounts("LIMIT"),
-  };
+  const env = deployment.spec.template.spec.containers.flatMap((each) => each.env ?? []);
+  return injectConfig(settingsOf(env), [root.data?.[rootConfigMap.key] ?? ""]);
+}
+
+/** What the controller itself would not start with is not put into pods either. */
+function settingsOf(env: NonNullable<Container["env"]>): InjectionSettings {
+  const settings = new Settings(Object.fromEntries(env.map(({ name, value }) => [name, value])));
+  try {
+    return settings.finish(readInjection(settings));
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    throw new Failure(
+      `the installed controller's settings cannot be used: ${error.message}`,
+      `kubectl -n ${control.controller.namespace} describe deployment tencrypt-controller`,
+    );
+  }
 }

@@ -1,14 +1,12 @@
 /** The webhooks: what each asks the API server for before it answers. */
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
+import { injectConfig } from "../../lib/inject/config.ts";
 import type { InjectConfig } from "../../lib/inject/config.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
 import type { Informer } from "../../lib/kube/informer.ts";
-import { control, hosts } from "../../lib/kube/names.ts";
 import type { Namespace } from "../../lib/kube/objects.ts";
 import type { Log } from "../../lib/log/log.ts";
-import { pinOfPem } from "../../lib/trust/bundle.ts";
-import { version } from "../../lib/version.ts";
 import type { ControllerConfig } from "../config.ts";
 import type { ControllerMetrics } from "../metrics.ts";
 import {
@@ -107,29 +105,4 @@ async function completePeers(
   };
   await Promise.all(Array.from({ length: lookUpsAtOnce }, lookUp));
   return peersAnswer(peers, uids);
-}
-
-export function injectConfig(config: ControllerConfig, roots: readonly string[]): InjectConfig {
-  const { cpuRequest, memoryRequest, cpuLimit, memoryLimit } = config.resources;
-  const amounts = (cpu: string | null, memory: string | null): InjectConfig["requests"] => ({
-    ...(cpu === null ? {} : { cpu }),
-    ...(memory === null ? {} : { memory }),
-  });
-  return {
-    version,
-    trustDomain: config.trustDomain,
-    defaultMode: config.mode,
-    initImage: config.initImage,
-    proxyImage: config.proxyImage,
-    imagePullPolicy: config.imagePullPolicy,
-    proxyUid: config.proxyUid,
-    caAddress: config.caAddress,
-    directoryAddress: `${hosts.controller}:${control.controller.directoryPort}`,
-    rootPem: roots.join(""),
-    rootPins: roots.map(pinOfPem),
-    maxLeafLifetime: config.maxLeafLifetime,
-    otlpEndpoint: config.otlpEndpoint,
-    requests: amounts(cpuRequest, memoryRequest),
-    limits: amounts(cpuLimit, memoryLimit),
-  };
 }

@@ -56,17 +56,13 @@ describe("the settings in the chart", () => {
   test("reach the controller, and through it the pods", () => {
     const tuned = readController(environmentOf("tuned", "tencrypt-controller"));
     assert.equal(tuned.proxyUid, 4200);
-    assert.deepEqual(tuned.resources, {
-      cpuRequest: "1",
-      memoryRequest: "1Gi",
-      cpuLimit: "500m",
-      memoryLimit: "2Gi",
-    });
+    assert.deepEqual(tuned.requests, { cpu: "1", memory: "1Gi" });
+    assert.deepEqual(tuned.limits, { cpu: "500m", memory: "2Gi" });
     assert.deepEqual(tuned.clusterRanges, ["10.0.0.0/8", "fd00::/48"]);
     assert.equal(tuned.otlpEndpoint, "http://collector.observability.svc:4318");
     const digests = readController(environmentOf("digests", "tencrypt-controller"));
     assert.match(digests.proxyImage, /^ghcr\.io\/tencrypt\/proxy:[0-9.]+@sha256:[0-9a-f]{64}$/);
-    assert.equal(readController(environmentOf("permissive", "tencrypt-controller")).mode, "permissive");
+    assert.equal(readController(environmentOf("permissive", "tencrypt-controller")).defaultMode, "permissive");
     assert.equal(readController(environmentOf("short-lived", "tencrypt-controller")).maxLeafLifetime, "172800s");
     assert.equal(readController(environmentOf("long-lived", "tencrypt-controller")).maxLeafLifetime, "5184000s");
   });

@@ -9,6 +9,7 @@ import { parseAllDocuments } from "yaml";
 import { newRoot } from "../../../ca/issue/authority.ts";
 import { startApiServer, whyNoApiServer } from "../../cluster/api-server.ts";
 import type { ApiServer } from "../../cluster/api-server.ts";
+import type { Json } from "../../cluster/client.ts";
 import { protectedSpec } from "../../cluster/protected-pod.ts";
 
 const main = join(import.meta.dirname, "../../../cli/main.ts");
@@ -99,6 +100,19 @@ const lists = [
   { apiVersion: "v1", kind: "PodList", items: [podNamed("typed")] },
 ];
 
+const deployments = "/apis/apps/v1/namespaces/tencrypt-system/deployments";
+const controllerWith = (env: readonly object[]): Json => ({
+  metadata: { name: "tencrypt-controller" },
+  spec: {
+    replicas: 0,
+    selector: { matchLabels: { app: "c" } },
+    template: {
+      metadata: { labels: { app: "c" } },
+      spec: { containers: [{ name: "controller", image: "x/control-plane:0.1.0", env }] },
+    },
+  },
+});
+
 describe("on an API server", why === null ? {} : { skip: why }, () => {
   let api: ApiServer;
   const onApi = (...args: readonly string[]): Promise<Run> => run([...args, "--kubeconfig", api.kubeconfig]);
@@ -160,18 +174,10 @@ describe("on an API server", why === null ? {} : { skip: why }, () => {
     const env = [
       { name: "TENCRYPT_INIT_IMAGE", value: "x/init:1" },
       { name: "TENCRYPT_PROXY_IMAGE", value: "x/proxy:1" },
+      { name: "TENCRYPT_TRUST_DOMAIN", value: "cluster.local" },
+      { name: "TENCRYPT_CA_ADDRESS", value: "tencrypt-ca.tencrypt-ca.svc:15012" },
     ];
-    await api.admin.create("/apis/apps/v1/namespaces/tencrypt-system/deployments", {
-      metadata: { name: "tencrypt-controller" },
-      spec: {
-        replicas: 0,
-        selector: { matchLabels: { app: "c" } },
-        template: {
-          metadata: { labels: { app: "c" } },
-          spec: { containers: [{ name: "controller", image: "x/control-plane:0.1.0", env }] },
-        },
-      },
-    });
+    await api.admin.create(deployments, controllerWith(env));
     const { certificate } = newRoot(Date.now());
     const rootMap = { metadata: { name: "tencrypt-root" }, data: { "ca.crt": certificate } };
     await api.admin.create("/api/v1/namespaces/tencrypt-ca/configmaps", rootMap);
@@ -189,6 +195,19 @@ describe("on an API server", why === null ? {} : { skip: why }, () => {
     );
     assert.equal(net?.spec?.initContainers, undefined);
     assert.match(stderr, /^Pod\/net not injected: host_network: /);
+  });
+
+  test("inject refuses what the controller would not start with, every problem at once", async () => {
+    const path = `${deployments}/tencrypt-controller`;
+    const good = await api.admin.get(path);
+    await api.admin.patch(path, controllerWith([{ name: "TENCRYPT_PROXY_UID", value: "root" }]));
+    const { code, stderr } = await run(["inject", "-", "--kubeconfig", api.kubeconfig], { input: "kind: Pod\n" });
+    await api.admin.patch(path, { spec: good["spec"] });
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^error: the installed controller's .*TENCRYPT_PROXY_UID is "root": expected .*\nnext: kubectl /,
+    );
   });
 
   test("inject looks into lists, such as kubectl prints", async () => {
