@@ -17,8 +17,8 @@ import type { LookupResponse } from "../../lib/proto/gen/tencrypt/directory/v1/d
 import { workloadOf } from "./entities.ts";
 import { PodScan } from "./pod-scan.ts";
 import type { ClusterState } from "./state.ts";
-import { Turns } from "./turns.ts";
-import type { EndTurn } from "./turns.ts";
+import { Turns } from "../../lib/limit/turns.ts";
+import type { Turn } from "../../lib/limit/turns.ts";
 
 export type Holder = Omit<LookupResponse, "revisions">;
 export type LookupOutcome = { readonly kind: "holder"; readonly holder: Holder } | { readonly kind: "no-answer" };
@@ -30,7 +30,7 @@ const noAnswer: LookupOutcome = { kind: "no-answer" };
 const rememberMs = 1_000;
 const mostRemembered = 4_096;
 /** As many as the client has connections. */
-const turns = { all: 64, ofOne: 8, waitingOfOne: 128 };
+const turns = { capacity: 64, ofOne: 8, waitingOfOne: 128 };
 /** The caller does not wait longer. */
 const longestWaitMs = 2_000;
 
@@ -61,12 +61,12 @@ export class Lookup {
     const now = this.#atHand(ip);
     if (now !== null) return now;
     const waitedSince = this.#clock.monotonic();
-    const turn = this.#turns.take(asker);
+    const turn = this.#turns.ask(asker);
     if (turn === null) return noAnswer;
-    const endTurn = await turn;
+    await turn.granted;
     const meanwhile = this.#atHand(ip);
-    if (meanwhile === null && this.#clock.monotonic() - waitedSince < longestWaitMs) return this.#ask(ip, endTurn);
-    endTurn();
+    if (meanwhile === null && this.#clock.monotonic() - waitedSince < longestWaitMs) return this.#ask(ip, turn);
+    turn.end();
     return meanwhile ?? noAnswer;
   }
 
@@ -91,9 +91,9 @@ export class Lookup {
     return node === undefined ? null : { node: { name: node } };
   }
 
-  #ask(ip: Ip, endTurn: EndTurn): Promise<LookupOutcome> {
-    const outcome = this.#answer(ip, endTurn).finally(() => {
-      endTurn();
+  #ask(ip: Ip, turn: Turn): Promise<LookupOutcome> {
+    const outcome = this.#answer(ip, turn).finally(() => {
+      turn.end();
       this.#asking.delete(ip);
       this.#overtaken.delete(ip);
     });
@@ -102,10 +102,10 @@ export class Lookup {
   }
 
   /** What was read before the address moved may name who is gone: asked once more. */
-  async #answer(ip: Ip, endTurn: EndTurn): Promise<LookupOutcome> {
+  async #answer(ip: Ip, turn: Turn): Promise<LookupOutcome> {
     for (let attempt = 0; attempt < 2; attempt++) {
       this.#overtaken.delete(ip);
-      const pods = await this.#podsOfStore(ip, endTurn);
+      const pods = await this.#podsOfStore(ip, turn);
       if (pods === null) return noAnswer;
       if (this.#overtaken.has(ip)) continue;
       const outcome = holder(
@@ -121,7 +121,7 @@ export class Lookup {
    * Without a resourceVersion the answer is from the API server's own store. It selects by a pod's first address; null if it
    * does not answer.
    */
-  async #podsOfStore(ip: Ip, endTurn: EndTurn): Promise<readonly DocumentWorkload[] | null> {
+  async #podsOfStore(ip: Ip, turn: Turn): Promise<readonly DocumentWorkload[] | null> {
     try {
       const selector = encodeURIComponent(`status.podIP=${ip}`);
       const list = await this.#client.get<{ readonly items: readonly Pod[] }>(`/api/v1/pods?fieldSelector=${selector}`);
@@ -129,7 +129,7 @@ export class Lookup {
       const holding = pods.filter(({ ips }) => ips.includes(ip));
       if (holding.length > 0 || !this.#state.mayBeSecond(ip)) return holding;
       // A scan may be a while away.
-      endTurn();
+      turn.end();
       return await this.#scan.at(ip);
     } catch (error) {
       if (error instanceof KubeError) return null;

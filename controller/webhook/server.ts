@@ -13,7 +13,7 @@ import type { AdmissionRequest, Answer } from "./admission.ts";
 import { Connections } from "./connections.ts";
 import type { Connection } from "./connections.ts";
 import { largestBody, readBody, readReview, reviewOf } from "./review.ts";
-import { Turns } from "./turns.ts";
+import { Turns } from "../../lib/limit/turns.ts";
 
 /** Answers one request; may ask the API server, until `over` says that nobody waits any more. */
 export type Handler = (request: AdmissionRequest, over: AbortSignal) => Promise<Answer>;
@@ -63,7 +63,7 @@ export async function listenWebhooks(
   where: { readonly host: string; readonly port: number },
   parts: WebhookParts,
 ): Promise<WebhookServer> {
-  const shared: Shared = { parts, connections: new Connections(), turns: new Turns(mostAtOnce) };
+  const shared: Shared = { parts, connections: new Connections(), turns: new Turns({ capacity: mostAtOnce }) };
   const open = new Map<string, Connection>();
   const server = createServer({ ...bounds, minVersion: "TLSv1.2" }, (request, response) => {
     const handler = parts.handlers.get((request.url ?? "").split("?")[0]!);
@@ -130,9 +130,9 @@ async function serve(asked: Asked, { parts, connections, turns }: Shared): Promi
   const timer = parts.clock.after(answerMs, () => over.abort());
   const turn = turns.ask(connection.source, Math.max(leastCost, body.length));
   const ended = once(over.signal);
-  await Promise.race([turn.granted, ended]);
-  if (over.signal.aborted) {
-    turn.end();
+  await Promise.race([turn?.granted, ended]);
+  if (turn === null || over.signal.aborted) {
+    turn?.end();
     return plain(response, 503);
   }
   connection.state = "judged";

@@ -1,26 +1,26 @@
-/** Turns at something scarce: few at a time in all and of one caller, and the callers by rotation. */
+/** Few turns at a time in all and of one caller, and who was served least is next. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { Turns } from "../../../../controller/directory/turns.ts";
-import type { EndTurn } from "../../../../controller/directory/turns.ts";
+import { Turns } from "../../../../lib/limit/turns.ts";
+import type { Turn } from "../../../../lib/limit/turns.ts";
 
-type Taken = { readonly key: string; readonly end: EndTurn };
+type Taken = { readonly key: string; readonly end: Turn["end"] };
 
 /** Everything that has a turn, in the order in which it got it. */
 class Line {
   readonly given: Taken[] = [];
   readonly #turns: Turns;
 
-  constructor(all: number, ofOne: number, waitingOfOne = 100) {
-    this.#turns = new Turns({ all, ofOne, waitingOfOne });
+  constructor(capacity: number, ofOne: number, waitingOfOne = 100) {
+    this.#turns = new Turns({ capacity, ofOne, waitingOfOne });
   }
 
   take(key: string, count = 1): number {
     let refused = 0;
     for (let each = 0; each < count; each++) {
-      const turn = this.#turns.take(key);
+      const turn = this.#turns.ask(key);
       if (turn === null) refused++;
-      else void turn.then((end) => this.given.push({ key, end }));
+      else void turn.granted.then(() => this.given.push({ key, end: () => turn.end() }));
     }
     return refused;
   }
@@ -53,9 +53,9 @@ describe("turns", () => {
     assert.equal(await line.settled(), "aa");
     await line.end();
     await line.end();
-    assert.equal(await line.settled(), "ab");
-    await line.end();
     assert.equal(await line.settled(), "bc");
+    await line.end();
+    assert.equal(await line.settled(), "ca");
   });
 
   test("what waits is bounded for each caller", async () => {
@@ -64,6 +64,19 @@ describe("turns", () => {
     assert.equal(line.take("b", 3), 0);
     for (let each = 0; each < 20; each++) await line.end();
     assert.equal(line.take("a", 4), 0);
+  });
+
+  test("one that has its share holds up nobody, and has no more of it when others are forgotten", async () => {
+    const line = new Line(3_000, 2);
+    line.take("a", 2);
+    for (let each = 0; each < 2_000; each++) line.take(`b${each}`);
+    await line.settled();
+    for (const taken of line.given.filter(({ key }) => key !== "a")) taken.end();
+    line.take("c");
+    line.take("a");
+    await line.settled();
+    const keys = line.given.map(({ key }) => key);
+    assert.deepEqual([keys.filter((key) => key === "a").length, keys.at(-1)], [2, "c"]);
   });
 
   test("a turn ends once", async () => {

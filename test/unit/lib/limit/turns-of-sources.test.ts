@@ -1,14 +1,14 @@
-/** In which order sources are served. */
+/** In which order sources are served, by what their turns cost. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { Turns } from "../../../../controller/webhook/turns.ts";
-import type { Turn } from "../../../../controller/webhook/turns.ts";
+import { Turns } from "../../../../lib/limit/turns.ts";
+import type { Turn } from "../../../../lib/limit/turns.ts";
 
 /** Asks, and notes in `order` when it is granted. */
 const asking =
   (turns: Turns, order: string[]) =>
   (source: string, cost = 1): Turn => {
-    const turn = turns.ask(source, cost);
+    const turn = turns.ask(source, cost)!;
     void turn.granted.then(() => order.push(source));
     return turn;
   };
@@ -20,7 +20,7 @@ const settled = async (): Promise<void> => {
 describe("turns", () => {
   test("are given up to the capacity, and on when one ends", async () => {
     const order: string[] = [];
-    const ask = asking(new Turns(2), order);
+    const ask = asking(new Turns({ capacity: 2 }), order);
     const [first] = [ask("a"), ask("b"), ask("c")];
     await settled();
     assert.deepEqual(order, ["a", "b"]);
@@ -32,7 +32,7 @@ describe("turns", () => {
 
   test("a source that asks for much waits behind one that asks for little", async () => {
     const order: string[] = [];
-    const turns = new Turns(1);
+    const turns = new Turns({ capacity: 1 });
     const ask = asking(turns, order);
     const flood = Array.from({ length: 5 }, () => ask("flood"));
     await settled();
@@ -47,7 +47,7 @@ describe("turns", () => {
 
   test("what is expensive counts for its cost, and gets its turn", async () => {
     const order: string[] = [];
-    const turns = new Turns(4);
+    const turns = new Turns({ capacity: 4 });
     const ask = asking(turns, order);
     const running = [ask("heavy", 4)];
     await settled();
@@ -63,7 +63,7 @@ describe("turns", () => {
 
   test("one that does not wait any more is passed over", async () => {
     const order: string[] = [];
-    const ask = asking(new Turns(1), order);
+    const ask = asking(new Turns({ capacity: 1 }), order);
     const [first, second] = [ask("a"), ask("b"), ask("c")];
     second.end();
     first.end();
