@@ -53,6 +53,8 @@ export class ClusterState {
   readonly #settings: StateSettings;
   readonly #projects = new Map<string, ProjectEntries>();
   readonly #services = new Map<string, Service>();
+  /** The same by their project: an event reads those of its own only. */
+  readonly #servicesOf = new Map<string, Map<string, Service>>();
   readonly #slices = new Map<string, Map<string, EndpointSlice>>();
   readonly #nodes = new Map<string, Node>();
   readonly #cidrs = new Map<string, ServiceCidr>();
@@ -154,8 +156,7 @@ export class ClusterState {
     const key = keyOf(change.object);
     const previous = this.#services.get(key);
     const next = change.kind === "removed" ? undefined : change.object;
-    if (next === undefined) this.#services.delete(key);
-    else this.#services.set(key, next);
+    this.#store(key, change.object.metadata.namespace ?? "", next);
     this.#index(this.#claims, key, { previous, next, addressesOf: claimedIpsOf });
     for (const ip of this.#index(this.#vips, key, { previous, next, addressesOf: clusterIpsOf })) this.#moved(ip);
     this.#renewServices(change.object.metadata.namespace ?? "");
@@ -260,6 +261,19 @@ export class ClusterState {
     this.#put(this.#entries(project).workloads, uid, concerns ? workload : null);
   }
 
+  #store(key: string, project: string, service: Service | undefined): void {
+    const siblings = this.#servicesOf.get(project) ?? new Map<string, Service>();
+    if (service === undefined) {
+      this.#services.delete(key);
+      siblings.delete(key);
+    } else {
+      this.#services.set(key, service);
+      siblings.set(key, service);
+    }
+    if (siblings.size === 0) this.#servicesOf.delete(project);
+    else this.#servicesOf.set(project, siblings);
+  }
+
   /** Keeps which Services have or claim an address; gives the addresses for which that changed. */
   #index(
     index: Map<string, Set<string>>,
@@ -292,9 +306,7 @@ export class ClusterState {
   #renewServices(project: string, only?: string): void {
     const { services } = this.#entries(project);
     const taken = new Set<string>();
-    const present = [...this.#services.entries()]
-      .filter(([, service]) => service.metadata.namespace === project)
-      .toSorted(([a], [b]) => (a < b ? -1 : 1));
+    const present = [...(this.#servicesOf.get(project) ?? [])].toSorted(([a], [b]) => (a < b ? -1 : 1));
     for (const [key, service] of present) {
       const own = clusterIpsOf(service);
       const claimed = claimedIpsOf(service).filter((ip) => this.#mayClaim(ip) && !taken.has(ip));
