@@ -3,7 +3,7 @@
  * `uninstall` warns, `test` looks at the control plane from inside. Exit codes: 0 done; 1 not done in time, or a check
  * failed; 64 the settings or the argument are wrong; 70 internal.
  */
-import { keepAlive, systemClock } from "../lib/clock/clock.ts";
+import { stayAlive, systemClock } from "../lib/clock/clock.ts";
 import { AccessError, loadAccess } from "../lib/kube/access.ts";
 import { KubeClient } from "../lib/kube/client.ts";
 import { exitCodes } from "../lib/lifecycle/exit-codes.ts";
@@ -44,7 +44,7 @@ async function run(args: readonly string[]): Promise<number> {
   const config = readConfig(process.env);
   warnOfUnread(log, config.unread);
   const client = new KubeClient(loadAccess({}), systemClock);
-  const alive = keepAlive();
+  const alive = stayAlive();
   try {
     if (name === "test") return await test(client);
     if (name === "uninstall") return await uninstall(client);

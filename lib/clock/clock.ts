@@ -49,7 +49,7 @@ export function until(clock: Clock, momentMs: number, callback: () => void): Tim
 }
 
 /** Keeps a process alive that does nothing but wait, until it is cancelled. */
-export function keepAlive(): Timer {
+export function stayAlive(): Timer {
   const handle = setInterval(() => {}, longestDelay);
   return { cancel: () => clearInterval(handle) };
 }

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { buildProgram } from "../../cli/program.ts";
 import { reasons } from "../../lib/errors/reasons.ts";
 import type { Initiator, Reason } from "../../lib/errors/reasons.ts";
 
@@ -55,4 +56,13 @@ describe("docs/errors.md", () => {
       assert.equal(dictated(code).exec(page)?.[0], sectionOf(code));
     });
   }
+
+  test("sends nobody to a command or a field of the log that there is not", () => {
+    const screen = { data: () => {}, note: () => {}, width: 80, color: false };
+    const commands = buildProgram(screen, () => {}).commands.map((command) => command.name());
+    for (const { hint } of Object.values(reasons)) {
+      for (const [, name = ""] of hint.matchAll(/\btencrypt ([a-z]+)/g)) assert.ok(commands.includes(name), hint);
+      for (const [, name = ""] of hint.matchAll(/\bfield (\w+)/g)) assert.equal(name, "detail", hint);
+    }
+  });
 });
