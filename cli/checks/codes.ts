@@ -18,10 +18,13 @@ export const checkCodes = {
     hint: "ask for the right to read it, or let a cluster administrator check; what was not seen was not judged",
   },
   "TC-CP-01": {
-    what: "every replica of the controller is ready",
-    hint: "kubectl -n tencrypt-system logs deploy/tencrypt-controller",
+    what: "every replica of the controller is there, ready and as it was last told",
+    hint: "kubectl -n tencrypt-system get pods; kubectl -n tencrypt-system logs -l app.kubernetes.io/component=controller --prefix",
   },
-  "TC-CP-02": { what: "every replica of the ca is ready", hint: "kubectl -n tencrypt-ca logs deploy/tencrypt-ca" },
+  "TC-CP-02": {
+    what: "every replica of the ca is there, ready and as it was last told",
+    hint: "kubectl -n tencrypt-ca get pods; kubectl -n tencrypt-ca logs -l app.kubernetes.io/component=ca --prefix",
+  },
   "TC-CP-03": {
     what: "controller, ca and this command are of one version",
     hint: "tencrypt upgrade, or use the command of the installed version",
@@ -40,7 +43,7 @@ export const checkCodes = {
   },
   "TC-CA-01": {
     what: "the root is published",
-    hint: "kubectl -n tencrypt-ca logs deploy/tencrypt-ca",
+    hint: "kubectl -n tencrypt-ca rollout restart deployment/tencrypt-ca: the ca publishes its root when it starts, and its log says why it does not",
   },
   "TC-CA-02": {
     what: "the root does not end within 90 days",
@@ -54,6 +57,10 @@ export const checkCodes = {
     what: "the control-plane CA and the CA of every project with protected pods go on for 90 days",
     hint: "docs/operations.md, When authorities end, says how each is replaced",
   },
+  "TC-CA-05": {
+    what: "the published root is in its Secret, with its key",
+    hint: "bring the copy of that Secret back before a replica of the ca is restarted; without one: docs/operations.md, A new root",
+  },
   "TC-PRJ-01": {
     what: "every pod of a project that should be protected is",
     hint: "kubectl -n NAMESPACE rollout restart WORKLOAD; tencrypt explain REASON",
@@ -66,6 +73,10 @@ export const checkCodes = {
     what: "the rules of every injected pod were set and proven",
     hint: "kubectl -n NAMESPACE logs POD -c tencrypt-init: nodes need nf_tables or the legacy iptables modules",
   },
+  "TC-PRJ-04": {
+    what: "every protected pod believes the published root",
+    hint: "kubectl -n NAMESPACE rollout restart WORKLOAD: what a pod believes was written into it when it was made",
+  },
 } as const satisfies Record<string, { readonly what: string; readonly hint: string }>;
 
 export type CheckCode = keyof typeof checkCodes;
@@ -77,4 +88,6 @@ export type Finding = {
   /** What was found, in words. */
   readonly text: string;
   readonly details: readonly string[];
+  /** What to do; empty where all is well. */
+  readonly next: string;
 };

@@ -8,6 +8,8 @@ import { readable } from "./readable.ts";
 import { authorities } from "./authorities.ts";
 import type { AuthorityFact } from "./authorities.ts";
 import type { Readable } from "./readable.ts";
+import { rootSecretOf } from "./root.ts";
+import type { RootSecretFact } from "./root.ts";
 
 export type DeployedContainer = {
   readonly image?: string;
@@ -15,11 +17,18 @@ export type DeployedContainer = {
 };
 
 export type Deployment = {
+  readonly metadata?: { readonly generation?: number };
   readonly spec: {
     readonly replicas?: number;
     readonly template: { readonly spec: { readonly containers: readonly DeployedContainer[] } };
   };
-  readonly status?: { readonly readyReplicas?: number };
+  readonly status?: {
+    readonly observedGeneration?: number;
+    readonly replicas?: number;
+    readonly updatedReplicas?: number;
+    readonly readyReplicas?: number;
+    readonly conditions?: readonly { readonly type: string; readonly lastUpdateTime?: string }[];
+  };
 };
 
 export type Webhook = {
@@ -71,6 +80,7 @@ export type Facts = {
   readonly policies: Readable<readonly AdmissionPolicy[]>;
   readonly bindings: Readable<readonly PolicyBinding[]>;
   readonly rootPem: Readable<string | null>;
+  readonly rootSecret: RootSecretFact;
   /** Of the control plane and of projects. */
   readonly authorities: Readable<readonly AuthorityFact[]>;
   /** Null where no replica of the ca shows its metrics. */
@@ -151,6 +161,7 @@ export async function gather(client: KubeClient, now: number): Promise<Facts> {
     const plural = `${kind}webhookconfigurations`;
     return one(client, plural, `${admission}/${plural}/${webhookConfigurations[kind]}`);
   };
+  const ca = await deployment(client, control.ca.namespace, "tencrypt-ca");
   return {
     now,
     version: gitVersion,
@@ -158,12 +169,13 @@ export async function gather(client: KubeClient, now: number): Promise<Facts> {
     forbidden: await forbidden(client),
     serverTime: await client.serverTime(),
     controller: await deployment(client, control.controller.namespace, "tencrypt-controller"),
-    ca: await deployment(client, control.ca.namespace, "tencrypt-ca"),
+    ca,
     mutating: await configuration("mutating"),
     validating: await configuration("validating"),
     policies: await every(client, `${admission}/validatingadmissionpolicies`),
     bindings: await every(client, `${admission}/validatingadmissionpolicybindings`),
     rootPem: await publishedRoot(client),
+    rootSecret: await rootSecretOf(client, ca),
     authorities: await authorities(client, metrics),
     sourceMismatches: sourceMismatches(metrics),
     projects: await every(client, "/api/v1/namespaces", `${projectLabel}=enabled`),

@@ -1,4 +1,5 @@
 /** One finding, before it is known in which section it is told. Pure. */
+import { checkCodes } from "./codes.ts";
 import type { CheckCode, Finding } from "./codes.ts";
 
 export type Judged = Omit<Finding, "section">;
@@ -18,6 +19,7 @@ export const finding = (
     details.length > mostDetails
       ? [...details.slice(0, mostDetails), `and ${details.length - mostDetails} more`]
       : details,
+  next: level === "good" ? "" : checkCodes[code].hint,
 });
 
 export const inSection = (section: string, findings: readonly Judged[]): readonly Finding[] =>

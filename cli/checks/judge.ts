@@ -1,20 +1,20 @@
 /** Facts to findings: what is good, what will be bad, what is. Pure. */
-import { X509Certificate } from "node:crypto";
 import type { Namespace } from "../../lib/kube/objects.ts";
 import { version as ownVersion } from "../../lib/version.ts";
 import { tagOf } from "../workloads.ts";
 import { judgeAdmission } from "./admission.ts";
-import { judgeAuthorities, levelOfEnd } from "./authorities.ts";
-import type { CheckCode, Finding } from "./codes.ts";
+import { judgeAuthorities } from "./authorities.ts";
+import type { Finding } from "./codes.ts";
 import type { Deployment, Facts, PodFact } from "./facts.ts";
 import { finding, inSection } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 import { judgeProject } from "./project.ts";
 import type { Readable, Unreadable } from "./readable.ts";
+import { judgeRollout } from "./rollout.ts";
+import { judgeRoot } from "./root.ts";
 
 const oldest = [1, 33] as const;
 const clockLimitMs = 30_000;
-const day = 86_400_000;
 
 /** What can be asked of a cluster before anything is installed. */
 export const judgeCluster = (facts: Facts): readonly Finding[] =>
@@ -23,21 +23,33 @@ export const judgeCluster = (facts: Facts): readonly Finding[] =>
 export const judgeInstallation = (facts: Facts): readonly Finding[] => [
   ...inSection("control plane (tencrypt-system, tencrypt-ca)", [
     seen(facts),
-    ...known(facts.controller, (deployment) => replicas("TC-CP-01", "controller", deployment)),
-    ...known(facts.ca, (deployment) => replicas("TC-CP-02", "ca", deployment)),
+    ...known(facts.controller, (deployment) => judgeRollout("TC-CP-01", "controller", deployment, timeOf(facts))),
+    ...known(facts.ca, (deployment) => judgeRollout("TC-CP-02", "ca", deployment, timeOf(facts))),
     ...known(facts.controller, (controller) => known(facts.ca, (ca) => versions(controller, ca))).flat(),
     ...judgeAdmission(facts),
-    ...known(facts.rootPem, (rootPem) => root(rootPem, facts.now)).flat(),
+    ...known(facts.rootPem, (rootPem) => judgeRoot(rootPem, facts.rootSecret, facts.now)).flat(),
     ...authoritiesOf(facts),
     sources(facts),
   ]),
-  ...known(facts.projects, (projects) => known(facts.pods, (pods) => judgeProjects(projects, pods)))
+  ...known(facts.projects, (projects) => known(facts.pods, (pods) => judgeProjects(facts, projects, pods)))
     .flat()
     .flat(),
 ];
 
-const judgeProjects = (projects: readonly Namespace[], pods: readonly PodFact[]): readonly Finding[] =>
-  projects.flatMap((project) => inSection(`project ${project.metadata.name}`, judgeProject(project, pods)));
+const judgeProjects = (
+  { rootPem }: Facts,
+  projects: readonly Namespace[],
+  pods: readonly PodFact[],
+): readonly Finding[] =>
+  projects.flatMap((project) =>
+    inSection(
+      `project ${project.metadata.name}`,
+      judgeProject(project, pods, rootPem.kind === "read" ? rootPem.value : null),
+    ),
+  );
+
+/** By the API server's clock, which wrote the times of its objects. */
+const timeOf = ({ now, serverTime }: Facts): number => serverTime ?? now;
 
 /** Before the ca has a root it has none of them. */
 function authoritiesOf({ authorities, rootPem, projects, pods, now }: Facts): readonly Judged[] {
@@ -92,12 +104,6 @@ function clocks({ now, serverTime }: Facts): Judged {
   );
 }
 
-function replicas(code: CheckCode, name: string, deployment: Deployment | null): Judged {
-  if (deployment === null) return finding(code, "failed", `${name} is not installed`);
-  const [ready, wanted] = [deployment.status?.readyReplicas ?? 0, deployment.spec.replicas ?? 1];
-  return finding(code, ready >= wanted ? "good" : "failed", `${ready}/${wanted} ${name} ready`);
-}
-
 export const versionOf = (deployment: Deployment | null): string =>
   tagOf(deployment?.spec.template.spec.containers[0]?.image ?? "") || "unknown";
 
@@ -106,17 +112,6 @@ function versions(controller: Deployment | null, ca: Deployment | null): Judged 
   const isOne = found.size === 1 && found.has(ownVersion);
   const text = `versions: controller ${versionOf(controller)}, ca ${versionOf(ca)}, this command ${ownVersion}`;
   return finding("TC-CP-03", isOne ? "good" : "warning", text);
-}
-
-function root(rootPem: string | null, now: number): readonly Judged[] {
-  if (rootPem === null) return [finding("TC-CA-01", "failed", "no root is published in tencrypt-ca")];
-  const end = Date.parse(new X509Certificate(rootPem).validTo);
-  const left = Math.floor((end - now) / day);
-  const level = levelOfEnd(end, now);
-  return [
-    finding("TC-CA-01", "good", "root published"),
-    finding("TC-CA-02", level, `root certificate ends in ${left} days`, [`not after ${new Date(end).toISOString()}`]),
-  ];
 }
 
 function sources({ sourceMismatches }: Facts): Judged {

@@ -8,10 +8,20 @@ import type { PodRow } from "../workloads.ts";
 import type { PodFact } from "./facts.ts";
 import { finding } from "./finding.ts";
 import type { Judged } from "./finding.ts";
+import { judgePins } from "./root.ts";
 
-export function judgeProject(namespace: Namespace, allPods: readonly PodFact[]): readonly Judged[] {
+export function judgeProject(
+  namespace: Namespace,
+  allPods: readonly PodFact[],
+  rootPem: string | null,
+): readonly Judged[] {
   const pods = allPods.filter((pod) => pod.metadata.namespace === namespace.metadata.name && !isTerminal(pod));
-  return [protection(podRows([namespace], pods)), annotations(namespace, pods), rules(pods)];
+  return [
+    protection(podRows([namespace], pods)),
+    annotations(namespace, pods),
+    rules(pods),
+    ...judgePins(rootPem, pods),
+  ];
 }
 
 function protection(rows: readonly PodRow[]): Judged {

@@ -1,7 +1,6 @@
 /** `tencrypt check`: looks at the cluster, the control plane and every project; exit status 1 where something fails. */
 import { systemClock } from "../../lib/clock/clock.ts";
 import { exitCodes } from "../../lib/lifecycle/exit-codes.ts";
-import { checkCodes } from "../checks/codes.ts";
 import type { Finding } from "../checks/codes.ts";
 import { gather } from "../checks/facts.ts";
 import { judgeCluster, judgeInstallation } from "../checks/judge.ts";
@@ -24,7 +23,7 @@ const colors = { good: "good", warning: "warning", failed: "bad" } as const;
 
 export function report(findings: readonly Finding[], screen: Pick<Terminal, "color">): string {
   const lines: string[] = [];
-  for (const [index, { section, level, code, text, details }] of findings.entries()) {
+  for (const [index, { section, level, code, text, details, next }] of findings.entries()) {
     if (section !== findings[index - 1]?.section) lines.push(section);
     const head = `  ${paint(screen, colors[level], signs[level])} ${text}`;
     if (level === "good") {
@@ -32,7 +31,7 @@ export function report(findings: readonly Finding[], screen: Pick<Terminal, "col
       continue;
     }
     lines.push(`${head.padEnd(72)} ${code}`, ...details.map((detail) => `      ${detail}`));
-    lines.push(`      next: ${checkCodes[code].hint}`);
+    lines.push(`      next: ${next}`);
   }
   const count = (level: Finding["level"]): number => findings.filter((each) => each.level === level).length;
   return `${lines.join("\n")}\n\n${count("failed")} failed, ${count("warning")} warnings, ${count("good")} passed\n`;

@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { checkCodes } from "../../cli/checks/codes.ts";
 import type { Finding } from "../../cli/checks/codes.ts";
+import { newRoot } from "../../ca/issue/authority.ts";
 import { whyNoApiServer } from "../cluster/api-server.ts";
+import type { Json } from "../cluster/client.ts";
 import { issuer } from "../cluster/control-plane.ts";
 import { chart as chartFolder, helm, releaseNamespace, runWithHelm } from "./helm.ts";
 import { InstalledChart } from "./installed.ts";
@@ -94,6 +96,26 @@ describe("tencrypt check", why === null ? {} : { skip: why }, () => {
     assert.equal(await levelOf("TC-WH-01"), "failed");
     await chart.api.admin.delete(`${group}/validatingadmissionpolicybindings/tencrypt-tokens`);
     assert.equal(await levelOf("TC-WH-03"), "failed");
+  });
+
+  test("tells a root that was lost or exchanged, and ends with a report whatever is published as one", async () => {
+    const { admin } = chart.api;
+    const folder = "/api/v1/namespaces/tencrypt-ca";
+    const { certificate, key } = newRoot(Date.now());
+    const publish = (text: string): Json => ({ metadata: { name: "tencrypt-root" }, data: { "ca.crt": text } });
+    await admin.create(`${folder}/configmaps`, publish("garbage"));
+    assert.equal(await levelOf("TC-CA-01"), "failed");
+    await admin.patch(`${folder}/configmaps/tencrypt-root`, publish(certificate));
+    assert.equal(await levelOf("TC-CA-05"), "failed");
+    const pair = (tlsKey: string): Json => ({
+      metadata: { name: "tencrypt-root" },
+      type: "kubernetes.io/tls",
+      stringData: { "tls.crt": certificate, "tls.key": tlsKey },
+    });
+    await admin.create(`${folder}/secrets`, pair(newRoot(Date.now()).key));
+    assert.equal(await levelOf("TC-CA-05"), "failed");
+    await admin.patch(`${folder}/secrets/tencrypt-root`, pair(key));
+    assert.equal(await levelOf("TC-CA-05"), "good");
   });
 
   test("fails for a user who may not see the pods, and says what was not seen", async () => {

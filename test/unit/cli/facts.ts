@@ -14,17 +14,19 @@ import { newRoot } from "../../../ca/issue/authority.ts";
 import { rendered } from "../../chart/rendered.ts";
 
 export const now = Date.UTC(2026, 10, 27);
-const rootPem = newRoot(now).certificate;
+const root = newRoot(now);
+const rootPem = root.certificate;
 const caBundle = Buffer.from(rootPem).toString("base64");
 export const read = <T>(value: T): { readonly kind: "read"; readonly value: T } => ({ kind: "read", value });
 
 export const deployment = (image: string, ready = 2): Readable<Deployment> =>
   read({
+    metadata: { generation: 3 },
     spec: {
       replicas: 2,
       template: { spec: { containers: [{ image, env: [{ name: "TENCRYPT_MODE", value: "project" }] }] } },
     },
-    status: { readyReplicas: ready },
+    status: { observedGeneration: 3, replicas: 2, updatedReplicas: 2, readyReplicas: ready },
   });
 /** As the chart renders it, with our root. */
 const chart = rendered("default") as unknown as readonly (KubeObject & { webhooks?: readonly Webhook[] })[];
@@ -64,6 +66,7 @@ export const goodFacts: Facts = {
   policies: read(admissionPolicies.map(policy)),
   bindings: read(admissionPolicies.map(binding)),
   rootPem: read(rootPem),
+  rootSecret: { kind: "found", name: "tencrypt-root", pem: rootPem, fault: null },
   authorities: read([{ project: null, notAfter: now + 700 * 86_400_000 }]),
   sourceMismatches: 0,
   projects: read([]),

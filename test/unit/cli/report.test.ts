@@ -3,12 +3,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod } from "../../../lib/kube/objects.ts";
 import { protectedSpec } from "../../cluster/protected-pod.ts";
-import type { Facts } from "../../../cli/checks/facts.ts";
+import type { Deployment, Facts } from "../../../cli/checks/facts.ts";
+import type { RootSecretFact } from "../../../cli/checks/root.ts";
+import { newRoot } from "../../../ca/issue/authority.ts";
 import { judgeCluster, judgeInstallation } from "../../../cli/checks/judge.ts";
 import { report } from "../../../cli/commands/check.ts";
 import { explanation } from "../../../cli/commands/explain.ts";
 import { table } from "../../../cli/terminal.ts";
 import { admissionPolicies } from "../../../lib/kube/names.ts";
+import { pinOfPem } from "../../../lib/trust/bundle.ts";
 import { binding, configuration, deployment, goodFacts, now, policy, read, withFirst } from "./facts.ts";
 
 const metadata = { uid: "1", resourceVersion: "1" };
@@ -34,6 +37,16 @@ const modePatched = (mode: string): unknown =>
     ...each,
     expression: each.expression.replace("orValue('project')", `orValue('${mode}')`),
   }));
+/** A Deployment of two replicas, all of them as last told, but for what is given. */
+const rolledOut = (spec: object, status: object = {}): Facts["ca"] => {
+  const { value } = deployment("x/control-plane:0.1.0") as { readonly value: Deployment };
+  return read({ ...value, spec: { ...value.spec, ...spec }, status: { ...value.status, ...status } });
+};
+const progressed = (at: number): object => ({
+  conditions: [{ type: "Progressing", lastUpdateTime: new Date(at).toISOString() }],
+});
+const keptRoot = goodFacts.rootSecret as RootSecretFact & { readonly kind: "found" };
+
 const firstService = (kind: "Mutating" | "Validating"): unknown => {
   const [webhook] = configuration(kind).webhooks!;
   return (webhook!.clientConfig as { readonly service?: unknown }).service;
@@ -76,6 +89,31 @@ const cases: readonly (readonly [what: string, changes: Partial<Facts>, expected
   ["a clock that is wrong", { serverTime: now - 31_000 }, ["TC-K8S-04 failed"]],
   ["a replica that is away", { controller: deployment("x/control-plane:0.1.0", 1) }, ["TC-CP-01 failed"]],
   ["no ca", { ca: read(null) }, ["TC-CP-02 failed", "TC-CP-03 warning"]],
+  [
+    "a controller that was scaled to nothing",
+    { controller: rolledOut({ replicas: 0 }, { readyReplicas: 0 }) },
+    ["TC-CP-01 failed"],
+  ],
+  [
+    "a rollout that has just begun",
+    { ca: rolledOut({}, { updatedReplicas: 1, ...progressed(now - 20_000) }) },
+    ["TC-CP-02 warning"],
+  ],
+  [
+    "a rollout that does not go on",
+    { ca: rolledOut({}, { updatedReplicas: 1, ...progressed(now - 200_000) }) },
+    ["TC-CP-02 failed"],
+  ],
+  [
+    "a rollout whose old pods stay",
+    { controller: rolledOut({}, { replicas: 3, ...progressed(now - 200_000) }) },
+    ["TC-CP-01 failed"],
+  ],
+  [
+    "a change that nobody has looked at yet",
+    { controller: rolledOut({}, { observedGeneration: 2 }) },
+    ["TC-CP-01 warning"],
+  ],
   ["another version", { ca: deployment("x/control-plane:0.2.0") }, ["TC-CP-03 warning"]],
   ["a webhook that fails open", { mutating: withFirst("Mutating", { failurePolicy: "Ignore" }) }, ["TC-WH-01 failed"]],
   [
@@ -143,6 +181,15 @@ const cases: readonly (readonly [what: string, changes: Partial<Facts>, expected
     ],
   ),
   ["no root", { rootPem: read(null) }, ["TC-WH-02 failed", "TC-CA-01 failed"]],
+  ["a root that is no certificate", { rootPem: read("garbage") }, ["TC-WH-02 failed", "TC-CA-01 failed"]],
+  ["a root whose Secret is gone", { rootSecret: { kind: "absent", name: "tencrypt-root" } }, ["TC-CA-05 failed"]],
+  ["a root whose Secret may not be read", { rootSecret: { kind: "unknown", why: "403" } }, ["TC-CA-05 warning"]],
+  ["a root without its key", { rootSecret: { ...keptRoot, fault: "tls.key is no key" } }, ["TC-CA-05 failed"]],
+  [
+    "a root that is another one than the published",
+    { rootSecret: { ...keptRoot, pem: newRoot(now).certificate } },
+    ["TC-CA-05 failed"],
+  ],
   [
     "a root that ends soon",
     { now: now + 3_600 * day, serverTime: null, authorities: read([{ project: null, notAfter: Infinity }]) },
@@ -285,14 +332,12 @@ test("what the API server adds to webhooks and policies is no change", () => {
 });
 
 test("a policy that has the mode of an installation with another one is no change", () => {
-  const controller = read({
-    spec: {
-      replicas: 2,
-      template: {
-        spec: { containers: [{ image: "x/control-plane:0.1.0", env: [{ name: "TENCRYPT_MODE", value: "strict" }] }] },
+  const controller = rolledOut({
+    template: {
+      spec: {
+        containers: [{ image: "x/control-plane:0.1.0", env: [{ name: "TENCRYPT_MODE", value: "strict" }] }],
       },
     },
-    status: { readyReplicas: 2 },
   });
   const policies = admissionPolicies.map((name) =>
     name === "tencrypt-projects"
@@ -301,4 +346,45 @@ test("a policy that has the mode of an installation with another one is no chang
   );
   assert.deepEqual(worse({ controller, policies: read(policies) }), []);
   assert.deepEqual(worse({ controller }), ["TC-WH-03 failed"]);
+});
+
+test("pods that believe another root than the published one are told, and what does not say which is not", () => {
+  const { value: published } = goodFacts.rootPem as { readonly value: string };
+  const believing = (name: string, pins: readonly string[]): Pod => {
+    const { initContainers: [init, proxy], ...spec } = protectedSpec();
+    const env = [
+      ...proxy!.env!.filter((each) => each.name !== "TENCRYPT_CA_ROOT_PINS"),
+      { name: "TENCRYPT_CA_ROOT_PINS", value: pins.join(",") },
+    ];
+    return {
+      metadata: { ...metadata, name, namespace: "shop" },
+      spec: { containers: [], ...spec, initContainers: [init!, { ...proxy!, env }] } as unknown as Pod["spec"],
+    };
+  };
+  const [old, current] = [pinOfPem(newRoot(now).certificate), pinOfPem(published)];
+  const pods = [
+    believing("new", [current]),
+    believing("both", [old, current]),
+    believing("any", []),
+    believing("old", [old]),
+  ];
+  const facts = {
+    ...goodFacts,
+    authorities: read([...controlPlaneCa, { project: "shop", notAfter: now + 700 * day }]),
+    projects: read([shop]),
+  };
+  const found = all({ ...facts, pods: read(pods) }).filter(({ level }) => level !== "good");
+  assert.deepEqual(
+    found.map(({ code, level, details }) => [code, level, details]),
+    [["TC-PRJ-04", "failed", ["old"]]],
+  );
+  assert.deepEqual(
+    all({ ...facts, pods: read(pods.slice(0, 3)) }).filter(({ level }) => level !== "good"),
+    [],
+  );
+});
+
+test("what is not installed is told to be installed", () => {
+  const [finding] = all({ ...goodFacts, controller: read(null) }).filter(({ code }) => code === "TC-CP-01");
+  assert.equal(finding?.next, "tencrypt install");
 });

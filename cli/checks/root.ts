@@ -1,0 +1,128 @@
+/**
+ * The root: published, not about to end, still in its Secret, and the one that pods believe. Of the Secret only the
+ * certificate is kept, and whether its key is there. What no certificate can be read from is a finding, never an error.
+ */
+import { X509Certificate, createPrivateKey } from "node:crypto";
+import type { KubeClient } from "../../lib/kube/client.ts";
+import { containers, control, rootSecret } from "../../lib/kube/names.ts";
+import type { Secret } from "../../lib/kube/objects.ts";
+import { readSidecar } from "../../lib/kube/sidecar.ts";
+import { matchesPins } from "../../lib/trust/bundle.ts";
+import { levelOfEnd } from "./authorities.ts";
+import type { Deployment, PodFact } from "./facts.ts";
+import { finding } from "./finding.ts";
+import type { Judged } from "./finding.ts";
+import { readable } from "./readable.ts";
+import type { Readable } from "./readable.ts";
+
+export type RootSecretFact =
+  /** Who may not read Secrets is told less, and not refused: authorities are known from the ca's metrics too. */
+  | { readonly kind: "unknown"; readonly why: string }
+  | { readonly kind: "absent"; readonly name: string }
+  /** `fault`: why nothing can be issued with it; null where all is well. */
+  | { readonly kind: "found"; readonly name: string; readonly pem: string; readonly fault: string | null };
+
+const day = 86_400_000;
+
+export async function rootSecretOf(client: KubeClient, ca: Readable<Deployment | null>): Promise<RootSecretFact> {
+  const name = broughtRoot(ca) ?? rootSecret;
+  const path = `/api/v1/namespaces/${control.ca.namespace}/secrets/${name}`;
+  const found = await readable(`secret ${name}`, client.find<Secret>(path));
+  if (found.kind === "unreadable") return { kind: "unknown", why: found.why };
+  if (found.value === null) return { kind: "absent", name };
+  const decoded = (key: string): string => Buffer.from(found.value?.data?.[key] ?? "", "base64").toString();
+  const [pem, key] = [decoded("tls.crt"), decoded("tls.key")];
+  return { kind: "found", name, pem, fault: faultOf(pem, key) };
+}
+
+/** The Secret that the ca was told to take its root from, instead of making one. */
+const broughtRoot = (ca: Readable<Deployment | null>): string | undefined =>
+  (ca.kind === "read" ? ca.value : null)?.spec.template.spec.containers
+    .flatMap(({ env = [] }) => env)
+    .find(({ name }) => name === "TENCRYPT_CA_ROOT_SECRET")?.value;
+
+function faultOf(pem: string, key: string): string | null {
+  const certificate = certificateIn(pem);
+  if (certificate === null) return "tls.crt is no certificate";
+  try {
+    return certificate.checkPrivateKey(createPrivateKey(key)) ? null : "tls.key is not the certificate's";
+  } catch {
+    return "tls.key is no key";
+  }
+}
+
+function certificateIn(pem: string): X509Certificate | null {
+  try {
+    return new X509Certificate(pem);
+  } catch {
+    return null;
+  }
+}
+
+export function judgeRoot(rootPem: string | null, secret: RootSecretFact, now: number): readonly Judged[] {
+  if (rootPem === null)
+    return [finding("TC-CA-01", "failed", "no root is published in tencrypt-ca"), ...kept(secret, null)];
+  const certificate = certificateIn(rootPem);
+  if (certificate === null)
+    return [finding("TC-CA-01", "failed", "what is published as the root is no certificate"), ...kept(secret, null)];
+  const end = Date.parse(certificate.validTo);
+  const left = Math.floor((end - now) / day);
+  const level = levelOfEnd(end, now);
+  return [
+    finding("TC-CA-01", "good", "root published"),
+    finding("TC-CA-02", level, `root certificate ends in ${left} days`, [`not after ${new Date(end).toISOString()}`]),
+    ...kept(secret, certificate),
+  ];
+}
+
+/** A ca that runs has its root in memory: whether it can start again, only the Secret tells. */
+function kept(secret: RootSecretFact, published: X509Certificate | null): readonly Judged[] {
+  switch (secret.kind) {
+    case "unknown":
+      return [
+        finding("TC-CA-05", "warning", "the root's Secret cannot be read: whether it is there is not known", [
+          secret.why,
+        ]),
+      ];
+    case "absent":
+      // Without a published root there is no installation, or one that has not begun.
+      return published === null
+        ? []
+        : [finding("TC-CA-05", "failed", `Secret ${secret.name}, which holds the root, is not there`)];
+    case "found": {
+      const isPublished = published === null || certificateIn(secret.pem)?.raw.equals(published.raw) === true;
+      const fault = secret.fault ?? (isPublished ? null : "it holds another root than the published one");
+      return fault === null
+        ? [finding("TC-CA-05", "good", `the root is in Secret ${secret.name}`)]
+        : [finding("TC-CA-05", "failed", `Secret ${secret.name} is no root to issue with: ${fault}`)];
+    }
+  }
+}
+
+/** Nothing is said where there is no root that can be compared. */
+export function judgePins(rootPem: string | null, pods: readonly PodFact[]): readonly Judged[] {
+  const root = rootPem === null ? null : certificateIn(rootPem);
+  if (root === null) return [];
+  const strangers = pods.filter((pod) => readSidecar(pod).kind === "sidecar" && believesAnother(pod, root.raw));
+  return [
+    strangers.length === 0
+      ? finding("TC-PRJ-04", "good", "pods believe the published root")
+      : finding(
+          "TC-PRJ-04",
+          "failed",
+          `${strangers.length} pods believe another root and can talk to none of the others`,
+          strangers.map(({ metadata }) => metadata.name),
+        ),
+  ];
+}
+
+/** Whoever names no pin believes what it was given. */
+function believesAnother({ spec }: PodFact, root: Buffer): boolean {
+  const proxy = spec.initContainers?.find(({ name }) => name === containers.proxy);
+  const text = proxy?.env?.find(({ name }) => name === "TENCRYPT_CA_ROOT_PINS")?.value ?? "";
+  const pins = text
+    .split(",")
+    .map((pin) => pin.trim())
+    .filter((pin) => pin !== "");
+  return pins.length > 0 && !matchesPins(root, pins);
+}
