@@ -11,6 +11,12 @@ const wantsColor = process.env["NO_COLOR"] === undefined && !process.argv.includ
 const screen = terminal({ stdout: process.stdout, stderr: process.stderr, color: wantsColor });
 const debug = process.argv.includes("--debug");
 
+/** Whoever reads may have had enough (`| head -1`): what comes after is not written, and the exit status is what it would be. */
+for (const stream of [process.stdout, process.stderr])
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+
 function codeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : usageCode;
   if (error instanceof Failure) {

@@ -35,17 +35,41 @@ export async function injectFile(file: string, options: InjectOptions, screen: T
 }
 
 function readDocuments(file: string): readonly unknown[] {
-  const text = readFileSync(file === "-" ? 0 : file, "utf8");
-  return readManifests(text).flatMap((document) => {
+  return readManifests(textOf(file)).flatMap((document, index) => {
     const [error] = document.errors;
-    if (error !== undefined)
-      throw new Failure(`${file} is no YAML: ${error.message}`, "mend the file", exitCodes.badConfiguration);
-    const value: unknown = document.toJS();
-    return value === null ? [] : [value];
+    if (error !== undefined) throw unusable(`${file} is no YAML: ${error.message}`);
+    const value = plain(document, file);
+    if (value === null) return [];
+    if (typeof value !== "object" || Array.isArray(value))
+      throw unusable(`document ${index + 1} of ${file} is no object`);
+    return [value];
   });
 }
 
+const unusable = (message: string): Failure => new Failure(message, "mend the file", exitCodes.badConfiguration);
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file === "-" ? 0 : file, "utf8");
+  } catch (error) {
+    throw unusable(`${file} cannot be read: ${(error as Error).message}`);
+  }
+}
+
+/** Aliases are followed here: one that names nothing, or that grows without bound, is known only then. */
+function plain(document: ReturnType<typeof readManifests>[number], file: string): unknown {
+  try {
+    return document.toJS() as unknown;
+  } catch (error) {
+    throw unusable(`${file} is no YAML that can be read: ${(error as Error).message}`);
+  }
+}
+
 type Outcome = { readonly manifest: unknown; readonly notes: readonly string[]; readonly refused: boolean };
+type Head = {
+  readonly kind?: string;
+  readonly metadata?: { readonly name?: string; readonly namespace?: string } | null;
+};
 type Where = { readonly cluster: Cluster; readonly options: InjectOptions };
 
 async function injectEach(manifest: unknown, config: InjectConfig, where: Where): Promise<Outcome> {
@@ -62,10 +86,12 @@ async function injectEach(manifest: unknown, config: InjectConfig, where: Where)
 async function injectOne(manifest: unknown, config: InjectConfig, { cluster, options }: Where): Promise<Outcome> {
   const found = findPod(manifest);
   if (found.kind === "none") return { manifest, notes: [], refused: false };
-  const { metadata = {}, kind = "" } = manifest as { metadata?: { name?: string; namespace?: string }; kind?: string };
-  const namespace = await namespaceOf(metadata.namespace ?? options.namespace ?? cluster.namespace, cluster);
+  const { metadata = {}, kind = "" } = (manifest ?? {}) as Head;
+  const what = `${kind}/${metadata?.name ?? ""}`;
+  if (found.kind === "malformed") throw unusable(`${what} cannot be injected: ${found.fault}`);
+  if (found.kind === "unknown") return { manifest, notes: [`${what}: no pod found, unchanged`], refused: false };
+  const namespace = await namespaceOf(metadata?.namespace ?? options.namespace ?? cluster.namespace, cluster);
   const outcome = inject(found.pod, namespace, config);
-  const what = `${kind}/${metadata.name ?? ""}`;
   if (outcome.kind === "refused")
     return {
       manifest,

@@ -5,6 +5,7 @@
 import type { InjectConfig } from "../../lib/inject/config.ts";
 import { inject } from "../../lib/inject/inject.ts";
 import type { PodTemplate } from "../../lib/inject/inject.ts";
+import { readPod } from "../../lib/inject/manifest.ts";
 import { explain } from "../../lib/inject/reasons.ts";
 import { validateChange, validateNew } from "../../lib/inject/validate.ts";
 import { annotations } from "../../lib/kube/names.ts";
@@ -55,15 +56,9 @@ const refusal = (reason: string, message: string): Answer =>
 const isTree = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null;
 
-/** The API server checks pods itself; this much is needed to look at one. */
 function podOf(value: unknown): PodTemplate | null {
-  if (!isTree(value) || !isTree(value["spec"]) || !Array.isArray(value["spec"]["containers"])) return null;
-  const { initContainers, ephemeralContainers } = value["spec"];
-  const lists = [value["spec"]["containers"], initContainers ?? [], ephemeralContainers ?? []];
-  const named = lists.every(
-    (list) => Array.isArray(list) && list.every((item) => isTree(item) && typeof item["name"] === "string"),
-  );
-  return named ? (value as unknown as PodTemplate) : null;
+  const reading = readPod(value);
+  return reading.kind === "pod" ? reading.pod : null;
 }
 
 export const malformed = refusal("malformed", explain("malformed"));

@@ -17,7 +17,7 @@ const paths: Readonly<Record<string, readonly string[]>> = {
   CronJob: ["spec", "jobTemplate", "spec", "template"],
 };
 
-const isTree = (value: unknown): value is Tree => typeof value === "object" && value !== null;
+const isTree = (value: unknown): value is Tree => typeof value === "object" && value !== null && !Array.isArray(value);
 
 export type Found = {
   readonly kind: "found";
@@ -26,16 +26,86 @@ export type Found = {
   with(pod: PodTemplate): Tree;
 };
 
-/** `none`: a kind that has no pods. */
-export function findPod(manifest: unknown): Found | { readonly kind: "none" } {
-  if (!isTree(manifest)) return { kind: "none" };
-  const path = Object.hasOwn(paths, String(manifest["kind"])) ? paths[String(manifest["kind"])]! : null;
-  if (path === null) return { kind: "none" };
-  let at: unknown = manifest;
-  for (const step of path) at = isTree(at) ? at[step] : undefined;
-  if (!isTree(at) || !isTree(at["spec"]) || !Array.isArray(at["spec"]["containers"])) return { kind: "none" };
-  const pod = at as unknown as PodTemplate;
-  return { kind: "found", pod, with: (changed) => replaced(manifest, path, changed) };
+/** `fault`: what of it is not as it has to be, to be looked at. */
+export type Malformed = { readonly kind: "malformed"; readonly fault: string };
+
+/** `none`: a kind that has no pods; `unknown`: it looks as if it had some, and where they are is not known. */
+export type Finding = Found | Malformed | { readonly kind: "none" } | { readonly kind: "unknown" };
+
+export function findPod(manifest: unknown): Finding {
+  if (!isTree(manifest)) return { kind: "malformed", fault: "it is no object" };
+  const faulty = metadataFault(manifest["metadata"]);
+  if (faulty !== null) return { kind: "malformed", fault: faulty };
+  const kind = String(manifest["kind"]);
+  if (!Object.hasOwn(paths, kind)) return { kind: hasPodShape(manifest) ? "unknown" : "none" };
+  const path = paths[kind]!;
+  const at = below(manifest, path);
+  if (at === undefined) return { kind: "unknown" };
+  const reading = readPod(withoutNulls(at));
+  if (reading.kind === "malformed") return { ...reading, fault: [...path, reading.fault].join(".") };
+  return { kind: "found", pod: reading.pod, with: (changed) => replaced(manifest, path, changed) };
+}
+
+/** A field that is written with nothing behind it is absent to the API server. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (!isTree(value)) return value;
+  const fields = Object.entries(value).filter(([, field]) => field !== null);
+  return Object.fromEntries(fields.map(([name, field]) => [name, withoutNulls(field)]));
+}
+
+const below = (manifest: Tree, path: readonly string[]): unknown =>
+  path.reduce<unknown>((at, step) => (isTree(at) ? at[step] : undefined), manifest);
+
+const hasPodShape = (manifest: Tree): boolean =>
+  [...new Set(Object.values(paths))].some((path) => below(manifest, [...path, "spec", "containers"]) !== undefined);
+
+/** As much of a pod as injection looks at; the API server checks what it admits itself, a file is checked by nobody. */
+export function readPod(value: unknown): { readonly kind: "pod"; readonly pod: PodTemplate } | Malformed {
+  const fault = isTree(value) ? (metadataFault(value["metadata"]) ?? specFault(value["spec"])) : "it is no object";
+  return fault === null ? { kind: "pod", pod: value as PodTemplate } : { kind: "malformed", fault };
+}
+
+function metadataFault(metadata: unknown): string | null {
+  if (metadata === undefined) return null;
+  if (!isTree(metadata)) return "metadata is no object";
+  const text = ["name", "namespace"].find((field) => !isTextOrAbsent(metadata[field]));
+  if (text !== undefined) return `metadata.${text} is no text`;
+  const marks = ["labels", "annotations"].find((field) => !isTextMap(metadata[field] ?? {}));
+  return marks === undefined ? null : `metadata.${marks} has a value that is no text`;
+}
+
+const isTextOrAbsent = (value: unknown): boolean => value === undefined || typeof value === "string";
+const isTextMap = (value: unknown): boolean =>
+  isTree(value) && Object.values(value).every((each) => typeof each === "string");
+
+function specFault(spec: unknown): string | null {
+  if (!isTree(spec)) return "spec is no object";
+  const lists = ["containers", "initContainers", "ephemeralContainers", "volumes"] as const;
+  const list = lists.find((name) => !isNamedList(name === "containers" ? spec[name] : (spec[name] ?? [])));
+  if (list !== undefined) return `spec.${list} is no list of objects with a name`;
+  if (!isTree(spec["securityContext"] ?? {})) return "spec.securityContext is no object";
+  const volume = ((spec["volumes"] ?? []) as readonly Tree[]).find((each) => !areTrees(sourcesOf(each)));
+  if (volume !== undefined) return `spec: sources of volume ${String(volume["name"])} is no list of objects`;
+  const containers = lists.slice(0, 3).flatMap((name) => (spec[name] ?? []) as readonly Tree[]);
+  return containers.map(containerFault).find((fault) => fault !== null) ?? null;
+}
+
+const sourcesOf = (volume: Tree): unknown => below(volume, ["projected", "sources"]) ?? [];
+const areTrees = (list: unknown): boolean => Array.isArray(list) && list.every(isTree);
+const isNamedList = (list: unknown): boolean =>
+  areTrees(list) && (list as readonly Tree[]).every(({ name }) => typeof name === "string");
+
+const listsOfContainer = ["env", "ports", "volumeMounts"] as const;
+
+function containerFault(container: Tree): string | null {
+  const where = `of container ${String(container["name"])}`;
+  const list = listsOfContainer.find((name) => !areTrees(container[name] ?? []));
+  if (list !== undefined) return `spec: ${list} ${where} is no list of objects`;
+  if (!isTree(container["securityContext"] ?? {})) return `spec: securityContext ${where} is no object`;
+  const added = below(container, ["securityContext", "capabilities", "add"]) ?? [];
+  const isTexts = Array.isArray(added) && added.every((each) => typeof each === "string");
+  return isTexts ? null : `spec: added capabilities ${where} are no list of texts`;
 }
 
 export type Items = {

@@ -79,6 +79,41 @@ test("a kubeconfig that is not there, and a server that is not", async () => {
   );
 });
 
+test("a reader that has had enough ends nothing but the writing", async () => {
+  for (const [args, expected] of [
+    [["--help"], 0],
+    [["completion", "bash"], 0],
+    [["explain", "nonsense"], 2],
+  ] as const) {
+    const child = spawn(process.execPath, [main, ...args], { env: { PATH: process.env["PATH"] } });
+    // The pipe is closed long before anything is written to it.
+    child.stdout.destroy();
+    let stderr = "";
+    child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    assert.equal(code, expected, stderr);
+    assert.doesNotMatch(stderr, /EPIPE|at .*:[0-9]+:[0-9]+/);
+  }
+});
+
+test("inject refuses what is no manifest before it asks a cluster", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tencrypt-cli-"));
+  for (const [file, input, says] of [
+    ["-", "hello", /document 1 of - is no object/],
+    ["-", "kind: Pod\n---\n- a\n", /document 2 of - is no object/],
+    ["-", "a: *x", /- is no YAML.*: .*[Aa]lias/],
+    ["-", "a: [", /- is no YAML: /],
+    [folder, "", /cannot be read: .*EISDIR/],
+    [join(folder, "absent"), "", /cannot be read: .*ENOENT/],
+  ] as const) {
+    const { code, stdout, stderr } = await run(["inject", file, "--kubeconfig", "/nowhere"], { input });
+    assert.deepEqual([code, stdout], [64, ""], stderr);
+    assert.match(stderr, says);
+    assert.match(stderr, /\nnext: mend the file\n$/);
+  }
+  rmSync(folder, { recursive: true });
+});
+
 test("completes its own commands", async () => {
   assert.match(
     (await run(["completion", "bash"])).stdout,
@@ -207,6 +242,23 @@ describe("on an API server", why === null ? {} : { skip: why }, () => {
     assert.match(
       stderr,
       /^error: the installed controller's .*TENCRYPT_PROXY_UID is "root": expected .*\nnext: kubectl /,
+    );
+  });
+
+  test("inject says what it left alone, and refuses a pod that cannot be one", async () => {
+    const inject = (input: string): Promise<Run> => run(["inject", "-", "--kubeconfig", api.kubeconfig], { input });
+    const rollout = "kind: Rollout\nmetadata: {name: x}\nspec: {template: {spec: {containers: [{name: a}]}}}\n";
+    const left = await inject(
+      `${rollout}---\nkind: ConfigMap\nmetadata: {name: a}\ndata: {country: "NO", mode: 0400}\n`,
+    );
+    assert.equal(left.code, 0, left.stderr);
+    assert.equal(left.stderr, "Rollout/x: no pod found, unchanged\n");
+    assert.match(left.stdout, /country: "NO"\n {2}mode: 256\n$/);
+    const broken = await inject("kind: Pod\nmetadata: {name: x}\nspec: {containers: [null]}\n");
+    assert.deepEqual([broken.code, broken.stdout], [64, ""]);
+    assert.match(
+      broken.stderr,
+      /^error: Pod\/x cannot be injected: spec\.containers is no list of objects with a name\n/,
     );
   });
 

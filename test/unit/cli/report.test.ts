@@ -351,7 +351,10 @@ test("a policy that has the mode of an installation with another one is no chang
 test("pods that believe another root than the published one are told, and what does not say which is not", () => {
   const { value: published } = goodFacts.rootPem as { readonly value: string };
   const believing = (name: string, pins: readonly string[]): Pod => {
-    const { initContainers: [init, proxy], ...spec } = protectedSpec();
+    const {
+      initContainers: [init, proxy],
+      ...spec
+    } = protectedSpec();
     const env = [
       ...proxy!.env!.filter((each) => each.name !== "TENCRYPT_CA_ROOT_PINS"),
       { name: "TENCRYPT_CA_ROOT_PINS", value: pins.join(",") },
