@@ -35,10 +35,17 @@ export async function askStatus(forward: PortForward, namespace: string, pod: st
     toPod.write("GET /status HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
     return read(await textOf(fromPod, errors));
   } catch (error) {
-    return { kind: "no-answer", why: error instanceof Error ? error.message : "the port-forward failed" };
+    return { kind: "no-answer", why: reasonOf(error) };
   } finally {
     close();
   }
+}
+
+/** A WebSocket that could not be opened fails with an event, which is no Error and has its message. */
+function reasonOf(error: unknown): string {
+  const { message } = (error ?? {}) as { readonly message?: unknown };
+  if (typeof message !== "string" || message === "") return "the port-forward failed";
+  return /\b403\b/.test(message) ? "you may not forward ports of this pod (create pods/portforward)" : message;
 }
 
 function textOf(answer: PassThrough, errors: PassThrough): Promise<string> {

@@ -69,14 +69,22 @@ export function buildProgram(screen: Terminal, done: Done): Command {
 function lookingCommands(program: Command, screen: Terminal, done: Done): void {
   connected(program.command("check").description("look at the cluster, the control plane and every project"))
     .option("--pre", "only what an installation needs")
+    .addOption(
+      new Option("-n, --namespace <name>", "only this project; nothing else has to be readable").conflicts("pre"),
+    )
     .addOption(outputOption())
     .addHelpText(
       "after",
-      example("tencrypt check --pre", "tencrypt check -o json | jq '.[] | select(.level == \"failed\")'"),
+      example(
+        "tencrypt check --pre",
+        "tencrypt check -n shop",
+        "tencrypt check -o json | jq '.[] | select(.level == \"failed\")'",
+      ),
     )
     .action(async (options: CheckOptions) => done(await check(options, screen)));
   connected(program.command("status").description("show which pods are protected, and why others are not"))
     .argument("[namespace]", "the project (default: the context's namespace)")
+    .option("-n, --namespace <name>", "the same as the argument")
     .option("-A, --all-namespaces", "every project")
     .addOption(outputOption())
     .addHelpText("after", example("tencrypt status shop", "tencrypt status -A -o json"))

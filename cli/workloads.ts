@@ -1,8 +1,8 @@
 /** What `status` shows: one row a pod of each project, protected or not and why, from the objects alone. Pure. */
-import { podMarks } from "../lib/kube/names.ts";
 import type { Namespace, Pod } from "../lib/kube/objects.ts";
 import { isTerminal } from "../lib/kube/sidecar.ts";
 import { protectionOf } from "../lib/inject/protection.ts";
+import type { Protection } from "../lib/inject/protection.ts";
 import { strictest } from "../lib/project/mode.ts";
 import type { Mode } from "../lib/project/mode.ts";
 import { readPodSettings, readProjectSettings } from "../lib/project/settings.ts";
@@ -13,9 +13,9 @@ export type PodRow = {
   readonly workload: string;
   readonly pod: string;
   readonly protected: boolean;
-  /** It is not, and is not meant to be: then `why` is the code of the reason. */
+  /** It is not, and is not meant to be. */
   readonly exempt: boolean;
-  /** Why not; empty where it is. */
+  /** Why not: the code of the reason, with what was found behind a colon; empty where it is. */
   readonly why: string;
   /** What the objects demand: a stricter one may be in force, for only the controller knows the mode of projects that name none. */
   readonly modeAtLeast: Mode | null;
@@ -41,7 +41,7 @@ function rowOf(namespace: Namespace, pod: Pod): PodRow {
     case "exempt":
       return { ...bare, exempt: true, why: protection.reason };
     case "unprotected":
-      return { ...bare, exempt: false, why: whyNot(pod, protection.why) };
+      return { ...bare, exempt: false, why: whyNot(protection) };
     case "protected": {
       const modeAtLeast = strictest(strictest(protection.sidecar.mode, mode), own);
       const version = tagOf(protection.sidecar.proxyImage);
@@ -50,8 +50,9 @@ function rowOf(namespace: Namespace, pod: Pod): PodRow {
   }
 }
 
-const whyNot = (pod: Pod, why: string): string =>
-  pod.metadata.annotations?.[podMarks.injected] === undefined ? `not injected: ${why}` : why;
+/** The code of the reason first: `tencrypt explain` knows it. */
+const whyNot = ({ reason, why }: Protection & { readonly kind: "unprotected" }): string =>
+  reason === "started_before_project" ? reason : `${reason}: ${why}`;
 
 /** A ReplicaSet of a Deployment has its name and a hash. */
 function workloadOf({ metadata }: Pod): string {

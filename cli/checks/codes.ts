@@ -63,10 +63,10 @@ export const checkCodes = {
   },
   "TC-PRJ-01": {
     what: "every pod of a project that should be protected is",
-    hint: "kubectl -n NAMESPACE rollout restart WORKLOAD; tencrypt explain REASON",
+    hint: "kubectl -n NAMESPACE rollout restart WORKLOAD, or make the pod again where no workload did; tencrypt explain REASON",
   },
   "TC-PRJ-02": {
-    what: "every annotation of a project can be read",
+    what: "every annotation of a project and its pods can be read",
     hint: "what cannot be read counts as the strictest value: mend it",
   },
   "TC-PRJ-03": {
@@ -76,6 +76,18 @@ export const checkCodes = {
   "TC-PRJ-04": {
     what: "every protected pod believes the published root",
     hint: "kubectl -n NAMESPACE rollout restart WORKLOAD: what a pod believes was written into it when it was made",
+  },
+  "TC-PRJ-05": {
+    what: "the label tencrypt.io/project says enabled wherever it is",
+    hint: "kubectl label namespace NAMESPACE tencrypt.io/project=enabled --overwrite, or remove the label",
+  },
+  "TC-PRJ-06": {
+    what: "every label and annotation under tencrypt.io/ in a project means something where it is",
+    hint: "docs/reference.md lists the names, and where each counts",
+  },
+  "TC-PRJ-07": {
+    what: "Pod Security lets the pods of a project be injected",
+    hint: "kubectl label namespace NAMESPACE pod-security.kubernetes.io/enforce=privileged --overwrite",
   },
 } as const satisfies Record<string, { readonly what: string; readonly hint: string }>;
 

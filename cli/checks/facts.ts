@@ -85,6 +85,7 @@ export type Facts = {
   readonly authorities: Readable<readonly AuthorityFact[]>;
   /** Null where no replica of the ca shows its metrics. */
   readonly sourceMismatches: number | null;
+  /** Namespaces with the project's label; only one of its values makes a project. */
   readonly projects: Readable<readonly Namespace[]>;
   readonly pods: Readable<readonly PodFact[]>;
 };
@@ -148,7 +149,7 @@ const every = <T>(client: KubeClient, path: string, selector = ""): Promise<Read
 const deployment = (client: KubeClient, namespace: string, name: string): Promise<Readable<Deployment | null>> =>
   one(client, `deployment ${name}`, `/apis/apps/v1/namespaces/${namespace}/deployments/${name}`);
 
-async function publishedRoot(client: KubeClient): Promise<Readable<string | null>> {
+export async function publishedRoot(client: KubeClient): Promise<Readable<string | null>> {
   const path = `/api/v1/namespaces/${control.ca.namespace}/configmaps/${rootConfigMap.name}`;
   const found = await one<ConfigMap>(client, `configmap ${rootConfigMap.name}`, path);
   return found.kind === "read" ? { ...found, value: found.value?.data?.[rootConfigMap.key] ?? null } : found;
@@ -178,7 +179,7 @@ export async function gather(client: KubeClient, now: number): Promise<Facts> {
     rootSecret: await rootSecretOf(client, ca),
     authorities: await authorities(client, metrics),
     sourceMismatches: sourceMismatches(metrics),
-    projects: await every(client, "/api/v1/namespaces", `${projectLabel}=enabled`),
+    projects: await every(client, "/api/v1/namespaces", projectLabel),
     pods: await every(client, "/api/v1/pods"),
   };
 }

@@ -1,5 +1,6 @@
 /** Facts to findings: what is good, what will be bad, what is. Pure. */
 import type { Namespace } from "../../lib/kube/objects.ts";
+import { isProject } from "../../lib/project/settings.ts";
 import { version as ownVersion } from "../../lib/version.ts";
 import { tagOf } from "../workloads.ts";
 import { judgeAdmission } from "./admission.ts";
@@ -16,9 +17,18 @@ import { judgeRoot } from "./root.ts";
 const oldest = [1, 33] as const;
 const clockLimitMs = 30_000;
 
-/** What can be asked of a cluster before anything is installed. */
-export const judgeCluster = (facts: Facts): readonly Finding[] =>
-  inSection("kubernetes", [serverVersion(facts), policies(facts), rights(facts), clocks(facts)]);
+/** What can be asked of a cluster before anything is installed; `pre`: because somebody is about to install. */
+export const judgeCluster = (facts: Facts, pre = false): readonly Finding[] =>
+  inSection("kubernetes", [serverVersion(facts), policies(facts), rights(facts, pre), clocks(facts)]);
+
+/** What somebody who sees one project alone can ask. */
+export const judgeOne = (project: Namespace, pods: readonly PodFact[], rootPem: Facts["rootPem"]): readonly Finding[] =>
+  inSection(`project ${project.metadata.name}`, [
+    ...judgeProject(project, pods, rootPem),
+    ...(rootPem.kind === "read"
+      ? []
+      : [finding("TC-PRJ-04", "warning", "the published root cannot be read, and was not compared", [rootPem.why])]),
+  ]);
 
 export const judgeInstallation = (facts: Facts): readonly Finding[] => [
   ...inSection("control plane (tencrypt-system, tencrypt-ca)", [
@@ -41,12 +51,7 @@ const judgeProjects = (
   projects: readonly Namespace[],
   pods: readonly PodFact[],
 ): readonly Finding[] =>
-  projects.flatMap((project) =>
-    inSection(
-      `project ${project.metadata.name}`,
-      judgeProject(project, pods, rootPem.kind === "read" ? rootPem.value : null),
-    ),
-  );
+  projects.flatMap((project) => inSection(`project ${project.metadata.name}`, judgeProject(project, pods, rootPem)));
 
 /** By the API server's clock, which wrote the times of its objects. */
 const timeOf = ({ now, serverTime }: Facts): number => serverTime ?? now;
@@ -55,7 +60,8 @@ const timeOf = ({ now, serverTime }: Facts): number => serverTime ?? now;
 function authoritiesOf({ authorities, rootPem, projects, pods, now }: Facts): readonly Judged[] {
   if (authorities.kind !== "read" || projects.kind !== "read" || pods.kind !== "read") return [];
   if (rootPem.kind === "read" && rootPem.value === null) return [];
-  return [judgeAuthorities(authorities.value, now, { projects: projects.value, pods: pods.value })];
+  const enabled = projects.value.filter(({ metadata }) => isProject(metadata));
+  return [judgeAuthorities(authorities.value, now, { projects: enabled, pods: pods.value })];
 }
 
 /** Nothing is said of what could not be read, but for that. */
@@ -88,10 +94,15 @@ const policies = (facts: Facts): Judged =>
     ? finding("TC-K8S-02", "good", "ValidatingAdmissionPolicy available")
     : finding("TC-K8S-02", "failed", "ValidatingAdmissionPolicy not available");
 
-const rights = ({ forbidden }: Facts): Judged =>
+const rights = ({ forbidden }: Facts, pre: boolean): Judged =>
   forbidden.length === 0
     ? finding("TC-K8S-03", "good", "you may install")
-    : finding("TC-K8S-03", "warning", `you may not install: ${forbidden.length} rights are missing`, forbidden);
+    : finding(
+        "TC-K8S-03",
+        pre ? "failed" : "warning",
+        `you may not install: ${forbidden.length} rights are missing`,
+        forbidden,
+      );
 
 function clocks({ now, serverTime }: Facts): Judged {
   if (serverTime === null) return finding("TC-K8S-04", "warning", "the API server does not tell its time");

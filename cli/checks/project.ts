@@ -1,38 +1,48 @@
 /** What is good and what is not in one project. Pure. */
-import { containers } from "../../lib/kube/names.ts";
+import { containers, projectLabel } from "../../lib/kube/names.ts";
 import type { Namespace } from "../../lib/kube/objects.ts";
 import { isTerminal, readSidecar } from "../../lib/kube/sidecar.ts";
-import { readPodSettings, readProjectSettings } from "../../lib/project/settings.ts";
+import { idleMarks, labelWithoutEffect, podProblems } from "../../lib/project/marks.ts";
+import { readProjectSettings } from "../../lib/project/settings.ts";
 import { podRows } from "../workloads.ts";
 import type { PodRow } from "../workloads.ts";
 import type { PodFact } from "./facts.ts";
 import { finding } from "./finding.ts";
 import type { Judged } from "./finding.ts";
+import type { Readable } from "./readable.ts";
 import { judgePins } from "./root.ts";
 
+/** Of a namespace that has the project's label, with whatever value. */
 export function judgeProject(
   namespace: Namespace,
   allPods: readonly PodFact[],
-  rootPem: string | null,
+  rootPem: Readable<string | null>,
 ): readonly Judged[] {
+  const label = labelWithoutEffect(namespace.metadata);
+  if (label !== null) return [noProject(namespace, label)];
   const pods = allPods.filter((pod) => pod.metadata.namespace === namespace.metadata.name && !isTerminal(pod));
   return [
-    protection(podRows([namespace], pods)),
+    protection(namespace, podRows([namespace], pods)),
     annotations(namespace, pods),
     rules(pods),
     ...judgePins(rootPem, pods),
+    idle(namespace, pods),
+    podSecurity(namespace),
   ];
 }
 
-function protection(rows: readonly PodRow[]): Judged {
+const noProject = ({ metadata: { name } }: Namespace, label: string): Judged => ({
+  ...finding("TC-PRJ-05", "failed", `no project: its label ${projectLabel} says ${JSON.stringify(label)}`),
+  next: `kubectl label namespace ${name} ${projectLabel}=enabled --overwrite, or ${projectLabel}-`,
+});
+
+function protection({ metadata: { name } }: Namespace, rows: readonly PodRow[]): Judged {
   const bare = rows.filter((row) => !row.protected && !row.exempt);
-  if (bare.length > 0)
-    return finding(
-      "TC-PRJ-01",
-      "failed",
-      `${bare.length} of ${rows.length} pods should be protected and are not`,
-      bare.map((row) => `${row.namespace}/${row.pod} (${row.workload}): ${row.why}`),
-    );
+  if (bare.length > 0) {
+    const text = `${bare.length} of ${rows.length} pods should be protected and are not`;
+    const details = bare.map((row) => `${row.namespace}/${row.pod} (${row.workload}): ${row.why}`);
+    return { ...finding("TC-PRJ-01", "failed", text, details), next: howToProtect(name, bare) };
+  }
   const exempt = Object.entries(
     Object.groupBy(
       rows.filter((row) => row.exempt),
@@ -43,16 +53,41 @@ function protection(rows: readonly PodRow[]): Judged {
   return finding("TC-PRJ-01", "good", `${rows.filter((row) => row.protected).length} pods protected${others}`);
 }
 
+/** kubectl restarts these; a pod of anything else has to be made again by whoever made it. */
+const restartable = /^(?:Deployment|StatefulSet|DaemonSet)\//;
+const mostNamed = 5;
+
+function howToProtect(namespace: string, bare: readonly PodRow[]): string {
+  const workloads = [...new Set(bare.map(({ workload }) => workload))];
+  const restarted = workloads.filter((workload) => restartable.test(workload));
+  const others = workloads.filter((workload) => !restartable.test(workload));
+  const named = (list: readonly string[], by: string): string =>
+    list.length > mostNamed ? `${list.slice(0, mostNamed).join(by)}${by}...` : list.join(by);
+  return [
+    ...(restarted.length === 0 ? [] : [`kubectl -n ${namespace} rollout restart ${named(restarted, " ")}`]),
+    ...(others.length === 0 ? [] : [`make again: ${named(others, ", ")}`]),
+    `tencrypt explain ${bare[0]!.why.split(":")[0]}`,
+  ].join("; ");
+}
+
 function annotations(namespace: Namespace, pods: readonly PodFact[]): Judged {
   const problems = [
     ...readProjectSettings(namespace.metadata, "project").problems.map((problem) => `namespace: ${problem}`),
-    ...pods.flatMap(({ metadata }) =>
-      readPodSettings(metadata).problems.map((problem) => `${metadata.name}: ${problem}`),
-    ),
+    ...pods.flatMap(({ metadata }) => podProblems(metadata).map((problem) => `${metadata.name}: ${problem}`)),
   ];
   return problems.length === 0
     ? finding("TC-PRJ-02", "good", "annotations can be read")
     : finding("TC-PRJ-02", "failed", `${problems.length} annotations cannot be read`, problems);
+}
+
+function idle(namespace: Namespace, pods: readonly PodFact[]): Judged {
+  const found = [
+    ...idleMarks("namespace", namespace.metadata).map((each) => `namespace: ${each}`),
+    ...pods.flatMap(({ metadata }) => idleMarks("pod", metadata).map((each) => `${metadata.name}: ${each}`)),
+  ];
+  return found.length === 0
+    ? finding("TC-PRJ-06", "good", "no label or annotation is without effect")
+    : finding("TC-PRJ-06", "failed", `${found.length} labels and annotations have no effect`, found);
 }
 
 function rules(pods: readonly PodFact[]): Judged {
@@ -70,4 +105,17 @@ function rules(pods: readonly PodFact[]): Judged {
 function initFailed({ status }: PodFact): boolean {
   const state = status?.initContainerStatuses?.find(({ name }) => name === containers.init)?.state;
   return (state?.terminated?.exitCode ?? 0) !== 0 || state?.waiting?.reason === "CrashLoopBackOff";
+}
+
+const enforced = "pod-security.kubernetes.io/enforce";
+
+/** tencrypt-init needs NET_ADMIN and is root: of the standards only `privileged` lets it be. */
+function podSecurity({ metadata: { name, labels } }: Namespace): Judged {
+  const level = labels?.[enforced];
+  if (level === undefined || level === "privileged")
+    return finding("TC-PRJ-07", "good", "Pod Security lets injected pods be");
+  return {
+    ...finding("TC-PRJ-07", "failed", `Pod Security refuses every injected pod: ${enforced} says ${level}`),
+    next: `kubectl label namespace ${name} ${enforced}=privileged --overwrite`,
+  };
 }

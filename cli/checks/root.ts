@@ -99,9 +99,9 @@ function kept(secret: RootSecretFact, published: X509Certificate | null): readon
   }
 }
 
-/** Nothing is said where there is no root that can be compared. */
-export function judgePins(rootPem: string | null, pods: readonly PodFact[]): readonly Judged[] {
-  const root = rootPem === null ? null : certificateIn(rootPem);
+/** Nothing is said where there is no root that can be compared: that is told elsewhere. */
+export function judgePins(rootPem: Readable<string | null>, pods: readonly PodFact[]): readonly Judged[] {
+  const root = rootPem.kind === "read" && rootPem.value !== null ? certificateIn(rootPem.value) : null;
   if (root === null) return [];
   const strangers = pods.filter((pod) => readSidecar(pod).kind === "sidecar" && believesAnother(pod, root.raw));
   return [

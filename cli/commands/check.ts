@@ -1,21 +1,38 @@
 /** `tencrypt check`: looks at the cluster, the control plane and every project; exit status 1 where something fails. */
 import { systemClock } from "../../lib/clock/clock.ts";
+import type { KubeClient } from "../../lib/kube/client.ts";
+import { listAll } from "../../lib/kube/list.ts";
 import { exitCodes } from "../../lib/lifecycle/exit-codes.ts";
 import type { Finding } from "../checks/codes.ts";
-import { gather } from "../checks/facts.ts";
-import { judgeCluster, judgeInstallation } from "../checks/judge.ts";
+import { gather, publishedRoot } from "../checks/facts.ts";
+import type { PodFact } from "../checks/facts.ts";
+import { judgeCluster, judgeInstallation, judgeOne } from "../checks/judge.ts";
 import { withCluster } from "../cluster.ts";
 import type { Connection } from "../cluster.ts";
+import { projectNamed } from "../project.ts";
 import { paint, structured } from "../terminal.ts";
 import type { Format, Terminal } from "../terminal.ts";
 
-export type CheckOptions = Connection & { readonly output: Format; readonly pre?: boolean };
+export type CheckOptions = Connection & {
+  readonly output: Format;
+  readonly pre?: boolean;
+  readonly namespace?: string;
+};
 
 export async function check(options: CheckOptions, screen: Terminal): Promise<number> {
-  const facts = await withCluster(options, ({ client }) => gather(client, systemClock.now()));
-  const findings = [...judgeCluster(facts), ...(options.pre === true ? [] : judgeInstallation(facts))];
+  const findings = await withCluster(options, ({ client }) => findingsOf(client, options));
   screen.data(options.output === "table" ? report(findings, screen) : structured(findings, options.output));
   return findings.some(({ level }) => level === "failed") ? exitCodes.failed : exitCodes.done;
+}
+
+async function findingsOf(client: KubeClient, { pre = false, namespace }: CheckOptions): Promise<readonly Finding[]> {
+  if (namespace !== undefined) {
+    const project = await projectNamed(client, namespace);
+    const pods = await listAll<PodFact>(client, `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`);
+    return judgeOne(project, pods, await publishedRoot(client));
+  }
+  const facts = await gather(client, systemClock.now());
+  return [...judgeCluster(facts, pre), ...(pre ? [] : judgeInstallation(facts))];
 }
 
 const signs = { good: "✓", warning: "!", failed: "✗" } as const;

@@ -8,13 +8,18 @@ import { askStatus, forwarder } from "../admin-port.ts";
 import type { StatusAnswer } from "../admin-port.ts";
 import { withCluster } from "../cluster.ts";
 import type { Cluster, Connection } from "../cluster.ts";
-import { Failure } from "../failure.ts";
+import { Failure, usageCode } from "../failure.ts";
+import { projectNamed } from "../project.ts";
 import { structured, table } from "../terminal.ts";
 import type { Format, Terminal } from "../terminal.ts";
 import { podRows } from "../workloads.ts";
 import type { PodRow } from "../workloads.ts";
 
-export type StatusOptions = Connection & { readonly output: Format; readonly allNamespaces?: boolean };
+export type StatusOptions = Connection & {
+  readonly output: Format;
+  readonly allNamespaces?: boolean;
+  readonly namespace?: string;
+};
 
 export type Row = PodRow & {
   /** The mode in force, as the proxy tells it; null where none answers. */
@@ -34,11 +39,12 @@ export async function status(namespace: string | undefined, options: StatusOptio
 export function tell(rows: readonly Row[], output: Format, screen: Terminal): void {
   if (output !== "table") return screen.data(structured(rows, output));
   screen.data(table(heads, rows.map(cells), screen.width));
-  const bare = rows.filter((row) => !row.protected).length;
-  screen.note(`\n${rows.length - bare} of ${rows.length} pods protected\n`);
+  const bare = rows.filter((row) => !row.protected);
+  screen.note(`\n${rows.length - bare.length} of ${rows.length} pods protected\n`);
   if (rows.some((row) => row.protected && row.mode === null))
     screen.note("≥: the proxy did not say; what pod and namespace demand at least\n");
-  if (bare > 0) screen.note("next: tencrypt explain REASON, or tencrypt check\n");
+  const [reason] = (bare.find(({ exempt }) => !exempt) ?? bare[0])?.why.split(":") ?? [];
+  if (reason !== undefined) screen.note(`next: tencrypt explain ${reason}, or tencrypt check\n`);
 }
 
 const heads = ["NAMESPACE", "WORKLOAD", "POD", "PROTECTED", "MODE", "VERSION", "CERTIFICATE ENDS"];
@@ -54,19 +60,18 @@ const cells = (row: Row): readonly string[] => [
 
 async function gather(
   namespace: string | undefined,
-  { allNamespaces }: StatusOptions,
+  { allNamespaces, namespace: named }: StatusOptions,
   cluster: Cluster,
 ): Promise<readonly PodRow[]> {
   const { client } = cluster;
-  const projects = await listAll<Namespace>(client, "/api/v1/namespaces", `${projectLabel}=enabled`);
-  if (allNamespaces === true) return podRows(projects, await listAll<Pod>(client, "/api/v1/pods"));
-  const wanted = namespace ?? cluster.namespace;
-  const project = projects.find(({ metadata }) => metadata.name === wanted);
-  if (project === undefined)
-    throw new Failure(
-      `namespace ${wanted} is no project: it lacks the label ${projectLabel}=enabled`,
-      `kubectl label namespace ${wanted} ${projectLabel}=enabled`,
-    );
+  if (allNamespaces === true) {
+    const projects = await listAll<Namespace>(client, "/api/v1/namespaces", `${projectLabel}=enabled`);
+    return podRows(projects, await listAll<Pod>(client, "/api/v1/pods"));
+  }
+  if (namespace !== undefined && named !== undefined && namespace !== named)
+    throw new Failure(`two namespaces are named, ${namespace} and ${named}`, "tencrypt status NAMESPACE", usageCode);
+  const wanted = namespace ?? named ?? cluster.namespace;
+  const project = await projectNamed(client, wanted);
   return podRows([project], await listAll<Pod>(client, `/api/v1/namespaces/${wanted}/pods`));
 }
 

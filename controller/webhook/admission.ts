@@ -10,6 +10,7 @@ import { explain } from "../../lib/inject/reasons.ts";
 import { validateChange, validateNew } from "../../lib/inject/validate.ts";
 import { annotations } from "../../lib/kube/names.ts";
 import type { Namespace } from "../../lib/kube/objects.ts";
+import { idleMarks, podProblems } from "../../lib/project/marks.ts";
 import { isProject } from "../../lib/project/settings.ts";
 
 /** `admission.k8s.io/v1`, as far as it is read. */
@@ -85,12 +86,19 @@ export function injectAnswer(request: AdmissionRequest, namespace: Namespace, co
     return refusal(reason, explain(reason, detail));
   }
   const patch = patchOf(pod, outcome.pod);
+  const warnings = marksWarnings(pod);
   if (outcome.kind === "skipped") {
     const { reason } = outcome.report;
-    return answer({ patch, outcome: "skipped", reason, warnings: [`not protected: ${explain(reason)}`] });
+    return answer({ patch, outcome: "skipped", reason, warnings: [`not protected: ${explain(reason)}`, ...warnings] });
   }
-  return answer({ patch, outcome: "injected" });
+  return answer({ patch, outcome: "injected", warnings });
 }
+
+/** The API server cuts what is longer than this in sum. */
+const mostWarnings = 8;
+
+const marksWarnings = ({ metadata = {} }: PodTemplate): readonly string[] =>
+  [...podProblems(metadata), ...idleMarks("pod", metadata)].slice(0, mostWarnings);
 
 /** The parts that injection touches, as wholes: `add` replaces what is there (RFC 6902, 4.1). */
 function patchOf(before: PodTemplate, after: PodTemplate): readonly PatchStep[] {

@@ -7,6 +7,7 @@ import type { Namespace, Pod } from "../kube/objects.ts";
 import { readSidecar } from "../kube/sidecar.ts";
 import type { Sidecar } from "../kube/sidecar.ts";
 import { isProject } from "../project/settings.ts";
+import { hasOurs } from "./inject.ts";
 import type { InjectReason } from "./reasons.ts";
 import { skipReason } from "./report.ts";
 
@@ -14,12 +15,14 @@ export type Protection =
   | { readonly kind: "protected"; readonly sidecar: Sidecar }
   /** Without a proxy, as it has to be or as its author decided. */
   | { readonly kind: "exempt"; readonly reason: InjectReason }
-  | { readonly kind: "unprotected"; readonly why: string };
+  /** `why` tells what of it is missing. */
+  | { readonly kind: "unprotected"; readonly reason: InjectReason; readonly why: string };
 
 export function protectionOf(pod: Pod, namespace: Namespace): Protection {
   const sidecar = readSidecar(pod);
   if (sidecar.kind === "sidecar") return { kind: "protected", sidecar };
   if (!isProject(namespace.metadata)) return { kind: "exempt", reason: "project_not_labelled" };
   const reason = skipReason(pod, namespace);
-  return reason === null ? { kind: "unprotected", why: sidecar.why } : { kind: "exempt", reason };
+  if (reason !== null) return { kind: "exempt", reason };
+  return { kind: "unprotected", reason: hasOurs(pod) ? "not_as_injected" : "started_before_project", why: sidecar.why };
 }

@@ -1,8 +1,8 @@
 /**
- * Why a pod is not injected, or not admitted: one list of codes. A skip reason is a legitimate way to run without a proxy;
- * a refusal is none. docs/injection.md is compared with this table by a test. Codes are added, never renamed. Pure.
+ * Why a pod is not injected, not admitted or not protected: one list of codes. A skip reason is a legitimate way to run
+ * without a proxy; a refusal is none, and an unprotected pod is one that got past both. docs/injection.md is compared with this table by a test. Codes are added, never renamed. Pure.
  */
-type Entry = { readonly outcome: "skipped" | "refused"; readonly what: string; readonly hint: string };
+type Entry = { readonly outcome: "skipped" | "refused" | "unprotected"; readonly what: string; readonly hint: string };
 
 export const injectReasons = {
   project_not_labelled: {
@@ -84,6 +84,11 @@ export const injectReasons = {
     outcome: "refused",
     what: "more than 64 peers are named without the uid of their namespace, and each has to be looked up",
     hint: "name them in several steps, or as NAME/UID",
+  },
+  started_before_project: {
+    outcome: "unprotected",
+    what: "the pod has nothing of a proxy: it was made before its namespace was a project, or while no webhook looked",
+    hint: "kubectl -n NAMESPACE rollout restart WORKLOAD; make a pod that no workload made again",
   },
   malformed: {
     outcome: "refused",

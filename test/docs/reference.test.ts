@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { annotations, podMarks, projectLabel } from "../../lib/kube/names.ts";
+import { marksOf } from "../../lib/project/marks.ts";
 import { readPodSettings, readProjectSettings } from "../../lib/project/settings.ts";
 import type { Marked, Reading } from "../../lib/project/settings.ts";
 
@@ -50,6 +51,15 @@ describe("docs/reference.md", () => {
   test("says where each is read", () => {
     assert.deepEqual(namesOf(namespaceRows), [...namesRead(readProject), projectLabel].toSorted());
     assert.deepEqual(namesOf(podRows), [...namesRead(readPodSettings), annotations.inject].toSorted());
+  });
+
+  test("says what means something where, as the check of names reads it", () => {
+    const { namespace, pod } = marksOf;
+    assert.deepEqual([...namespace.labels, ...namespace.annotations].toSorted(), namesOf(namespaceRows));
+    assert.deepEqual(
+      [...pod.labels, ...pod.annotations].toSorted(),
+      [...namesOf(podRows), ...namesOf(written)].toSorted(),
+    );
   });
 
   for (const [where, rows, read] of [

@@ -148,15 +148,21 @@ const controllerWith = (env: readonly object[]): Json => ({
   },
 });
 
+/** With a project of one protected pod and one that is not. */
+async function startWithPods(): Promise<ApiServer> {
+  const api = await startApiServer();
+  await api.objects.namespace("shop", { "tencrypt.io/project": "enabled" });
+  await api.objects.pod({ namespace: "shop", name: "bare", ip: "10.1.0.2" });
+  await api.objects.pod({ namespace: "shop", name: "good", ip: "10.1.0.3", spec: protectedSpec({ mode: "strict" }) });
+  return api;
+}
+
 describe("on an API server", why === null ? {} : { skip: why }, () => {
   let api: ApiServer;
   const onApi = (...args: readonly string[]): Promise<Run> => run([...args, "--kubeconfig", api.kubeconfig]);
 
   before(async () => {
-    api = await startApiServer();
-    await api.objects.namespace("shop", { "tencrypt.io/project": "enabled" });
-    await api.objects.pod({ namespace: "shop", name: "bare", ip: "10.1.0.2" });
-    await api.objects.pod({ namespace: "shop", name: "good", ip: "10.1.0.3", spec: protectedSpec({ mode: "strict" }) });
+    api = await startWithPods();
   });
   after(() => api.stop());
 
@@ -194,6 +200,10 @@ describe("on an API server", why === null ? {} : { skip: why }, () => {
     const none = await onApi("status", "default");
     assert.equal(none.code, 1);
     assert.match(none.stderr, /namespace default is no project.*\nnext: kubectl label namespace default/);
+    assert.match(text.stderr, /\nnext: tencrypt explain started_before_project, or tencrypt check\n$/);
+    const absent = await onApi("status", "-n", "nosuchnamespace");
+    assert.match(absent.stderr, /^error: there is no namespace nosuchnamespace\nnext: tencrypt status -A /);
+    assert.equal((await onApi("status", "shop", "-n", "other")).code, 2);
   });
 
   test("inject needs an installation, and says so", async () => {
@@ -277,6 +287,58 @@ describe("on an API server", why === null ? {} : { skip: why }, () => {
       ],
     );
     assert.match(stderr, /^Pod\/net not injected: host_network: /);
+  });
+});
+
+describe("on an API server, somebody who may not see all of it", why === null ? {} : { skip: why }, () => {
+  let api: ApiServer;
+  before(async () => {
+    api = await startWithPods();
+  });
+  after(() => api.stop());
+
+  test("who administers one project alone can ask for it, and is told what else is not allowed", async () => {
+    await api.objects.serviceAccount("shop", "dev");
+    const rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop";
+    // Of what the role `view` has; that one is put together by a controller, which does not run here.
+    await api.admin.create(`${rbac}/roles`, {
+      metadata: { name: "dev" },
+      rules: [{ apiGroups: [""], resources: ["namespaces", "pods"], verbs: ["get", "list", "watch"] }],
+    });
+    await api.admin.create(`${rbac}/rolebindings`, {
+      metadata: { name: "dev" },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "dev" },
+      subjects: [{ kind: "ServiceAccount", namespace: "shop", name: "dev" }],
+    });
+    const audience = "https://kubernetes.default.svc.cluster.local";
+    const kubeconfig = api.kubeconfigOf(
+      await api.objects.token({ namespace: "shop", serviceAccount: "dev", audience }),
+    );
+    const asDev = (...args: readonly string[]): Promise<Run> => run([...args, "--kubeconfig", kubeconfig]);
+    for (const args of [
+      ["status", "shop"],
+      ["status", "-n", "shop"],
+    ]) {
+      const { code, stdout, stderr } = await asDev(...args);
+      assert.equal(code, 0, stderr);
+      assert.match(stdout, /shop +Pod\/good +good +yes +strict +.*unknown: you may not forward ports of this pod/);
+    }
+    const { code, stdout } = await asDev("check", "-n", "shop", "-o", "json");
+    assert.equal(code, 1);
+    const findings = JSON.parse(stdout) as readonly {
+      readonly code: string;
+      readonly level: string;
+      readonly section: string;
+    }[];
+    assert.ok(findings.every(({ section }) => section === "project shop"));
+    assert.deepEqual(
+      findings.filter(({ level }) => level !== "good").map((each) => [each.code, each.level]),
+      [
+        ["TC-PRJ-01", "failed"],
+        ["TC-PRJ-04", "warning"],
+      ],
+    );
+    assert.match((await asDev("check", "-n", "default")).stderr, /^error: you may not do this: .*"default"/);
   });
 
   test("a user who may not look is told what is missing", async () => {

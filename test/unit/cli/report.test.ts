@@ -289,10 +289,115 @@ test("a pod that should be protected is told with its workload and why", () => {
   const text = report(findings, { color: false });
   assert.match(
     text,
-    /✗ 1 of 1 pods should be protected and are not +TC-PRJ-01\n {6}shop\/cart-6d9f-x \(Deployment\/cart\): not injected: its first init container is not tencrypt-init\n {6}next: /,
+    /✗ 1 of 1 pods should be protected and are not +TC-PRJ-01\n {6}shop\/cart-6d9f-x \(Deployment\/cart\): started_before_project\n {6}next: kubectl -n shop rollout restart Deployment\/cart; tencrypt explain started_before_project\n/,
   );
   assert.match(text, /TC-PRJ-02\n {6}cart-6d9f-x: tencrypt.io\/mode: "\?" is none of/);
   assert.match(text, /2 failed, 0 warnings, [0-9]+ passed\n$/);
+});
+
+test("how a pod becomes protected is told by what made it", () => {
+  const owned = (name: string, kind?: string, spec: object = {}): Pod => ({
+    metadata: {
+      ...metadata,
+      name,
+      namespace: "shop",
+      ...(kind === undefined ? {} : { ownerReferences: [{ kind, name: `of-${name}`, controller: true }] }),
+    },
+    spec: { containers: [], ...spec },
+  });
+  const nextOf = (...pods: readonly Pod[]): string | undefined =>
+    all({ ...goodFacts, projects: read([shop]), pods: read(pods) }).find(({ code }) => code === "TC-PRJ-01")?.next;
+  const explained = "tencrypt explain started_before_project";
+  assert.equal(nextOf(owned("bare")), `make again: Pod/bare; ${explained}`);
+  assert.equal(
+    nextOf(owned("db", "StatefulSet"), owned("job", "Job"), owned("log", "DaemonSet")),
+    `kubectl -n shop rollout restart DaemonSet/of-log StatefulSet/of-db; make again: Job/of-job; ${explained}`,
+  );
+  const changed = owned("odd", "StatefulSet", { initContainers: [{ name: "tencrypt-proxy" }] });
+  assert.match(nextOf(changed) ?? "", /; tencrypt explain not_as_injected$/);
+  for (const code of ["started_before_project", "not_as_injected"]) assert.notEqual(explanation(code), null);
+});
+
+test("names and values under tencrypt.io/ that do nothing are told", () => {
+  const named = (labels: Record<string, string>, annotations: Record<string, string>) => ({
+    metadata: { ...metadata, name: "shop", labels, annotations },
+  });
+  const pod = (labels: Record<string, string>, annotations: Record<string, string>): Pod => ({
+    ...protectedPod,
+    metadata: { ...protectedPod.metadata, labels, annotations },
+  });
+  const enabled = { "tencrypt.io/project": "enabled" };
+  const authorities = read([...controlPlaneCa, { project: "shop", notAfter: now + 700 * day }]);
+  const told = (project: ReturnType<typeof named>, ...pods: readonly Pod[]): readonly (readonly string[])[] =>
+    all({ ...goodFacts, authorities, projects: read([project]), pods: read(pods) })
+      .filter(({ level }) => level !== "good")
+      .map(({ code, level, text, details }) => [code, level, ...(details.length === 0 ? [text] : details)]);
+  assert.deepEqual(told(named({ "tencrypt.io/project": "true" }, {}), protectedPod), [
+    ["TC-PRJ-05", "failed", 'no project: its label tencrypt.io/project says "true"'],
+  ]);
+  assert.deepEqual(
+    told(named(enabled, { "tencrypt.io/alow-from": "shop/web", "tencrypt.io/inject": "enabled", other: "x" })),
+    [
+      [
+        "TC-PRJ-06",
+        "failed",
+        "namespace: annotation tencrypt.io/alow-from means nothing on a namespace",
+        "namespace: annotation tencrypt.io/inject means nothing on a namespace",
+      ],
+    ],
+  );
+  assert.deepEqual(
+    told(named(enabled, {}), pod({ "tencrypt.io/inject": "disabled" }, { "tencrypt.io/udp": "allow" })),
+    [
+      [
+        "TC-PRJ-06",
+        "failed",
+        "web: label tencrypt.io/inject means nothing on a pod",
+        "web: annotation tencrypt.io/udp means nothing on a pod",
+      ],
+    ],
+  );
+  assert.deepEqual(told(named(enabled, {}), pod({}, { "tencrypt.io/inject": "false" })), [
+    ["TC-PRJ-02", "failed", 'web: tencrypt.io/inject: "false" is none of enabled, disabled'],
+  ]);
+  const marks = {
+    "tencrypt.io/injected": "x",
+    "tencrypt.io/skipped": "",
+    "tencrypt.io/root": "",
+    "tencrypt.io/inject": "enabled",
+  };
+  assert.deepEqual(told(named(enabled, { "tencrypt.io/udp": "allow" }), pod({}, marks)), []);
+});
+
+test("a project whose Pod Security refuses injected pods is told", () => {
+  const withLevel = (level: string): Facts => ({
+    ...goodFacts,
+    projects: read([
+      {
+        metadata: {
+          ...shop.metadata,
+          labels: { ...shop.metadata.labels, "pod-security.kubernetes.io/enforce": level },
+        },
+      },
+    ]),
+  });
+  for (const [level, expected] of [
+    ["privileged", []],
+    ["baseline", ["TC-PRJ-07"]],
+    ["restricted", ["TC-PRJ-07"]],
+  ] as const)
+    assert.deepEqual(
+      all(withLevel(level))
+        .filter((each) => each.level === "failed")
+        .map(({ code }) => code),
+      expected,
+    );
+});
+
+test("who is about to install and may not fails the check for that", () => {
+  const facts = { ...goodFacts, forbidden: ["create namespaces"] };
+  const levelOf = (pre: boolean) => judgeCluster(facts, pre).find(({ code }) => code === "TC-K8S-03")?.level;
+  assert.deepEqual([levelOf(true), levelOf(false)], ["failed", "warning"]);
 });
 
 test("tables fit the terminal", () => {

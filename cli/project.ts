@@ -1,0 +1,19 @@
+/** One project by its name, for whoever may see that namespace and no other: nothing else is listed. */
+import type { KubeClient } from "../lib/kube/client.ts";
+import { projectLabel } from "../lib/kube/names.ts";
+import type { Namespace } from "../lib/kube/objects.ts";
+import { isProject } from "../lib/project/settings.ts";
+import { Failure } from "./failure.ts";
+
+export async function projectNamed(client: KubeClient, name: string): Promise<Namespace> {
+  const found = await client.find<Namespace>(`/api/v1/namespaces/${encodeURIComponent(name)}`);
+  if (found === null) throw new Failure(`there is no namespace ${name}`, "tencrypt status -A lists the projects");
+  if (isProject(found.metadata)) return found;
+  const value = found.metadata.labels?.[projectLabel];
+  throw new Failure(
+    value === undefined
+      ? `namespace ${name} is no project: it lacks the label ${projectLabel}=enabled`
+      : `namespace ${name} is no project: its label ${projectLabel} says ${JSON.stringify(value)}`,
+    `kubectl label namespace ${name} ${projectLabel}=enabled${value === undefined ? "" : " --overwrite"}`,
+  );
+}

@@ -1,0 +1,54 @@
+/** Whoever makes a pod is told at once what of its labels and annotations does nothing; what becomes of it is the same. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { injectAnswer } from "../../../../controller/webhook/admission.ts";
+import type { InjectConfig } from "../../../../lib/inject/config.ts";
+
+const config: InjectConfig = {
+  version: "0.1.0",
+  trustDomain: "cluster.local",
+  defaultMode: "project",
+  initImage: "init:1",
+  proxyImage: "proxy:1",
+  imagePullPolicy: "IfNotPresent",
+  proxyUid: 1337,
+  caAddress: "ca:15012",
+  directoryAddress: "controller:15013",
+  rootPem: "",
+  rootPins: [],
+  maxLeafLifetime: "48h",
+  otlpEndpoint: null,
+  requests: {},
+  limits: {},
+};
+const shop = {
+  metadata: { name: "shop", uid: "1", resourceVersion: "1", labels: { "tencrypt.io/project": "enabled" } },
+};
+
+const answered = (annotations: Record<string, string>, labels: Record<string, string> = {}) => {
+  const object = { metadata: { name: "a", annotations, labels }, spec: { containers: [{ name: "app" }] } };
+  return injectAnswer({ uid: "1", object } as unknown as Parameters<typeof injectAnswer>[0], shop, config);
+};
+
+test("a pod whose marks all mean something is injected without a word", () => {
+  const { outcome, warnings } = answered({ "tencrypt.io/inject": "enabled", "tencrypt.io/mode": "strict", other: "x" });
+  assert.deepEqual([outcome, warnings], ["injected", []]);
+});
+
+test("misspelt names and values are told, and the pod is injected", () => {
+  const { outcome, warnings } = answered(
+    { "tencrypt.io/inject": "false", "tencrypt.io/alow-from": "shop/web" },
+    { "tencrypt.io/mode": "strict" },
+  );
+  assert.equal(outcome, "injected");
+  assert.deepEqual(warnings, [
+    'tencrypt.io/inject: "false" is none of enabled, disabled',
+    "label tencrypt.io/mode means nothing on a pod",
+    "annotation tencrypt.io/alow-from means nothing on a pod",
+  ]);
+});
+
+test("no more warnings than the API server passes on", () => {
+  const many = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`tencrypt.io/x${index}`, ""]));
+  assert.equal(answered(many).warnings.length, 8);
+});
