@@ -36,8 +36,10 @@ function helmCommand(program: Command, name: string, about: string): Command {
     .option("-f, --values <file...>", "values files")
     .option("--set <name=value...>", "single values")
     .option("--dry-run", "show what would be done (of an upgrade: what would change), and do nothing")
-    .option("--timeout <duration>", "how long to wait", "3m");
+    .addOption(timeoutOption());
 }
+
+const timeoutOption = (): Option => new Option("--timeout <duration>", "how long to wait").default("3m");
 
 /** `done` takes the exit status of a command that was carried out. */
 export function buildProgram(screen: Terminal, done: Done): Command {
@@ -129,9 +131,11 @@ function changingCommands(program: Command, screen: Terminal): void {
         example("tencrypt upgrade --dry-run", "tencrypt upgrade", "tencrypt upgrade --set logLevel=debug"),
     )
     .action((options: HelmOptions) => install("upgrade", options, screen));
-  helmCommand(program, "uninstall", "remove the control plane and the ca's keys")
+  connected(program.command("uninstall").description("remove the control plane and the ca's keys"))
+    .option("--dry-run", "list what would be removed and what loses its certificates, and do nothing")
+    .addOption(timeoutOption())
     .option("--yes", "do not ask")
-    .addHelpText("after", example("tencrypt uninstall"))
+    .addHelpText("after", example("tencrypt uninstall --dry-run", "tencrypt uninstall"))
     .action((options: HelmOptions) => uninstall(options, screen));
 }
 

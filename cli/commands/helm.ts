@@ -2,15 +2,17 @@
  * `tencrypt install | upgrade | uninstall`: drives Helm with the chart beside this program, or prints what it would apply.
  * What is there is compared first, and what ends something asks.
  */
-import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
-import { control } from "../../lib/kube/names.ts";
-import { exitCodes } from "../../lib/lifecycle/exit-codes.ts";
+import { listAll } from "../../lib/kube/list.ts";
+import { control, projectLabel } from "../../lib/kube/names.ts";
+import type { Namespace } from "../../lib/kube/objects.ts";
+import { withCluster } from "../cluster.ts";
 import type { Connection } from "../cluster.ts";
 import { changes, told } from "../diff.ts";
 import { Failure } from "../failure.ts";
+import { helm } from "../helm.ts";
 import { printable } from "../printed.ts";
 import type { Verb } from "../printed.ts";
 import type { Terminal } from "../terminal.ts";
@@ -49,27 +51,6 @@ const valueArguments = ({ values = [], set = [] }: HelmOptions): readonly string
   ...set.flatMap((value) => ["--set", value]),
 ];
 
-/** Helm's own output goes to stderr, but for what was asked for as data; `read` returns it. */
-function helm(args: readonly string[], output: "data" | "progress" | "read", input = ""): string {
-  const stdout = { data: 1, progress: 2, read: "pipe" } as const;
-  const {
-    status,
-    error,
-    stdout: text,
-  } = spawnSync("helm", args, {
-    input,
-    stdio: ["pipe", stdout[output], 2],
-    encoding: "utf8",
-    maxBuffer: longestManifest,
-  });
-  if (error !== undefined)
-    throw new Failure("helm is not to be found", "install Helm 3.17 or later", exitCodes.notHere);
-  if (status !== 0) throw new Failure(`helm ${args[0]} ended with status ${status}`, "tencrypt check");
-  return text ?? "";
-}
-
-const longestManifest = 64 * 1024 * 1024;
-
 /**
  * Whatever value is given to an upgrade, Helm alone would set all others back to the chart's defaults: a mode that was
  * chosen at the installation too.
@@ -77,25 +58,25 @@ const longestManifest = 64 * 1024 * 1024;
 const keptValues = "--reset-then-reuse-values";
 
 /** What an upgrade would change of what is installed; the API server has looked at the new objects. */
-function difference(options: HelmOptions, chart: string): string {
+async function difference(options: HelmOptions, chart: string): Promise<string> {
   const there = ["--namespace", namespace, ...connectionArguments(options)];
-  const installed = helm(["get", "manifest", release, ...there], "read");
+  const installed = await helm(["get", "manifest", release, ...there], "read");
   const upgrade = ["upgrade", release, chart, keptValues, ...there, ...valueArguments(options)];
-  const { manifest } = JSON.parse(helm([...upgrade, "--dry-run=server", "--output", "json"], "read")) as {
+  const { manifest } = JSON.parse(await helm([...upgrade, "--dry-run=server", "--output", "json"], "read")) as {
     readonly manifest: string;
   };
   return told(changes(installed, manifest));
 }
 
 /** An installation is printed without a cluster; what an upgrade starts from, only the cluster knows. */
-function print(verb: Verb, options: HelmOptions, screen: Terminal): void {
+async function print(verb: Verb, options: HelmOptions, screen: Terminal): Promise<void> {
   const there = ["--namespace", namespace];
   const kept =
     verb === "install"
       ? null
-      : helm(["get", "values", release, ...there, ...connectionArguments(options), "--output", "json"], "read");
+      : await helm(["get", "values", release, ...there, ...connectionArguments(options), "--output", "json"], "read");
   const values = [...(kept === null ? [] : ["--values", "-"]), ...valueArguments(options)];
-  const text = helm(["template", release, chartOf(options), ...there, ...values], "read", kept ?? "");
+  const text = await helm(["template", release, chartOf(options), ...there, ...values], "read", kept ?? "");
   screen.data(printable(text, namespace, verb));
   screen.note(
     "The Job tencrypt-trust tells the API server the root and then removes its own right to do so. Should it fail:\n" +
@@ -105,36 +86,51 @@ function print(verb: Verb, options: HelmOptions, screen: Terminal): void {
   );
 }
 
-export function install(verb: Verb, options: HelmOptions, screen: Terminal): void {
+export async function install(verb: Verb, options: HelmOptions, screen: Terminal): Promise<void> {
   if (options.print === true) return print(verb, options, screen);
   const chart = chartOf(options);
-  if (options.dryRun === true && verb === "upgrade") return screen.data(difference(options, chart));
+  if (options.dryRun === true && verb === "upgrade") return screen.data(await difference(options, chart));
   const common = ["--namespace", namespace, ...connectionArguments(options), ...valueArguments(options)];
   const verbArguments =
     verb === "install" ? ["install", release, chart, "--create-namespace"] : ["upgrade", release, chart, keptValues];
   if (options.dryRun === true) {
-    helm([...verbArguments, ...common, "--dry-run=server"], "data");
+    await helm([...verbArguments, ...common, "--dry-run=server"], "data");
     return;
   }
   screen.note(`${verb}: waiting for controller, ca and the webhooks' trust, at most ${options.timeout}\n`);
-  helm([...verbArguments, ...common, "--wait", "--timeout", options.timeout], "progress");
+  await helm([...verbArguments, ...common, "--wait", "--timeout", options.timeout], "progress");
   screen.note("next: kubectl label namespace NAME tencrypt.io/project=enabled; tencrypt check\n");
 }
 
 export async function uninstall(options: HelmOptions, screen: Terminal): Promise<void> {
-  const args = ["uninstall", release, "--namespace", namespace, ...connectionArguments(options)];
+  const there = ["--namespace", namespace, ...connectionArguments(options)];
+  const installed = await helm(["get", "manifest", release, ...there], "read");
+  const end = await ending(options);
   if (options.dryRun === true) {
-    helm([...args, "--dry-run"], "data");
+    screen.data(told(changes(installed, "")));
+    screen.note(`\n${end}`);
     return;
   }
-  screen.note(
-    "This removes the control plane and all keys of the ca. Injected pods keep refusing clear text and lose their\n" +
-      "connections when their certificates end: restart them without the label first (tencrypt status -A shows them).\n",
-  );
+  screen.note(end);
   if (options.yes !== true && !(await confirmed()))
-    throw new Failure("nothing was removed", "tencrypt uninstall --yes");
-  helm([...args, "--wait", "--timeout", options.timeout], "progress");
+    throw new Failure("nothing was removed", "tencrypt uninstall --dry-run; tencrypt uninstall --yes");
+  await helm(["uninstall", release, ...there, "--wait", "--timeout", options.timeout], "progress");
 }
+
+/** What ends, and where. */
+const ending = (options: Connection): Promise<string> =>
+  withCluster(options, async ({ client }) => {
+    const projects = await listAll<Namespace>(client, "/api/v1/namespaces", `${projectLabel}=enabled`);
+    const names = projects.map(({ metadata }) => metadata.name);
+    const whose =
+      names.length === 0 ? "There is no project" : `Injected pods of ${names.length} projects (${names.join(", ")})`;
+    return (
+      `This removes the control plane of the cluster ${client.server} and all keys of the ca.\n${whose}` +
+      (names.length === 0
+        ? ".\n"
+        : " keep refusing clear text and lose their connections when their certificates\nend: restart them without the label first (tencrypt status -A shows them).\n")
+    );
+  });
 
 async function confirmed(): Promise<boolean> {
   if (!process.stdin.isTTY) return false;

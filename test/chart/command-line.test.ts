@@ -95,6 +95,42 @@ describe("an upgrade of which one value is given", skip, () => {
     assert.match(stdout, /name: TENCRYPT_LOG_LEVEL, value: debug/);
   });
 
+  test("with wrong values ends as bad configuration, and does not send to a check of the cluster", async () => {
+    for (const [args, says] of [
+      [["upgrade", "--set", "mode=bad"], /value must be one of/],
+      [["upgrade", "--dry-run", "--set", "ca.leafTtl=31d"], /ca\.leafTtl is/],
+      [["install", "--print", "--set", "nonsense=1"], /additional properties/],
+      [["upgrade", "--values", "/nowhere/values.yaml"], /no such file/],
+    ] as const) {
+      const { code, stdout, stderr } = await tencrypt(api, ...args);
+      assert.deepEqual([code, stdout], [64, ""], stderr);
+      assert.match(stderr, says);
+      assert.match(stderr, /\nnext: mend the values: docs\/operations\.md, Values\n$/);
+    }
+    const again = await tencrypt(api, "install");
+    assert.equal(again.code, 1);
+    assert.match(again.stderr, /\nnext: tencrypt upgrade\n$/);
+  });
+
+  test("uninstall lists what would go and who loses certificates, and removes nothing unasked", async () => {
+    await api.objects.namespace("shop", { "tencrypt.io/project": "enabled" });
+    const told =
+      /the control plane of the cluster 127\.0\.0\.1:[0-9]+ and all keys.*\nInjected pods of 1 projects \(shop\)/;
+    const dry = await tencrypt(api, "uninstall", "--dry-run");
+    assert.equal(dry.code, 0, dry.stderr);
+    assert.match(dry.stdout, /removed: Deployment tencrypt-ca\/tencrypt-ca\n/);
+    assert.match(dry.stdout, /removed: Namespace tencrypt-ca\n/);
+    assert.match(dry.stdout, /\n0 added, 0 changed, [1-9][0-9]* removed\n$/);
+    assert.match(dry.stderr, told);
+    assert.doesNotMatch(dry.stdout + dry.stderr, /uninstalled/);
+    const unasked = await tencrypt(api, "uninstall");
+    assert.equal(unasked.code, 1);
+    assert.match(unasked.stderr, told);
+    assert.match(unasked.stderr, /error: nothing was removed\n/);
+    assert.equal((await tencrypt(api, "uninstall", "--dry-run", "--set", "a=b")).code, 2);
+    assert.equal((await tencrypt(api, "uninstall", "--dry-run")).stdout, dry.stdout);
+  });
+
   test("changes nothing else", async () => {
     const stopKubelet = playKubelet(api);
     const { code, stderr } = await tencrypt(api, "upgrade", "--set", "logLevel=debug", "--timeout", "60s");

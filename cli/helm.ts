@@ -1,0 +1,45 @@
+/** Runs Helm: its words are shown as they come, and decide what is to be done next where it fails. */
+import { spawn } from "node:child_process";
+import { exitCodes } from "../lib/lifecycle/exit-codes.ts";
+import { Failure } from "./failure.ts";
+
+/** Where Helm's own output goes: stdout is for what was asked for as data; `read` returns it. */
+type Output = "data" | "progress" | "read";
+
+/** Helm's messages are all that tells one failure from another; what is none of these is for `tencrypt check`. */
+const known: readonly (readonly [says: RegExp, next: string, code: number])[] = [
+  [/cluster unreachable/i, "kubectl cluster-info", exitCodes.failed],
+  [
+    /meet the specifications of the schema|execution error at|failed pars|error parsing|no such file or directory|Chart\.yaml file is missing/i,
+    "mend the values: docs/operations.md, Values",
+    exitCodes.badConfiguration,
+  ],
+  [/release: not found|has no deployed releases/i, "tencrypt install", exitCodes.failed],
+  [/cannot re-?use a name that is still in use/i, "tencrypt upgrade", exitCodes.failed],
+];
+
+export function helm(args: readonly string[], output: Output, input = ""): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn("helm", args, {
+      stdio: ["pipe", output === "read" ? "pipe" : output === "data" ? 1 : 2, "pipe"],
+    });
+    let [text, words] = ["", ""];
+    child.stdout?.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+    // A program that gets credentials for Helm may ask the user for something here.
+    child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
+      words += chunk;
+      process.stderr.write(chunk);
+    });
+    child.on("error", () =>
+      reject(new Failure("helm is not to be found", "install Helm 3.17 or later", exitCodes.notHere)),
+    );
+    child.on("close", (status) => (status === 0 ? resolve(text) : reject(failureOf(args, status, words))));
+    // It may end before it has read all of it; its exit status then says so.
+    child.stdin?.on("error", () => {}).end(input);
+  });
+}
+
+function failureOf([verb = ""]: readonly string[], status: number | null, words: string): Failure {
+  const [, next, code] = known.find(([says]) => says.test(words)) ?? [/$/, "tencrypt check", exitCodes.failed];
+  return new Failure(`helm ${verb} ended with status ${status}`, next, code);
+}
