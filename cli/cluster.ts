@@ -1,7 +1,7 @@
 /** The cluster that the user's kubeconfig names; what it refuses is told in words. */
 import { systemClock } from "../lib/clock/clock.ts";
 import { AccessError, loadAccess } from "../lib/kube/access.ts";
-import { KubeClient, KubeError } from "../lib/kube/client.ts";
+import { KubeClient, KubeError, noCredentials } from "../lib/kube/client.ts";
 import { exitCodes } from "../lib/lifecycle/exit-codes.ts";
 import { Failure } from "./failure.ts";
 
@@ -34,6 +34,12 @@ export async function withCluster<T>(options: Connection, work: (cluster: Cluste
 function explained(error: KubeError, server: string): Failure {
   switch (error.code) {
     case 0:
+      if (error.reason === noCredentials)
+        return new Failure(
+          `kubeconfig's credentials cannot be used: ${error.message}`,
+          "kubectl auth whoami",
+          exitCodes.badConfiguration,
+        );
       return new Failure(`the API server ${server} does not answer: ${error.message}`, "kubectl cluster-info");
     case 401:
       return new Failure(`the API server ${server} does not accept your credentials`, "kubectl auth whoami");

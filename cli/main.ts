@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** tencrypt, the command line: arguments, exit status, and errors in words. */
+import { existsSync } from "node:fs";
+import { delimiter } from "node:path";
 import { CommanderError } from "commander";
 import type { Command } from "commander";
 import { exitCodes } from "../lib/lifecycle/exit-codes.ts";
@@ -10,6 +12,11 @@ import { terminal } from "./terminal.ts";
 const wantsColor = process.env["NO_COLOR"] === undefined && !process.argv.includes("--no-color");
 const screen = terminal({ stdout: process.stdout, stderr: process.stderr, color: wantsColor });
 const debug = process.argv.includes("--debug");
+
+// kubectl passes over files of the list that are not there; Helm, which gets what is left, does so too.
+const kubeconfigs = process.env["KUBECONFIG"]?.split(delimiter) ?? [];
+const present = kubeconfigs.filter((file) => existsSync(file));
+if (present.length > 0) process.env["KUBECONFIG"] = present.join(delimiter);
 
 /** Whoever reads may have had enough (`| head -1`): what comes after is not written, and the exit status is what it would be. */
 for (const stream of [process.stdout, process.stderr])

@@ -37,18 +37,31 @@ export function loadAccess(options: AccessOptions): Access {
     throw new AccessError(`kubeconfig cannot be read: ${(error as Error).message}`, { cause: error });
   }
   if (options.context !== undefined) config.setCurrentContext(options.context);
-  const cluster = config.getCurrentCluster();
-  if (cluster === null) {
-    const known = config.contexts.map(({ name }) => name).join(", ");
-    throw new AccessError(
-      `kubeconfig has no context ${JSON.stringify(config.currentContext)}; it has: ${known || "none"}`,
-    );
-  }
   return {
-    server: new URL(cluster.server),
+    server: serverOf(config),
     namespace: config.getContextObject(config.currentContext)?.namespace ?? "default",
     credentials: () => credentialsOf(config),
   };
+}
+
+/** What the library takes where it finds no kubeconfig at all. */
+const fallback = "http://localhost:8080";
+
+function serverOf(config: KubeConfig): URL {
+  // A file of which nothing can be read has none of these lists.
+  const contexts = (config.contexts ?? []) as readonly { readonly name: string }[];
+  const known = contexts.map(({ name }) => name).join(", ");
+  const cluster = contexts.length === 0 ? null : config.getCurrentCluster();
+  if (cluster === null)
+    throw new AccessError(
+      `kubeconfig has no context ${JSON.stringify(config.currentContext ?? "")}; it has: ${known || "none"}`,
+    );
+  if (cluster.server === fallback)
+    throw new AccessError("there is no kubeconfig: neither KUBECONFIG nor ~/.kube/config is one, and this is no pod");
+  const server = URL.canParse(cluster.server) ? new URL(cluster.server) : null;
+  if (server?.protocol !== "https:")
+    throw new AccessError(`kubeconfig's server ${JSON.stringify(cluster.server)} is no https URL`);
+  return server;
 }
 
 async function credentialsOf(config: KubeConfig): Promise<Credentials> {

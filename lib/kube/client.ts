@@ -12,6 +12,9 @@ export type Json = { readonly [field: string]: unknown };
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 export type PatchType = "merge" | "json" | "apply";
 
+/** The reason where what the kubeconfig names cannot be had: a file that is absent, a program that fails. */
+export const noCredentials = "NoCredentials";
+
 /** `code` is the HTTP status, 0 where no answer came; `reason` is Kubernetes' own word (`NotFound`, `Conflict`). */
 export class KubeError extends Error {
   readonly code: number;
@@ -173,7 +176,7 @@ export class KubeClient {
 
   async #renew(now: number): Promise<Connection> {
     const credentials = await this.#access.credentials().catch((error: Error) => {
-      throw new KubeError("credentials", 0, "", error.message);
+      throw new KubeError("credentials", 0, noCredentials, error.message);
     });
     const key = keyOf(credentials);
     const previous = this.#connection;

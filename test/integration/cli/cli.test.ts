@@ -33,6 +33,54 @@ function run(
   });
 }
 
+describe("a kubeconfig that cannot be used ends with 64 and its reason", () => {
+  const config = (server: string, user: string): string =>
+    `apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {server: "${server}"}}]\nusers: [{name: a, user: ${user}}]\n` +
+    "contexts: [{name: a, context: {cluster: a, user: a}}]\ncurrent-context: a\n";
+  const away = "https://127.0.0.1:1";
+  const plugin = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: nosuchplugin, interactiveMode: Never}}";
+  let folder: string;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), "tencrypt-kubeconfig-"));
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  for (const [what, text, says] of [
+    [
+      "without a certificate",
+      config(away, "{client-certificate: /nope.crt, client-key: /nope.key}"),
+      /credentials cannot be used: .*\/nope\./,
+    ],
+    ["without its program", config(away, plugin), /credentials cannot be used: .*nosuchplugin/],
+    ["without an address", config("not a url", "{}"), /server "not a url" is no https URL/],
+    ["with another protocol", config("http://127.0.0.1:1", "{}"), /server "http:\/\/127\.0\.0\.1:1" is no https URL/],
+    ["of garbage", "garbage\n", /kubeconfig /],
+    ["that is empty", "", /kubeconfig /],
+  ] as const)
+    test(what, async () => {
+      const file = join(folder, "config");
+      writeFileSync(file, text);
+      const { code, stdout, stderr } = await run(["check", "--kubeconfig", file]);
+      assert.deepEqual([code, stdout], [64, ""], stderr);
+      assert.match(stderr, says);
+      assert.doesNotMatch(stderr, /does not answer|--debug/);
+    });
+
+  test("that is nowhere", async () => {
+    const { code, stderr } = await run(["check"], { env: { HOME: folder } });
+    assert.equal(code, 64, stderr);
+    assert.match(stderr, /^error: there is no kubeconfig: /);
+  });
+
+  test("but for files of the list that are absent, as with kubectl", async () => {
+    const file = join(folder, "config");
+    writeFileSync(file, config(away, "{}"));
+    const { code, stderr } = await run(["check"], { env: { KUBECONFIG: `/absent:${file}:/absent/too` } });
+    assert.equal(code, 1);
+    assert.match(stderr, /^error: the API server 127\.0\.0\.1:1 does not answer/);
+  });
+});
+
 test("explains a code, and says what is near one that there is not", async () => {
   const known = await run(["explain", "peer_not_enrolled"]);
   assert.equal(known.code, 0);
