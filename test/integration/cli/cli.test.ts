@@ -253,8 +253,16 @@ describe("on an API server", why === null ? {} : { skip: why }, () => {
     assert.match(absent.stderr, /^error: there is no namespace nosuchnamespace\nnext: tencrypt status -A /);
     assert.equal((await onApi("status", "shop", "-n", "other")).code, 2);
   });
+});
 
-  test("inject needs an installation, and says so", async () => {
+describe("on an API server, inject", why === null ? {} : { skip: why }, () => {
+  let api: ApiServer;
+  before(async () => {
+    api = await startWithPods();
+  });
+  after(() => api.stop());
+
+  test("needs an installation, and says so", async () => {
     const { code, stderr } = await run(["inject", "-", "--kubeconfig", api.kubeconfig], {
       input: "kind: Pod\nspec: {containers: [{name: a, image: b}]}\n",
     });
@@ -262,7 +270,7 @@ describe("on an API server", why === null ? {} : { skip: why }, () => {
     assert.match(stderr, /^error: Tencrypt is not installed on this cluster: .*\nnext: tencrypt install\n$/);
   });
 
-  test("inject writes what the webhook would, and leaves the rest alone", async () => {
+  test("writes what the webhook would, and leaves the rest alone", async () => {
     for (const name of ["tencrypt-system", "tencrypt-ca"]) await api.objects.namespace(name);
     const env = [
       { name: "TENCRYPT_INIT_IMAGE", value: "x/init:1" },
@@ -290,7 +298,7 @@ describe("on an API server", why === null ? {} : { skip: why }, () => {
     assert.match(stderr, /^Pod\/net not injected: host_network: /);
   });
 
-  test("inject refuses what the controller would not start with, every problem at once", async () => {
+  test("refuses what the controller would not start with, every problem at once", async () => {
     const path = `${deployments}/tencrypt-controller`;
     const good = await api.admin.get(path);
     await api.admin.patch(path, controllerWith([{ name: "TENCRYPT_PROXY_UID", value: "root" }]));
@@ -303,7 +311,7 @@ describe("on an API server", why === null ? {} : { skip: why }, () => {
     );
   });
 
-  test("inject says what it left alone, and refuses a pod that cannot be one", async () => {
+  test("says what it left alone, and refuses a pod that cannot be one", async () => {
     const inject = (input: string): Promise<Run> => run(["inject", "-", "--kubeconfig", api.kubeconfig], { input });
     const rollout = "kind: Rollout\nmetadata: {name: x}\nspec: {template: {spec: {containers: [{name: a}]}}}\n";
     const left = await inject(
@@ -320,7 +328,7 @@ describe("on an API server", why === null ? {} : { skip: why }, () => {
     );
   });
 
-  test("inject looks into lists, such as kubectl prints", async () => {
+  test("looks into lists, such as kubectl prints", async () => {
     const input = lists.map((list) => JSON.stringify(list)).join("\n---\n");
     const { code, stdout, stderr } = await run(["inject", "-", "--kubeconfig", api.kubeconfig], { input });
     assert.equal(code, 0, stderr);
