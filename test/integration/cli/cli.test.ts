@@ -377,7 +377,7 @@ describe("on an API server, somebody who may not see all of it", why === null ? 
     ]) {
       const { code, stdout, stderr } = await asDev(...args);
       assert.equal(code, 0, stderr);
-      assert.match(stdout, /shop +Pod\/good +good +yes +strict +.*unknown: you may not forward ports of this pod/);
+      assert.match(stdout, /shop +Pod\/good +good +yes +≥ strict +.*unknown: you may not forward ports of this pod/);
     }
     const { code, stdout } = await asDev("check", "-n", "shop", "-o", "json");
     assert.equal(code, 1);
