@@ -5,17 +5,15 @@
 import { caAudience, containers, podMarks, volumes } from "../kube/names.ts";
 import type { Container, EnvVar } from "../kube/objects.ts";
 import {
-  healthPort,
   initMounts,
   initSecurity,
-  metricsPort,
   podFields,
   portSettings,
   proxyMounts,
   proxySecurity,
   terminationMessages,
-  tunnelPort,
 } from "../kube/sidecar-form.ts";
+import { defaultPorts } from "../net/ports.ts";
 import type { Mode } from "../project/mode.ts";
 import type { Amounts, InjectConfig } from "./config.ts";
 import type { Declared } from "./probes.ts";
@@ -52,7 +50,7 @@ export const initContainer = (config: InjectConfig, { uid, udp }: PodFacts): Con
 });
 
 const probe = (path: string, times: { readonly periodSeconds: number; readonly failureThreshold: number }): object => ({
-  httpGet: { path, port: healthPort, scheme: "HTTP" },
+  httpGet: { path, port: defaultPorts.health, scheme: "HTTP" },
   timeoutSeconds: 3,
   periodSeconds: times.periodSeconds,
   successThreshold: 1,
@@ -70,9 +68,9 @@ export const proxyContainer = (config: InjectConfig, facts: PodFacts): Container
   restartPolicy: "Always",
   env: environment(config, facts),
   ports: [
-    { name: "tencrypt-tunnel", containerPort: tunnelPort, protocol: "TCP" },
-    { name: "tencrypt-metric", containerPort: metricsPort, protocol: "TCP" },
-    { name: "tencrypt-health", containerPort: healthPort, protocol: "TCP" },
+    { name: "tencrypt-tunnel", containerPort: defaultPorts.tunnel, protocol: "TCP" },
+    { name: "tencrypt-metric", containerPort: defaultPorts.metrics, protocol: "TCP" },
+    { name: "tencrypt-health", containerPort: defaultPorts.health, protocol: "TCP" },
   ],
   resources: amounts(config),
   volumeMounts: proxyMounts,

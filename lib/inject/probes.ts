@@ -4,7 +4,7 @@
  * sleep stay as they are, and so does what names another host. Pure.
  */
 import type { Container } from "../kube/objects.ts";
-import { healthPort } from "../kube/sidecar-form.ts";
+import { defaultPorts } from "../net/ports.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 /** A probe's or handler's own action, with its port as a number. */
@@ -46,7 +46,7 @@ function actionOf(holder: Fields, container: Container): Action | null {
   return null;
 }
 
-const redirected = (path: string): Fields => ({ httpGet: { path, port: healthPort, scheme: "HTTP" } });
+const redirected = (path: string): Fields => ({ httpGet: { path, port: defaultPorts.health, scheme: "HTTP" } });
 
 const without = (holder: Fields, ...names: readonly string[]): Fields =>
   Object.fromEntries(Object.entries(holder).filter(([name]) => !names.includes(name)));

@@ -4,25 +4,22 @@
  * `readSidecar` reads by it; a pod lives long, so what an earlier release wrote has to be of the form too. Pure.
  */
 import { isDeepStrictEqual } from "node:util";
+import { defaultPorts } from "../net/ports.ts";
 import { apiTokenFolder, containers, podMarks, volumes } from "./names.ts";
 import type { Container, EnvVar, PodSpec } from "./objects.ts";
 import type { Volume } from "./own-volumes.ts";
-
-export const healthPort = 15_021;
-export const tunnelPort = 15_008;
-export const metricsPort = 15_020;
 
 /**
  * What init and the proxy would take anyway. Both are told: a Service of the project called `tencrypt-metrics` makes the
  * kubelet give every container TENCRYPT_METRICS_PORT=tcp://..., except where it is in the pod's spec.
  */
 export const portSettings: Readonly<Record<string, number>> = {
-  TENCRYPT_OUTBOUND_PORT: 15_001,
-  TENCRYPT_INBOUND_PORT: 15_006,
-  TENCRYPT_TUNNEL_PORT: tunnelPort,
-  TENCRYPT_ADMIN_PORT: 15_000,
-  TENCRYPT_METRICS_PORT: metricsPort,
-  TENCRYPT_HEALTH_PORT: healthPort,
+  TENCRYPT_OUTBOUND_PORT: defaultPorts.outbound,
+  TENCRYPT_INBOUND_PORT: defaultPorts.inbound,
+  TENCRYPT_TUNNEL_PORT: defaultPorts.tunnel,
+  TENCRYPT_ADMIN_PORT: defaultPorts.admin,
+  TENCRYPT_METRICS_PORT: defaultPorts.metrics,
+  TENCRYPT_HEALTH_PORT: defaultPorts.health,
 };
 
 type Tree = Readonly<Record<string, unknown>>;
@@ -152,7 +149,7 @@ function probeProblem(probe: unknown): string | null {
   if (!isTree(probe)) return "is missing";
   const { httpGet, exec, tcpSocket, grpc } = probe;
   if (exec !== undefined || tcpSocket !== undefined || grpc !== undefined) return "is none over HTTP";
-  return isTree(httpGet) && httpGet["port"] === healthPort && httpGet["host"] === undefined
+  return isTree(httpGet) && httpGet["port"] === defaultPorts.health && httpGet["host"] === undefined
     ? null
     : "does not ask the proxy";
 }

@@ -4,12 +4,13 @@
  * made while no webhook looked, so nothing is taken for granted but that the images, which the caller compares, are ours.
  * Pure.
  */
+import { defaultPorts } from "../net/ports.ts";
 import { modes } from "../project/mode.ts";
 import type { Mode } from "../project/mode.ts";
 import { caAudience, containers, volumes } from "./names.ts";
 import type { Container, Pod, PodSpec } from "./objects.ts";
 import { foreignToken, mountsOwnVolume } from "./own-volumes.ts";
-import { initProblem, looksIntoOurs, proxyProblem, tunnelPort, volumesProblem } from "./sidecar-form.ts";
+import { initProblem, looksIntoOurs, proxyProblem, volumesProblem } from "./sidecar-form.ts";
 
 export type Sidecar = {
   readonly kind: "sidecar";
@@ -95,7 +96,7 @@ function sidecarOf(init: Container, proxy: Container): Sidecar {
     initImage: init.image ?? "",
     proxyImage: proxy.image ?? "",
     mode: modes.find((known) => known === mode) ?? "strict",
-    tunnelPort,
+    tunnelPort: defaultPorts.tunnel,
   };
 }
 
