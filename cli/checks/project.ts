@@ -110,12 +110,18 @@ function initFailed({ status }: PodFact): boolean {
 const enforced = "pod-security.kubernetes.io/enforce";
 
 /** tencrypt-init needs NET_ADMIN and is root: of the standards only `privileged` lets it be. */
-function podSecurity({ metadata: { name, labels } }: Namespace): Judged {
-  const level = labels?.[enforced];
+function podSecurity({ metadata }: Namespace): Judged {
+  const level = metadata.labels?.[enforced];
   if (level === undefined || level === "privileged")
     return finding("TC-PRJ-07", "good", "Pod Security lets injected pods be");
+  // Where a pod is injected only if it asks for it, others may well be held to a standard.
+  const isEvery = readProjectSettings(metadata, "project").settings.defaultInjection;
   return {
-    ...finding("TC-PRJ-07", "failed", `Pod Security refuses every injected pod: ${enforced} says ${level}`),
-    next: `kubectl label namespace ${name} ${enforced}=privileged --overwrite`,
+    ...finding(
+      "TC-PRJ-07",
+      isEvery ? "failed" : "warning",
+      `Pod Security refuses injected pods: ${enforced} says ${level}`,
+    ),
+    next: `kubectl label namespace ${metadata.name} ${enforced}=privileged --overwrite`,
   };
 }

@@ -60,8 +60,11 @@ function certificateIn(pem: string): X509Certificate | null {
 }
 
 export function judgeRoot(rootPem: string | null, secret: RootSecretFact, now: number): readonly Judged[] {
-  if (rootPem === null)
-    return [finding("TC-CA-01", "failed", "no root is published in tencrypt-ca"), ...kept(secret, null)];
+  if (rootPem === null) {
+    // Nothing was installed, or the ca has not begun: then there is no Secret either.
+    const missed = secret.kind === "absent" ? [] : kept(secret, null);
+    return [finding("TC-CA-01", "failed", "no root is published in tencrypt-ca"), ...missed];
+  }
   const certificate = certificateIn(rootPem);
   if (certificate === null)
     return [finding("TC-CA-01", "failed", "what is published as the root is no certificate"), ...kept(secret, null)];
@@ -85,10 +88,7 @@ function kept(secret: RootSecretFact, published: X509Certificate | null): readon
         ]),
       ];
     case "absent":
-      // Without a published root there is no installation, or one that has not begun.
-      return published === null
-        ? []
-        : [finding("TC-CA-05", "failed", `Secret ${secret.name}, which holds the root, is not there`)];
+      return [finding("TC-CA-05", "failed", `Secret ${secret.name}, which holds the root, is not there`)];
     case "found": {
       const isPublished = published === null || certificateIn(secret.pem)?.raw.equals(published.raw) === true;
       const fault = secret.fault ?? (isPublished ? null : "it holds another root than the published one");

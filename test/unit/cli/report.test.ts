@@ -183,6 +183,11 @@ const cases: readonly (readonly [what: string, changes: Partial<Facts>, expected
   ["no root", { rootPem: read(null) }, ["TC-WH-02 failed", "TC-CA-01 failed"]],
   ["a root that is no certificate", { rootPem: read("garbage") }, ["TC-WH-02 failed", "TC-CA-01 failed"]],
   ["a root whose Secret is gone", { rootSecret: { kind: "absent", name: "tencrypt-root" } }, ["TC-CA-05 failed"]],
+  [
+    "a root that is no certificate and whose Secret is gone",
+    { rootPem: read("garbage"), rootSecret: { kind: "absent", name: "tencrypt-root" } },
+    ["TC-WH-02 failed", "TC-CA-01 failed", "TC-CA-05 failed"],
+  ],
   ["a root whose Secret may not be read", { rootSecret: { kind: "unknown", why: "403" } }, ["TC-CA-05 warning"]],
   ["a root without its key", { rootSecret: { ...keptRoot, fault: "tls.key is no key" } }, ["TC-CA-05 failed"]],
   [
@@ -370,28 +375,14 @@ test("names and values under tencrypt.io/ that do nothing are told", () => {
 });
 
 test("a project whose Pod Security refuses injected pods is told", () => {
-  const withLevel = (level: string): Facts => ({
-    ...goodFacts,
-    projects: read([
-      {
-        metadata: {
-          ...shop.metadata,
-          labels: { ...shop.metadata.labels, "pod-security.kubernetes.io/enforce": level },
-        },
-      },
-    ]),
-  });
-  for (const [level, expected] of [
-    ["privileged", []],
-    ["baseline", ["TC-PRJ-07"]],
-    ["restricted", ["TC-PRJ-07"]],
-  ] as const)
-    assert.deepEqual(
-      all(withLevel(level))
-        .filter((each) => each.level === "failed")
-        .map(({ code }) => code),
-      expected,
-    );
+  const levels = (level: string, annotations = {}): readonly string[] => {
+    const labels = { ...shop.metadata.labels, "pod-security.kubernetes.io/enforce": level };
+    return worse({ projects: read([{ metadata: { ...shop.metadata, labels, annotations } }]) });
+  };
+  assert.deepEqual(levels("privileged"), []);
+  assert.deepEqual(levels("baseline"), ["TC-PRJ-07 failed"]);
+  assert.deepEqual(levels("restricted"), ["TC-PRJ-07 failed"]);
+  assert.deepEqual(levels("baseline", { "tencrypt.io/default-injection": "disabled" }), ["TC-PRJ-07 warning"]);
 });
 
 test("who is about to install and may not fails the check for that", () => {
