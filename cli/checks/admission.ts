@@ -68,7 +68,7 @@ function webhookProblems(kind: string, found: Configuration, wanted: readonly st
 
 /** What the installed object has that the chart does not render so. */
 const changed = (name: string, shape: Shape): readonly string[] =>
-  otherFields(shape, chartShapes[name] ?? {}).map((field) => `${field} of ${name} is not the chart's`);
+  otherFields(shape, chartShapes[name] ?? {}).map((field) => `${field} of ${name}: not as in the chart`);
 
 function caBundle(configurations: readonly Configuration[], rootPem: string | null): Judged {
   const bundles = configurations
