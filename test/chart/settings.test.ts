@@ -57,7 +57,7 @@ describe("the settings in the chart", () => {
     const tuned = readController(environmentOf("tuned", "tencrypt-controller"));
     assert.equal(tuned.proxyUid, 4200);
     assert.deepEqual(tuned.requests, { cpu: "1", memory: "1Gi" });
-    assert.deepEqual(tuned.limits, { cpu: "500m", memory: "2Gi" });
+    assert.deepEqual(tuned.limits, { cpu: "1500m", memory: "2Gi" });
     assert.deepEqual(tuned.clusterRanges, ["10.0.0.0/8", "fd00::/48"]);
     assert.equal(tuned.otlpEndpoint, "http://collector.observability.svc:4318");
     const digests = readController(environmentOf("digests", "tencrypt-controller"));
