@@ -1,6 +1,6 @@
 /**
  * The audit trail: one line for each certificate that was issued or refused, with everything that the caller is not
- * told. Each issuance has its line; refusals of one source beyond a rate are counted into the next line instead, so
+ * told. Each issuance has its line, and where the log takes none there is no issuance; refusals of one source beyond a rate are counted into the next line instead, so
  * nobody can fill the log.
  */
 import type { Clock } from "../lib/clock/clock.ts";
@@ -23,6 +23,8 @@ export type Circumstances = {
 export type Operation = "certificate" | "bundle" | "request";
 
 export type Audit = {
+  /** Whether an issuance would have its line. */
+  hasRoom(): boolean;
   issued(what: Issued, circumstances: Circumstances): void;
   refused(operation: Operation, why: Denial, circumstances: Circumstances): void;
 };
@@ -36,10 +38,19 @@ const fieldsOf = ({ source, caller, spiffeId }: Circumstances): Record<string, u
   source,
 });
 
-export function createAudit(log: Log, metrics: CaMetrics, clock: Clock): Audit {
+export type AuditParts = {
+  readonly log: Log;
+  /** The next line may be lost. */
+  readonly logIsFull: () => boolean;
+  readonly metrics: CaMetrics;
+  readonly clock: Clock;
+};
+
+export function createAudit({ log, logIsFull, metrics, clock }: AuditParts): Audit {
   const lines = new RateLimiter(refusalLines);
   let suppressed = 0;
   return {
+    hasRoom: () => !logIsFull(),
     issued: ({ serial, notAfter, bundleVersion }, circumstances) => {
       metrics.issued();
       log("info", "certificate_issued", {

@@ -185,8 +185,9 @@ export class Ca {
     call: Call,
     caller: Caller,
     { leaf, issuer, bundleVersion }: { leaf: Leaf; issuer: SigningAuthority; bundleVersion: bigint },
-  ): Answer {
+  ): Answer | Denial {
     const { audit, store } = this.#parts;
+    if (!audit.hasRoom()) return denial("ca_busy", "nobody reads the log, and this would have no line in it");
     const chain = [leaf.der, issuer.certificate.der, store.root.certificate.der];
     audit.issued(
       { serial: leaf.serial, notAfter: leaf.notAfter, bundleVersion },

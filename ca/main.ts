@@ -7,8 +7,8 @@ import { StoreError } from "./store/files.ts";
 await runProgram({
   env: process.env,
   readConfig,
-  start: async (config, { clock, log }) => {
-    const ca = await start(config, clock, log);
+  start: async (config, { clock, log, logIsFull }) => {
+    const ca = await start(config, clock, log, logIsFull);
     return { ready: () => Promise.resolve({}), stop: () => ca.stop() };
   },
   unfit: [StartError, StoreError],

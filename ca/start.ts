@@ -36,7 +36,12 @@ export type RunningCa = { readonly address: string; readonly port: number; stop(
 /** Something that an operator has to mend before the ca can start; the message is one line. */
 export class StartError extends Error {}
 
-export async function start(config: CaConfig, clock: Clock, log: Log): Promise<RunningCa> {
+export async function start(
+  config: CaConfig,
+  clock: Clock,
+  log: Log,
+  logIsFull: () => boolean = () => false,
+): Promise<RunningCa> {
   const client = kubeClient(config, clock);
   const authenticator = await openAuthenticator(config, client, { clock, log });
   const store = await openStore(config, client, { clock, log });
@@ -48,7 +53,7 @@ export async function start(config: CaConfig, clock: Clock, log: Log): Promise<R
     authenticator,
     store,
     publisher,
-    audit: createAudit(log, metrics, clock),
+    audit: createAudit({ log, logIsFull, metrics, clock }),
     clock,
   });
   const { serving, credentials } = serve(config, store, clock, log);

@@ -226,8 +226,8 @@ export const reasons = {
     "find what restarts in a loop, or raise TENCRYPT_CA_RATE_LIMIT and TENCRYPT_CA_RATE_BURST",
   ),
   ca_busy: local(
-    "as many calls as the ca takes at once are under way",
-    "the caller tries again by itself; add a replica if this lasts",
+    "as many calls as the ca takes at once are under way, or its log is not read and the issuance would have no line",
+    "the caller tries again by itself; add a replica if this lasts, and look at what reads the ca's log",
   ),
   request_incomplete: peer(
     "a request to the ca has more than 20 KiB of headers, or was not complete after 5 s, or too many at once were not",

@@ -22,6 +22,8 @@ export type Surroundings = {
   readonly log: Log;
   /** Lines that the log's writer lost so far. */
   readonly droppedLogLines: () => number;
+  /** The log's reader does not take lines: the next one may be lost. */
+  readonly logIsFull: () => boolean;
 };
 
 export type Running = {
@@ -69,7 +71,7 @@ export function failureOf(error: unknown, unfit: readonly ErrorClass[]): Failure
   return unforeseen(error);
 }
 
-/** A warning only: Kubernetes itself puts such variables into pods. */
+/** A warning only: another release's setting is no reason not to start. */
 export function warnOfUnread(log: Log, names: readonly string[]): void {
   if (names.length > 0) log("warn", "settings_unread", { names });
 }
@@ -103,7 +105,8 @@ class Life {
       log("info", "starting", { settings: config });
       warnOfUnread(log, config.unread);
       const droppedLogLines = (): number => this.#lines.dropped();
-      this.#running = await start(config, { clock: systemClock, log, droppedLogLines });
+      const logIsFull = (): boolean => this.#lines.isFull();
+      this.#running = await start(config, { clock: systemClock, log, droppedLogLines, logIsFull });
       const facts = await this.#running.ready();
       if (!this.#isDraining) log("info", "ready", facts);
     } catch (error) {

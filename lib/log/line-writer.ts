@@ -16,12 +16,16 @@ export type LineWriter = {
   flush(deadlineMs: number): Promise<void>;
   /** Lines that were not written. */
   dropped(): number;
+  /** The next line may be dropped: who owes one for what he does must not do it. */
+  isFull(): boolean;
 };
 
 export type LineStream = Pick<Writable, "write" | "on">;
 
 const batchBytes = 8_192;
 const heldBytes = 1_048_576;
+/** More than a line has, whose fields are cut. */
+const longestLine = 65_536;
 
 /** `gap` makes the line that stands for lines that were dropped. */
 export function createLineWriter(stream: LineStream, clock: Clock, gap: (count: number) => string): LineWriter {
@@ -79,6 +83,10 @@ class BatchingWriter implements LineWriter {
     } catch (error) {
       this.#written({ count, dropped }, error as Error);
     }
+  }
+
+  isFull(): boolean {
+    return this.#length + longestLine > heldBytes;
   }
 
   flush(deadlineMs: number): Promise<void> {

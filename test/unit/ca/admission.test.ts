@@ -61,6 +61,7 @@ async function newCa(t: TestContext, burst: number): Promise<Parts> {
   const authenticator = new FakeAuthenticator();
   const refused: string[] = [];
   const audit = {
+    hasRoom: () => true,
     issued: () => {},
     refused: (operation: string, { reason }: Denial) => void refused.push(`${operation} ${reason}`),
   };
