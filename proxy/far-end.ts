@@ -82,6 +82,8 @@ async function dialTunnel(
     });
     if (answer.kind === "stream") {
       record.tls = answer.session.terms.tls;
+      // Of an endpoint that was asked before this one.
+      record.claimed = null;
       return { kind: "far", duplex: answer.stream, session: answer.session, endpoint: { ip, port } };
     }
     record.claimed = answer.claimed;

@@ -107,10 +107,12 @@ export class IdentityAgent {
     if (this.#stopped) return;
     try {
       const client = await this.#ca();
-      this.#cancelWatch = await client.watch({
+      const cancel = await client.watch({
         onMessage: (bundle) => this.#bundleArrived(bundle),
         onEnd: (how) => this.#bundleLost(how),
       });
+      if (this.#stopped) return cancel();
+      this.#cancelWatch = cancel;
     } catch (error) {
       this.#bundleLost({ kind: "failed", error: sentence(error) });
     }

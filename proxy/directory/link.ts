@@ -44,12 +44,14 @@ type Stream = {
   cancel: () => void;
 };
 
-/** `next` has asked for its state and has brought nothing yet. */
+/**
+ * `next` has asked for its state and has brought nothing yet; `meanwhile` is what the one in use has brought since then, and it
+ * may have ended itself: of use if the next one fails.
+ */
 type State =
   | { readonly kind: "none" }
-  | { readonly kind: "first"; readonly next: Stream }
+  | { readonly kind: "first"; readonly next: Stream; readonly meanwhile: Update[] }
   | { readonly kind: "live"; readonly stream: Stream }
-  /** `meanwhile` is what the one in use has brought since the next one has asked: of use if the next one fails. */
   | { readonly kind: "replacing"; readonly stream: Stream; readonly next: Stream; readonly meanwhile: Update[] };
 
 const none: State = { kind: "none" };
@@ -130,7 +132,8 @@ export class Link {
   #watch(client: DirectoryClient, roots: string): void {
     const next: Stream = { client, roots, cancel: () => {} };
     const stream = this.#inUse;
-    this.#state = stream === null ? { kind: "first", next } : { kind: "replacing", stream, next, meanwhile: [] };
+    this.#state =
+      stream === null ? { kind: "first", next, meanwhile: [] } : { kind: "replacing", stream, next, meanwhile: [] };
     next.cancel = client.watch(this.#follower.request(), {
       onMessage: (update) => this.#updated(next, update),
       onEnd: (how) => this.#ended(next, how.kind === "over" ? "the controller ended the stream" : how.error),
@@ -144,13 +147,15 @@ export class Link {
   #updated(stream: Stream, update: Update): void {
     for (const address of update.forget) this.#follower.forget(address);
     const state = this.#state;
-    if (stream === this.#next) this.#begun(stream);
+    const isFirst = stream === this.#next;
+    if (isFirst) this.#begun(stream);
     // What the next one brings goes on from where it was asked.
     else if (state.kind === "replacing" && stream === state.stream) return void state.meanwhile.push(update);
     else if (stream !== this.#inUse) return;
     const refused = this.#follower.updated(update);
     if (refused !== null) return this.#lost(refused);
-    this.#attempts = 0;
+    // What the one in use brings says nothing of whether a next one can be had.
+    if (isFirst) this.#attempts = 0;
   }
 
   #begun(stream: Stream): void {
@@ -165,10 +170,18 @@ export class Link {
   #giveUpNext(): void {
     const state = this.#state;
     end(this.#next);
-    if (state.kind === "first") this.#state = none;
+    if (state.kind === "first") {
+      this.#state = none;
+      this.#catchUp(state.meanwhile);
+    }
     if (state.kind !== "replacing") return;
     this.#state = { kind: "live", stream: state.stream };
     for (const update of state.meanwhile) this.#updated(state.stream, update);
+  }
+
+  /** News that came before there was no stream any more: for as long as that lasts they are the newest. */
+  #catchUp(missed: readonly Update[]): void {
+    for (const update of missed) if (this.#follower.updated(update) !== null) return;
   }
 
   #nextLost(why: string): void {
@@ -186,12 +199,14 @@ export class Link {
     if (state.kind !== "replacing") return this.#lost(why);
     // The next one is on its way.
     end(stream);
-    this.#state = { kind: "first", next: state.next };
+    this.#state = { kind: "first", next: state.next, meanwhile: state.meanwhile };
   }
 
   #lost(why: string): void {
     if (this.#closed) return;
+    const state = this.#state;
     this.#drop();
+    if (state.kind === "first" || state.kind === "replacing") this.#catchUp(state.meanwhile);
     // Once for each outage: what fails again and again is one fact.
     if (!this.#isLost) this.#options.log("warn", "directory_lost", { why, inUse: this.#follower.inUse() });
     this.#isLost = true;

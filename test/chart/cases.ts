@@ -72,6 +72,10 @@ export const refused: readonly { readonly values: Values; readonly says: RegExp 
     values: { "proxy.resources.limits.cpu": "19m" },
     says: /requests\.cpu is 20m, more than proxy\.resources\.limits\.cpu/,
   },
+  {
+    values: { "proxy.resources.limits.cpu": 0 },
+    says: /requests\.cpu is 20m, more than proxy\.resources\.limits\.cpu/,
+  },
   ...["10.0.0.0", "999.0.0.0/8", "10.0.0.0/33", "10/0.0.0/8", "fd00::/129", "10.0.0/8"].map((range) => ({
     values: { clusterRanges: [range] },
     says: /at '\/clusterRanges\/0'/,

@@ -11,8 +11,9 @@ import { cart, clientsOf, newCsr } from "./running-ca.ts";
 test("a log that nobody reads stops issuance, and every certificate has its line", async (t) => {
   const { env, store, key } = settingsOf(t);
   const unbounded = { TENCRYPT_CA_RATE_LIMIT: "100000", TENCRYPT_CA_RATE_BURST: "100000" };
-  const { child, lines, line } = runProgram(t, { ...env, ...unbounded });
-  const port = Number((await line("listening", "ca"))["port"]);
+  const program = runProgram(t, { ...env, ...unbounded });
+  const { child, lines } = program;
+  const port = Number((await program.line("listening", "ca"))["port"]);
   const clients = clientsOf(t, port, readFileSync(join(store, "root.pem"), "utf8"));
   const [csr, token] = [newCsr(), tokenFor(key, cart)];
   child.stdout!.pause();
@@ -34,7 +35,7 @@ test("a log that nobody reads stops issuance, and every certificate has its line
   while ((await clients.create({ csr }, token)).kind !== "issued") refused++;
   issued++;
   child.kill("SIGTERM");
-  await line("stopped");
+  await program.line("stopped");
   assert.ok(refused > 0);
   assert.equal(lines.filter(({ event }) => event === "certificate_issued").length, issued);
 });

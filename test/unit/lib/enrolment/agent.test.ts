@@ -37,6 +37,8 @@ type Started = {
   readonly told: readonly Credentials[];
   readonly lines: readonly Line[];
   /** Of the stream that is open. */
+  readonly agent: IdentityAgent;
+  readonly cancelled: () => number;
   readonly stream: () => StreamHandlers<Bundle>;
   readonly watches: () => number;
 };
@@ -57,10 +59,11 @@ async function start(t: TestContext): Promise<Started> {
     watch: async (handlers) => {
       watching.push(handlers);
       if (watching.length === 1) handlers.onMessage(bundle(1n));
-      return () => {};
+      return () => void cancelled++;
     },
     close: () => {},
   };
+  let cancelled = 0;
   const agent = new IdentityAgent({
     own,
     maxLeafLifetimeMs: 2 * day,
@@ -76,7 +79,15 @@ async function start(t: TestContext): Promise<Started> {
   agent.start();
   await first;
   lines.length = 0;
-  return { clock, told, lines, stream: () => watching.at(-1)!, watches: () => watching.length };
+  return {
+    clock,
+    told,
+    lines,
+    agent,
+    stream: () => watching.at(-1)!,
+    watches: () => watching.length,
+    cancelled: () => cancelled,
+  };
 }
 
 test("a bundle that says the same once more is told to nobody", async (t) => {
@@ -115,6 +126,15 @@ test("a stream that the CA ends, as with its token, worries nobody: the next one
   assert.equal(watches(), 2);
   stream().onMessage(bundle(1n));
   assert.equal(told.length, 1);
+});
+
+test("a stream that opens when the agent was stopped meanwhile is cancelled", async (t) => {
+  const { clock, stream, agent, cancelled } = await start(t);
+  stream().onEnd({ kind: "over" });
+  clock.advance(1_000);
+  agent.stop();
+  await turn();
+  assert.equal(cancelled(), 2);
 });
 
 test("one that fails, and one that is ended before it has brought anything, are worth a warning", async (t) => {
