@@ -15,6 +15,7 @@ import type { Floor, Knowledge, Published } from "./store.ts";
 
 const name = "tencrypt-bundle";
 const mostAttempts = 20;
+const labels = { "app.kubernetes.io/part-of": "tencrypt" };
 const pathOf = (namespace: string): string => `/api/v1/namespaces/${namespace}/configmaps`;
 
 /** True if it was written; false if another replica was faster. */
@@ -25,11 +26,11 @@ async function write(
 ): Promise<boolean> {
   const body = { apiVersion: "v1", kind: "ConfigMap", data };
   try {
-    if (before === null) await client.create(pathOf(namespace), { ...body, metadata: { name } });
+    if (before === null) await client.create(pathOf(namespace), { ...body, metadata: { name, labels } });
     else
       await client.replace(`${pathOf(namespace)}/${name}`, {
         ...body,
-        metadata: { name, resourceVersion: before.metadata.resourceVersion },
+        metadata: { name, labels, resourceVersion: before.metadata.resourceVersion },
       });
     return true;
   } catch (error) {
@@ -76,7 +77,7 @@ export async function publishRoot(client: KubeClient, namespace: string, root: S
   const data = { [rootConfigMap.key]: writePem("CERTIFICATE", root.certificate.der) };
   const present = await client.find<ConfigMap>(path);
   if (present?.data?.[rootConfigMap.key] === data[rootConfigMap.key]) return;
-  const metadata = { name: rootConfigMap.name, labels: { "app.kubernetes.io/part-of": "tencrypt" } };
+  const metadata = { name: rootConfigMap.name, labels };
   try {
     if (present === null)
       await client.create(pathOf(namespace), { apiVersion: "v1", kind: "ConfigMap", metadata, data });

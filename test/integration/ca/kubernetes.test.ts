@@ -282,6 +282,24 @@ describe("one store", why === null ? {} : { skip: why }, () => {
     );
     assert.equal(new Set(chains.map((chain) => chain[1])).size, 1);
     assert.equal(new Set(chains.map((chain) => chain[2])).size, 1);
+    // By it an operator finds all that the ca has made.
+    const made = await api.kubectl(
+      "-n",
+      "tencrypt-ca",
+      "get",
+      "secrets,configmaps",
+      "-l",
+      "app.kubernetes.io/part-of=tencrypt",
+      "-o",
+      "name",
+    );
+    for (const name of [
+      "secret/tencrypt-root",
+      "secret/tencrypt-project.fresh",
+      "configmap/tencrypt-root",
+      "configmap/tencrypt-bundle",
+    ])
+      assert.ok(made.split("\n").includes(name), name);
   });
 
   test("a CA that is taken out is replaced at the next request, and who was revoked stays so", async (t) => {
