@@ -5,7 +5,7 @@ import { modesOf, otherFields, policyShape, webhookShape } from "./admission-sha
 import type { Shape } from "./admission-shape.ts";
 import { chartShapes } from "./admission-table.ts";
 import type { AdmissionPolicy, Facts, PolicyBinding, WebhookConfiguration } from "./facts.ts";
-import { finding } from "./finding.ts";
+import { finding, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 import type { Readable } from "./readable.ts";
 
@@ -48,7 +48,7 @@ function webhooks(mutating: Configuration, validating: Configuration): Judged {
   const others = notCompared([mutating, validating].filter((each) => each !== null));
   return others.length === 0
     ? finding("TC-WH-01", "good", "webhooks are there, concern every project and fail closed")
-    : finding("TC-WH-01", "warning", "webhooks fail closed; whom they concern was not compared", others.map(ofChart));
+    : notKnown("TC-WH-01", "TC-CP-03", "webhooks fail closed; whom they concern was not compared", others.map(ofChart));
 }
 
 const ofChart = (chart: string): string => `made by the chart of version ${chart}, and this command is ${ownVersion}`;
@@ -101,9 +101,9 @@ function policiesHold(
   const others = notCompared(there);
   return others.length === 0
     ? finding("TC-WH-03", "good", "admission policies are there and refuse")
-    : finding(
+    : notKnown(
         "TC-WH-03",
-        "warning",
+        "TC-CP-03",
         "admission policies fail closed; what they refuse was not compared",
         others.map(ofChart),
       );

@@ -7,7 +7,7 @@ import { judgeAdmission } from "./admission.ts";
 import { judgeAuthorities } from "./authorities.ts";
 import type { Finding } from "./codes.ts";
 import type { Deployment, Facts, PodFact } from "./facts.ts";
-import { finding, inSection } from "./finding.ts";
+import { finding, inSection, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 import { judgeProject } from "./project.ts";
 import type { Readable, Unreadable } from "./readable.ts";
@@ -27,7 +27,7 @@ export const judgeOne = (project: Namespace, pods: readonly PodFact[], rootPem: 
     ...judgeProject(project, pods, rootPem),
     ...(rootPem.kind === "read"
       ? []
-      : [finding("TC-PRJ-04", "warning", "the published root cannot be read, and was not compared", [rootPem.why])]),
+      : [notKnown("TC-PRJ-04", "TC-K8S-05", "the published root cannot be read, and was not compared", [rootPem.why])]),
   ]);
 
 export const judgeInstallation = (facts: Facts): readonly Finding[] => [
@@ -126,7 +126,7 @@ function versions(controller: Deployment | null, ca: Deployment | null): Judged 
 }
 
 function sources({ sourceMismatches }: Facts): Judged {
-  if (sourceMismatches === null) return finding("TC-CA-03", "warning", "the ca's metrics cannot be read");
+  if (sourceMismatches === null) return notKnown("TC-CA-03", "TC-K8S-05", "the ca's metrics cannot be read");
   return sourceMismatches === 0
     ? finding("TC-CA-03", "good", "callers of the ca come from their own addresses")
     : finding(

@@ -10,7 +10,7 @@ import { readSidecar } from "../../lib/kube/sidecar.ts";
 import { matchesPins } from "../../lib/trust/bundle.ts";
 import { levelOfEnd } from "./authorities.ts";
 import type { Deployment, PodFact } from "./facts.ts";
-import { finding } from "./finding.ts";
+import { finding, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 import { readable } from "./readable.ts";
 import type { Readable } from "./readable.ts";
@@ -83,7 +83,7 @@ function kept(secret: RootSecretFact, published: X509Certificate | null): readon
   switch (secret.kind) {
     case "unknown":
       return [
-        finding("TC-CA-05", "warning", "the root's Secret cannot be read: whether it is there is not known", [
+        notKnown("TC-CA-05", "TC-K8S-05", "the root's Secret cannot be read: whether it is there is not known", [
           secret.why,
         ]),
       ];

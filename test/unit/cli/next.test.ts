@@ -1,0 +1,47 @@
+/** What is to be done next is said by what was found: what is not known is not mended as a fault. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { checkCodes } from "../../../cli/checks/codes.ts";
+import type { Finding } from "../../../cli/checks/codes.ts";
+import type { Facts } from "../../../cli/checks/facts.ts";
+import { judgeInstallation, judgeOne } from "../../../cli/checks/judge.ts";
+import { admissionPolicies } from "../../../lib/kube/names.ts";
+import type { KubeObject } from "../../../lib/kube/objects.ts";
+import { configuration, deployment, goodFacts, policy, read } from "./facts.ts";
+
+const shop = {
+  metadata: { name: "shop", uid: "1", resourceVersion: "1", labels: { "tencrypt.io/project": "enabled" } },
+};
+
+const found = (code: string, changes: Partial<Facts>): Finding | undefined =>
+  judgeInstallation({ ...goodFacts, ...changes }).find((each) => each.code === code);
+const ofVersion = <T extends Pick<KubeObject, "metadata">>(each: T, version: string): T => ({
+  ...each,
+  metadata: { ...each.metadata, labels: { ...each.metadata.labels, "app.kubernetes.io/version": version } },
+});
+const newer = deployment("x/control-plane:9.9.9");
+
+describe("what is not known is a warning whose next step repairs nothing", () => {
+  const skew = checkCodes["TC-CP-03"].hint;
+  const unread = checkCodes["TC-K8S-05"].hint;
+  for (const [code, changes, next] of [
+    ["TC-WH-01", { controller: newer, mutating: read(ofVersion(configuration("Mutating"), "9.9.9")) }, skew],
+    [
+      "TC-WH-03",
+      { controller: newer, policies: read(admissionPolicies.map((name) => ofVersion(policy(name), "9.9.9"))) },
+      skew,
+    ],
+    ["TC-CA-05", { rootSecret: { kind: "unknown", why: "403" } }, unread],
+    ["TC-CA-03", { sourceMismatches: null }, unread],
+  ] as const)
+    test(code, () => {
+      const finding = found(code, changes);
+      assert.deepEqual([finding?.level, finding?.next], ["warning", next]);
+    });
+
+  test("TC-PRJ-04, for an administrator of one project", () => {
+    const findings = judgeOne(shop, [], { kind: "unreadable", what: "configmap tencrypt-root", why: "403" });
+    const finding = findings.find(({ code }) => code === "TC-PRJ-04");
+    assert.deepEqual([finding?.level, finding?.next], ["warning", unread]);
+  });
+});
