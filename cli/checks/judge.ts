@@ -37,7 +37,7 @@ export const judgeInstallation = (facts: Facts): readonly Finding[] => [
     ...known(facts.ca, (deployment) => judgeRollout("TC-CP-02", "ca", deployment, timeOf(facts))),
     ...known(facts.controller, (controller) => known(facts.ca, (ca) => versions(controller, ca))).flat(),
     ...judgeAdmission(facts),
-    ...known(facts.rootPem, (rootPem) => judgeRoot(rootPem, facts.rootSecret, facts.now)).flat(),
+    ...known(facts.rootPem, (rootPem) => judgeRoot(rootPem, facts)).flat(),
     ...authoritiesOf(facts),
     sources(facts),
   ]),

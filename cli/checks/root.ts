@@ -9,7 +9,7 @@ import type { Secret } from "../../lib/kube/objects.ts";
 import { readSidecar } from "../../lib/kube/sidecar.ts";
 import { matchesPins } from "../../lib/trust/bundle.ts";
 import { levelOfEnd } from "./authorities.ts";
-import type { Deployment, PodFact } from "./facts.ts";
+import type { Deployment, Facts, PodFact } from "./facts.ts";
 import { finding, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 import { readable } from "./readable.ts";
@@ -59,15 +59,19 @@ function certificateIn(pem: string): X509Certificate | null {
   }
 }
 
-export function judgeRoot(rootPem: string | null, secret: RootSecretFact, now: number): readonly Judged[] {
+export function judgeRoot(
+  rootPem: string | null,
+  { rootSecret: secret, ca, now }: Pick<Facts, "rootSecret" | "ca" | "now">,
+): readonly Judged[] {
   if (rootPem === null) {
-    // Nothing was installed, or the ca has not begun: then there is no Secret either.
-    const missed = secret.kind === "absent" ? [] : kept(secret, null);
-    return [finding("TC-CA-01", "failed", "no root is published in tencrypt-ca"), ...missed];
+    const text = "no root is published in tencrypt-ca";
+    // Where no ca was installed there was never a Secret either.
+    if (secret.kind === "absent" && ca.kind === "read" && ca.value === null)
+      return [{ ...finding("TC-CA-01", "failed", text), next: "tencrypt install" }];
+    return unpublished(text, secret);
   }
   const certificate = certificateIn(rootPem);
-  if (certificate === null)
-    return [finding("TC-CA-01", "failed", "what is published as the root is no certificate"), ...kept(secret, null)];
+  if (certificate === null) return unpublished("what is published as the root is no certificate", secret);
   const end = Date.parse(certificate.validTo);
   const left = Math.floor((end - now) / day);
   const level = levelOfEnd(end, now);
@@ -76,6 +80,14 @@ export function judgeRoot(rootPem: string | null, secret: RootSecretFact, now: n
     finding("TC-CA-02", level, `root certificate ends in ${left} days`, [`not after ${new Date(end).toISOString()}`]),
     ...kept(secret, certificate),
   ];
+}
+
+/** A restart publishes the root of a Secret that is sound; without one it makes another root, or ends the ca for good. */
+function unpublished(text: string, secret: RootSecretFact): readonly Judged[] {
+  const judged = kept(secret, null);
+  const worse = judged.find(({ level }) => level !== "good");
+  const missed = finding("TC-CA-01", "failed", text);
+  return [worse === undefined ? missed : { ...missed, next: worse.next }, ...judged];
 }
 
 /** A ca that runs has its root in memory: whether it can start again, only the Secret tells. */

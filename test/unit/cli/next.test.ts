@@ -45,3 +45,41 @@ describe("what is not known is a warning whose next step repairs nothing", () =>
     assert.deepEqual([finding?.level, finding?.next], ["warning", unread]);
   });
 });
+
+describe("a root that is not published", () => {
+  const sound = goodFacts.rootSecret;
+  const absent = { kind: "absent", name: "tencrypt-root" } as const;
+  const told = (changes: Partial<Facts>): readonly unknown[] =>
+    ["TC-CA-01", "TC-CA-05"].map((code) => found(code, changes)).map((each) => [each?.level, each?.next]);
+  const bringBack = checkCodes["TC-CA-05"].hint;
+
+  for (const [what, pem] of [
+    ["gone", null],
+    ["garbage", "garbage"],
+  ] as const) {
+    test(`${what}: a restart publishes it only where its Secret is sound`, () => {
+      const rootPem = read(pem);
+      const restart = checkCodes["TC-CA-01"].hint;
+      assert.deepEqual(told({ rootPem, rootSecret: sound }), [
+        ["failed", restart],
+        ["good", ""],
+      ]);
+      for (const rootSecret of [absent, { ...sound, fault: "tls.key is no key" } as Facts["rootSecret"]])
+        assert.deepEqual(told({ rootPem, rootSecret }), [
+          ["failed", bringBack],
+          ["failed", bringBack],
+        ]);
+      const unread = checkCodes["TC-K8S-05"].hint;
+      assert.deepEqual(told({ rootPem, rootSecret: { kind: "unknown", why: "403" } }), [
+        ["failed", unread],
+        ["warning", unread],
+      ]);
+    });
+  }
+
+  test("is no loss where no ca was installed", () =>
+    assert.deepEqual(told({ ca: read(null), rootPem: read(null), rootSecret: absent }), [
+      ["failed", "tencrypt install"],
+      [undefined, undefined],
+    ]));
+});
