@@ -6,9 +6,9 @@
 import { X509Certificate } from "node:crypto";
 import type { KubeClient } from "../../lib/kube/client.ts";
 import { listAll } from "../../lib/kube/list.ts";
-import { control, projectSecretLabel } from "../../lib/kube/names.ts";
+import { containers, control, projectSecretLabel } from "../../lib/kube/names.ts";
 import type { Namespace, Secret } from "../../lib/kube/objects.ts";
-import { readSidecar } from "../../lib/kube/sidecar.ts";
+import { isTerminal, readSidecar } from "../../lib/kube/sidecar.ts";
 import type { PodFact } from "./facts.ts";
 import { finding } from "./finding.ts";
 import type { Judged } from "./finding.ts";
@@ -73,15 +73,24 @@ const once = (found: readonly AuthorityFact[]): readonly AuthorityFact[] => [
 
 export type Protected = { readonly projects: readonly Namespace[]; readonly pods: readonly PodFact[] };
 
-/** A project's CA is made with its first certificate: where pods are protected, there has to be one. */
-export function judgeAuthorities(found: readonly AuthorityFact[], now: number, { projects, pods }: Protected): Judged {
-  const withProxy = new Set(
-    pods.filter((pod) => readSidecar(pod).kind === "sidecar").map(({ metadata }) => metadata.namespace),
-  );
-  const wanted = [null, ...projects.map(({ metadata }) => metadata.name).filter((name) => withProxy.has(name))];
+/**
+ * Of the control plane and of projects that have protected pods: the ca keeps the Secrets of all that ever had some. A
+ * project's CA is made with its first certificate: where a proxy has one, there has to be a CA.
+ */
+export function judgeAuthorities(all: readonly AuthorityFact[], now: number, { projects, pods }: Protected): Judged {
+  const names = projects.map(({ metadata }) => metadata.name);
+  const injected = pods.filter((pod) => readSidecar(pod).kind === "sidecar" && !isTerminal(pod));
+  const living = [null, ...names.filter((name) => injected.some(isIn(name)))];
+  const unnamed = living.filter((project) => !all.some((each) => each.project === project));
   // The ca's metrics name only so many projects: what is not named then may be among the others.
-  const isComplete = !found.some(({ project }) => project === overflow);
-  const missing = isComplete ? wanted.filter((project) => !found.some((each) => each.project === project)) : [];
+  const others = all.filter(({ project }) => project === overflow);
+  const certified = injected.filter(hasCertificate);
+  const isDue = (project: string | null): boolean => project === null || certified.some(isIn(project));
+  const missing = others.length === 0 ? unnamed.filter(isDue) : [];
+  const found = [
+    ...all.filter(({ project }) => project !== overflow && living.includes(project)),
+    ...(unnamed.length > 0 ? others : []),
+  ];
   const levels = found.map(({ notAfter }) => (notAfter === null ? "failed" : levelOfEnd(notAfter, now)));
   const details = [
     ...missing.map((project) => `${nameOf(project)}: there is none`),
@@ -93,6 +102,15 @@ export function judgeAuthorities(found: readonly AuthorityFact[], now: number, {
     ? finding("TC-CA-04", "warning", "an authority ends within 90 days", details)
     : finding("TC-CA-04", "good", `${found.length} authorities go on for 90 days`);
 }
+
+const isIn =
+  (project: string) =>
+  ({ metadata }: PodFact): boolean =>
+    metadata.namespace === project;
+
+/** Its startup probe passes once it has one. */
+const hasCertificate = ({ status }: PodFact): boolean =>
+  status?.initContainerStatuses?.find(({ name }) => name === containers.proxy)?.started === true;
 
 const nameOf = (project: string | null): string =>
   project === null ? "the control-plane CA" : `the CA of project ${project}`;

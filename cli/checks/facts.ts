@@ -57,6 +57,8 @@ export type PodFact = Pod & {
   readonly status?: {
     readonly initContainerStatuses?: readonly {
       readonly name: string;
+      /** Its startup probe has passed. */
+      readonly started?: boolean;
       readonly state?: {
         readonly terminated?: { readonly exitCode: number };
         readonly waiting?: { readonly reason?: string };

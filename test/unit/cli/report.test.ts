@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod } from "../../../lib/kube/objects.ts";
 import { protectedSpec } from "../../cluster/protected-pod.ts";
-import type { Deployment, Facts } from "../../../cli/checks/facts.ts";
+import type { Deployment, Facts, PodFact } from "../../../cli/checks/facts.ts";
 import type { RootSecretFact } from "../../../cli/checks/root.ts";
 import { newRoot } from "../../../ca/issue/authority.ts";
 import { judgeCluster, judgeInstallation } from "../../../cli/checks/judge.ts";
@@ -23,6 +23,9 @@ const protectedPod = {
   metadata: { ...metadata, name: "web", namespace: "shop" },
   spec: { containers: [], ...protectedSpec() } as unknown as Pod["spec"],
 };
+const started = (is: boolean) => ({ initContainerStatuses: [{ name: "tencrypt-proxy", started: is }] });
+const withStatus = (status: NonNullable<PodFact["status"]>): PodFact => ({ ...protectedPod, status });
+const protectedProject = { projects: read([shop]), pods: read([withStatus(started(true))]) };
 
 const all = (facts: Facts): ReturnType<typeof judgeCluster> => [...judgeCluster(facts), ...judgeInstallation(facts)];
 const worse = (changes: Partial<Facts>): readonly string[] =>
@@ -218,17 +221,60 @@ const cases: readonly (readonly [what: string, changes: Partial<Facts>, expected
       const good = { project: null, notAfter: now + 700 * day };
       const judged = { project, notAfter: now + left * day };
       const found = project === null ? [judged] : [good, judged];
-      return [`an authority of ${project} with ${left} days left`, { authorities: read(found) }, expected];
+      return [
+        `an authority of ${project} with ${left} days left`,
+        { authorities: read(found), ...(project === null ? {} : protectedProject) },
+        expected,
+      ];
     }),
   ),
   [
     "a CA that cannot be read",
-    { authorities: read([...controlPlaneCa, { project: "shop", notAfter: null }]) },
+    { authorities: read([...controlPlaneCa, { project: "shop", notAfter: null }]), ...protectedProject },
+    ["TC-CA-04 failed"],
+  ],
+  ...(
+    [
+      ["is gone", { projects: read([]), pods: read([]) }],
+      ["has no pods", { projects: read([shop]), pods: read([]) }],
+      ["has only pods that have ended", { projects: read([shop]), pods: read([withStatus({ phase: "Succeeded" })]) }],
+    ] as const
+  ).map(([what, changes]): (typeof cases)[number] => [
+    `a CA that has ended, of a project that ${what}`,
+    { authorities: read([...controlPlaneCa, { project: "shop", notAfter: now - day }]), ...changes },
+    [],
+  ]),
+  [
+    "among authorities that the ca's metrics do not name, one that ends and may be a living project's",
+    { authorities: read([...controlPlaneCa, { project: "overflow", notAfter: now + 29 * day }]), ...protectedProject },
+    ["TC-CA-04 failed"],
+  ],
+  [
+    "among authorities that the ca's metrics do not name, one that ends and is no living project's",
+    { authorities: read([...controlPlaneCa, { project: "overflow", notAfter: now + 29 * day }]) },
+    [],
+  ],
+  [
+    "protected pods that have no certificate yet, without a CA of their project",
+    {
+      authorities: read(controlPlaneCa),
+      projects: read([shop]),
+      pods: read([withStatus({}), withStatus(started(false))]),
+    },
+    [],
+  ],
+  [
+    "a CA that ends, of pods that have no certificate yet",
+    {
+      authorities: read([...controlPlaneCa, { project: "shop", notAfter: now + 29 * day }]),
+      projects: read([shop]),
+      pods: read([withStatus({})]),
+    },
     ["TC-CA-04 failed"],
   ],
   [
     "protected pods without a CA of their project",
-    { authorities: read(controlPlaneCa), projects: read([shop]), pods: read([protectedPod]) },
+    { authorities: read(controlPlaneCa), ...protectedProject },
     ["TC-CA-04 failed"],
   ],
   ["callers from elsewhere", { sourceMismatches: 3 }, ["TC-CA-03 warning"]],
