@@ -1,4 +1,5 @@
 /** `tencrypt inject FILE|-`: manifests as the webhook would make them, for a look or for clusters without it. */
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Settings, SettingsError } from "../../lib/config/settings.ts";
 import { isStatus } from "../../lib/kube/client.ts";
@@ -120,7 +121,20 @@ async function installedConfig({ client }: Cluster): Promise<InjectConfig> {
     throw new Failure("Tencrypt is not installed on this cluster: there is nothing to inject", "tencrypt install");
   });
   const env = deployment.spec.template.spec.containers.flatMap((each) => each.env ?? []);
-  return injectConfig(settingsOf(env), [root.data?.[rootConfigMap.key] ?? ""]);
+  return injectConfig(settingsOf(env), [rootOf(root)]);
+}
+
+/** A proxy that is given no root believes nobody, and its pod would not start. */
+function rootOf({ data }: ConfigMap): string {
+  const { name, key } = rootConfigMap;
+  const pem = data?.[key] ?? "";
+  try {
+    void new X509Certificate(pem);
+    return pem;
+  } catch {
+    const where = `ConfigMap ${name} in ${control.ca.namespace}`;
+    throw new Failure(`no root is published: ${where} has no certificate as ${key}`, "tencrypt check");
+  }
 }
 
 /** What the controller itself would not start with is not put into pods either. */

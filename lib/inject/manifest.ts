@@ -32,21 +32,23 @@ export type Malformed = { readonly kind: "malformed"; readonly fault: string };
 /** `none`: a kind that has no pods; `unknown`: it looks as if it had some, and where they are is not known. */
 export type Finding = Found | Malformed | { readonly kind: "none" } | { readonly kind: "unknown" };
 
-export function findPod(manifest: unknown): Finding {
-  if (!isTree(manifest)) return { kind: "malformed", fault: "it is no object" };
+export function findPod(written: unknown): Finding {
+  if (!isTree(written)) return { kind: "malformed", fault: "it is no object" };
+  const manifest = withoutNulls(written) as Tree;
+  const kind = String(manifest["kind"]);
+  // What has no pods is written as it was read, and judged by whoever applies it.
+  if (!Object.hasOwn(paths, kind)) return { kind: hasPodShape(manifest) ? "unknown" : "none" };
   const faulty = metadataFault(manifest["metadata"]);
   if (faulty !== null) return { kind: "malformed", fault: faulty };
-  const kind = String(manifest["kind"]);
-  if (!Object.hasOwn(paths, kind)) return { kind: hasPodShape(manifest) ? "unknown" : "none" };
   const path = paths[kind]!;
   const at = below(manifest, path);
   if (at === undefined) return { kind: "unknown" };
-  const reading = readPod(withoutNulls(at));
+  const reading = readPod(at);
   if (reading.kind === "malformed") return { ...reading, fault: [...path, reading.fault].join(".") };
   return { kind: "found", pod: reading.pod, with: (changed) => replaced(manifest, path, changed) };
 }
 
-/** A field that is written with nothing behind it is absent to the API server. */
+/** A field that is written with nothing behind it is absent to the API server; kubectl leaves it out in maps too. */
 function withoutNulls(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutNulls);
   if (!isTree(value)) return value;

@@ -311,6 +311,30 @@ describe("on an API server, inject", why === null ? {} : { skip: why }, () => {
     );
   });
 
+  test("injects no root where none is published", async () => {
+    const path = "/api/v1/namespaces/tencrypt-ca/configmaps/tencrypt-root";
+    const { data } = await api.admin.get(path);
+    for (const published of [null, "", "garbage"]) {
+      await api.admin.patch(path, { data: { "ca.crt": published } });
+      const input = "kind: Pod\nspec: {containers: [{name: a}]}\n";
+      const { code, stdout, stderr } = await run(["inject", "-", "--kubeconfig", api.kubeconfig], { input });
+      assert.deepEqual([code, stdout], [1, ""], stderr);
+      assert.match(stderr, /^error: no root is published: .* has no certificate as ca\.crt\nnext: tencrypt check\n$/);
+    }
+    await api.admin.patch(path, { data });
+  });
+
+  test("takes fields with nothing behind them for absent, as kubectl does", async () => {
+    const input =
+      "kind: ConfigMap\nmetadata:\n---\nkind: Pod\nmetadata: {name: web, namespace: , labels: {a: }}\nspec: {containers: [{name: a}]}\n";
+    const args = ["inject", "-", "-n", "shop", "--kubeconfig", api.kubeconfig];
+    const { code, stdout, stderr } = await run(args, { input });
+    assert.deepEqual([code, stderr], [0, ""]);
+    const [map, web] = parseAllDocuments(stdout).map((document) => document.toJS() as Json);
+    assert.deepEqual(map, { kind: "ConfigMap", metadata: null });
+    assert.equal((web?.["spec"] as { initContainers: unknown[] }).initContainers.length, 2);
+  });
+
   test("says what it left alone, and refuses a pod that cannot be one", async () => {
     const inject = (input: string): Promise<Run> => run(["inject", "-", "--kubeconfig", api.kubeconfig], { input });
     const rollout = "kind: Rollout\nmetadata: {name: x}\nspec: {template: {spec: {containers: [{name: a}]}}}\n";

@@ -62,6 +62,11 @@ test("the kinds whose pods are known are injected, others are left alone or told
     [{ kind: "ScaledJob", spec: { jobTemplate: { spec: { template } } } }, "unknown"],
     [{ kind: "Deployment", spec: { replicas: 3 } }, "unknown"],
     [{ kind: "toString", spec: {} }, "none"],
+    [{ kind: "ConfigMap", metadata: null }, "none"],
+    [{ kind: "ConfigMap", metadata: { name: "a", namespace: null, labels: { x: null } } }, "none"],
+    [{ kind: "ConfigMap", metadata: { name: 1, labels: [] } }, "none"],
+    [{ ...pod, metadata: null }, "found"],
+    [{ ...pod, metadata: { name: "a", namespace: null, labels: null, annotations: { x: null } } }, "found"],
   ] as const)
     assert.equal(findPod(manifest).kind, kind, JSON.stringify(manifest).slice(0, 60));
 });
@@ -75,7 +80,7 @@ describe("a manifest that cannot be used tells what is wrong with it", () => {
     [{ kind: "Pod", spec: { containers: [null] } }, "spec.containers is no list of objects with a name"],
     [{ kind: "Pod", spec: { containers: [{}] } }, "spec.containers is no list of objects with a name"],
     [{ kind: "Pod", spec: { containers: [container], volumes: {} } }, "spec.volumes is no list of objects with a name"],
-    [{ kind: "Pod", metadata: null, spec: { containers: [container] } }, "metadata is no object"],
+    [{ kind: "Pod", metadata: "a", spec: { containers: [container] } }, "metadata is no object"],
     [{ kind: "Pod", metadata: { name: 1 } }, "metadata.name is no text"],
     [{ kind: "Pod", metadata: { annotations: { a: true } } }, "metadata.annotations has a value that is no text"],
     [{ kind: "Deployment", spec: { template: { spec: null } } }, "spec.template.spec is no object"],
