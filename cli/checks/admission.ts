@@ -5,17 +5,19 @@ import { modesOf, otherFields, policyShape, webhookShape } from "./admission-sha
 import type { Shape } from "./admission-shape.ts";
 import { chartShapes } from "./admission-table.ts";
 import type { AdmissionPolicy, Facts, PolicyBinding, WebhookConfiguration } from "./facts.ts";
+import { isOfOwnVersion, versionLabel } from "./deployed.ts";
 import { finding, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 import type { Readable } from "./readable.ts";
 
 /** What cannot be read is told elsewhere, and not judged. */
 export const judgeAdmission = (facts: Facts): readonly Judged[] => {
-  const { mutating, validating, policies, bindings, rootPem } = facts;
+  const { mutating, validating, policies, bindings, rootPem, controller } = facts;
+  const isOwn = controller.kind === "read" && isOfOwnVersion(controller.value);
   return [
-    ...both(mutating, validating, webhooks),
+    ...both(mutating, validating, (...each) => webhooks(...each, isOwn)),
     ...(rootPem.kind === "read" ? both(mutating, validating, (...each) => caBundle(each, rootPem.value)) : []),
-    ...both(policies, bindings, (...each) => policiesHold(...each, modeOf(facts))),
+    ...both(policies, bindings, (...each) => policiesHold(...each, { mode: modeOf(facts), isOwn })),
   ];
 };
 
@@ -32,16 +34,25 @@ type Configuration = WebhookConfiguration | null;
 
 /** By which chart an object was made, as it says; what another version's chart writes is not known here. */
 const chartOf = ({ metadata }: Pick<AdmissionPolicy, "metadata">): string =>
-  metadata.labels?.["app.kubernetes.io/version"] ?? "unknown";
+  metadata.labels?.[versionLabel] ?? "unknown";
+
+/**
+ * Where the controller is of this version, all of its chart is: the label is not believed, which whoever empties a webhook
+ * can change too.
+ */
+const relabeled = (object: Pick<AdmissionPolicy, "metadata">, isOwn: boolean): readonly string[] =>
+  isOwn && chartOf(object) !== ownVersion
+    ? [`label ${versionLabel} is ${chartOf(object)}, and the controller is of ${ownVersion}`]
+    : [];
 
 const notCompared = (objects: readonly Pick<AdmissionPolicy, "metadata">[]): readonly string[] => [
   ...new Set(objects.map(chartOf).filter((chart) => chart !== ownVersion)),
 ];
 
-function webhooks(mutating: Configuration, validating: Configuration): Judged {
+function webhooks(mutating: Configuration, validating: Configuration, isOwn: boolean): Judged {
   const problems = [
-    ...webhookProblems("MutatingWebhookConfiguration", mutating, webhookNames.mutating),
-    ...webhookProblems("ValidatingWebhookConfiguration", validating, webhookNames.validating),
+    ...webhookProblems("MutatingWebhookConfiguration", mutating, isOwn),
+    ...webhookProblems("ValidatingWebhookConfiguration", validating, isOwn),
   ];
   if (problems.length > 0)
     return finding("TC-WH-01", "failed", "a webhook is missing, or lets pods pass that it should see", problems);
@@ -53,13 +64,17 @@ function webhooks(mutating: Configuration, validating: Configuration): Judged {
 
 const ofChart = (chart: string): string => `made by the chart of version ${chart}, and this command is ${ownVersion}`;
 
-function webhookProblems(kind: string, found: Configuration, wanted: readonly string[]): readonly string[] {
+type Kind = `${"Mutating" | "Validating"}WebhookConfiguration`;
+
+function webhookProblems(kind: Kind, found: Configuration, isOwn: boolean): readonly string[] {
   if (found === null) return [`${kind} is not there`];
   const there = found.webhooks ?? [];
+  const wanted: readonly string[] = webhookNames[kind === "MutatingWebhookConfiguration" ? "mutating" : "validating"];
   const missing = wanted.filter((name) => !there.some((webhook) => webhook.name === name));
   const open = there.filter(({ failurePolicy }) => failurePolicy !== "Fail");
-  const others = chartOf(found) === ownVersion ? there.filter(({ name }) => wanted.includes(name)) : [];
+  const others = isOwn || chartOf(found) === ownVersion ? there.filter(({ name }) => wanted.includes(name)) : [];
   return [
+    ...relabeled(found, isOwn).map((each) => `${kind}: ${each}`),
     ...missing.map((name) => `${kind}: ${name} is not there`),
     ...open.map(({ name }) => `${kind}: failurePolicy of ${name} is not Fail`),
     ...others.flatMap((webhook) => changed(webhook.name, webhookShape(webhook)).map((each) => `${kind}: ${each}`)),
@@ -83,10 +98,12 @@ function caBundle(configurations: readonly Configuration[], rootPem: string | nu
   );
 }
 
+type Installed = { readonly mode: string | null; readonly isOwn: boolean };
+
 function policiesHold(
   policies: readonly AdmissionPolicy[],
   bindings: readonly PolicyBinding[],
-  mode: string | null,
+  installed: Installed,
 ): Judged {
   const there = policies.filter(({ metadata }) => names.includes(metadata.name));
   const problems = names.flatMap((name) => {
@@ -94,7 +111,7 @@ function policiesHold(
     const unbound = bindings.some((binding) => holdsEverywhere(binding, name))
       ? []
       : [`${name} has no binding that denies everywhere`];
-    return policy === undefined ? [`${name} is not there`] : [...policyProblems(policy, mode), ...unbound];
+    return policy === undefined ? [`${name} is not there`] : [...policyProblems(policy, installed), ...unbound];
   });
   if (problems.length > 0)
     return finding("TC-WH-03", "failed", "an admission policy is missing, or refuses less than it should", problems);
@@ -111,14 +128,15 @@ function policiesHold(
 
 const names: readonly string[] = admissionPolicies;
 
-function policyProblems(policy: AdmissionPolicy, mode: string | null): readonly string[] {
+function policyProblems(policy: AdmissionPolicy, { mode, isOwn }: Installed): readonly string[] {
   const { metadata, spec } = policy;
   const { name } = metadata;
   const closed = spec.failurePolicy === "Fail" ? [] : [`failurePolicy of ${name} is not Fail`];
-  if (chartOf(policy) !== ownVersion) return closed;
+  if (!isOwn && chartOf(policy) !== ownVersion) return closed;
   const modes = mode === null ? [] : modesOf(spec).filter((each) => each !== mode);
   return [
     ...closed,
+    ...relabeled(policy, isOwn).map((each) => `${name}: ${each}`),
     ...changed(name, policyShape(spec)),
     ...modes.map((each) => `${name} takes ${each} for the mode of the installation, which is ${mode}`),
   ];

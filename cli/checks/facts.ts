@@ -17,7 +17,7 @@ export type DeployedContainer = {
 };
 
 export type Deployment = {
-  readonly metadata?: { readonly generation?: number };
+  readonly metadata?: { readonly generation?: number; readonly labels?: Readonly<Record<string, string>> };
   readonly spec: {
     readonly replicas?: number;
     readonly template: { readonly spec: { readonly containers: readonly DeployedContainer[] } };

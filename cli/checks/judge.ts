@@ -2,10 +2,10 @@
 import type { Namespace } from "../../lib/kube/objects.ts";
 import { isProject } from "../../lib/project/settings.ts";
 import { version as ownVersion } from "../../lib/version.ts";
-import { tagOf } from "../workloads.ts";
 import { judgeAdmission } from "./admission.ts";
 import { judgeAuthorities } from "./authorities.ts";
 import type { Finding } from "./codes.ts";
+import { versionOf } from "./deployed.ts";
 import type { Deployment, Facts, PodFact } from "./facts.ts";
 import { finding, inSection, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
@@ -114,9 +114,6 @@ function clocks({ now, serverTime }: Facts): Judged {
     `clocks differ by ${Math.floor(difference / 1000)} s`,
   );
 }
-
-export const versionOf = (deployment: Deployment | null): string =>
-  tagOf(deployment?.spec.template.spec.containers[0]?.image ?? "") || "unknown";
 
 function versions(controller: Deployment | null, ca: Deployment | null): Judged {
   const found = new Set([versionOf(controller), versionOf(ca)]);

@@ -2,7 +2,7 @@
 import { control } from "../../lib/kube/names.ts";
 import { version as ownVersion } from "../../lib/version.ts";
 import type { Deployment } from "../checks/facts.ts";
-import { versionOf } from "../checks/judge.ts";
+import { versionOf } from "../checks/deployed.ts";
 import { withCluster } from "../cluster.ts";
 import type { Connection } from "../cluster.ts";
 import { structured } from "../terminal.ts";

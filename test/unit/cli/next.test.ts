@@ -3,11 +3,13 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { checkCodes } from "../../../cli/checks/codes.ts";
 import type { Finding } from "../../../cli/checks/codes.ts";
-import type { Facts } from "../../../cli/checks/facts.ts";
+import type { Deployment, Facts, WebhookConfiguration } from "../../../cli/checks/facts.ts";
+import { versionLabel } from "../../../cli/checks/deployed.ts";
 import { judgeInstallation, judgeOne } from "../../../cli/checks/judge.ts";
 import { admissionPolicies } from "../../../lib/kube/names.ts";
 import type { KubeObject } from "../../../lib/kube/objects.ts";
-import { configuration, deployment, goodFacts, policy, read } from "./facts.ts";
+import { version as ownVersion } from "../../../lib/version.ts";
+import { configuration, deployment, goodFacts, policy, read, withFirst } from "./facts.ts";
 
 const shop = {
   metadata: { name: "shop", uid: "1", resourceVersion: "1", labels: { "tencrypt.io/project": "enabled" } },
@@ -82,4 +84,36 @@ describe("a root that is not published", () => {
       ["failed", "tencrypt install"],
       [undefined, undefined],
     ]));
+});
+
+describe("beside a controller of this version, no label keeps a webhook or a policy from being compared", () => {
+  const emptied: Facts["mutating"] = withFirst("Mutating", { rules: [] });
+  const relabeled = read(ofVersion((emptied as { readonly value: WebhookConfiguration }).value, "9.9.9"));
+  const policies = read(admissionPolicies.map((name) => ofVersion(policy(name), "9.9.9")));
+  const { value } = deployment("x/control-plane@sha256:0123") as { readonly value: Deployment };
+  const byDigest = read({ ...value, metadata: { ...value.metadata, labels: { [versionLabel]: ownVersion } } });
+  const label = `label ${versionLabel} is 9.9.9, and the controller is of ${ownVersion}`;
+
+  for (const [what, controller] of [
+    ["its tag", goodFacts.controller],
+    ["its label", byDigest],
+  ] as const)
+    test(`as ${what} says`, () => {
+      const webhook = found("TC-WH-01", { controller, mutating: relabeled });
+      assert.deepEqual(
+        [webhook?.level, webhook?.details],
+        [
+          "failed",
+          [
+            `MutatingWebhookConfiguration: ${label}`,
+            "MutatingWebhookConfiguration: rules of inject.tencrypt.io: not as in the chart",
+          ],
+        ],
+      );
+      const judged = found("TC-WH-03", { controller, policies });
+      assert.deepEqual(
+        [judged?.level, judged?.details],
+        ["failed", admissionPolicies.map((name) => `${name}: ${label}`)],
+      );
+    });
 });

@@ -142,12 +142,13 @@ const cases: readonly (readonly [what: string, changes: Partial<Facts>, expected
   [
     "webhooks that the chart of another version made",
     {
+      controller: deployment("x/control-plane:9.9.9"),
       mutating: read({
         ...configuration("Mutating"),
         metadata: { ...configuration("Mutating").metadata, labels: { "app.kubernetes.io/version": "9.9.9" } },
       }),
     },
-    ["TC-WH-01 warning"],
+    ["TC-CP-03 warning", "TC-WH-01 warning"],
   ],
   ...weakened.map(([name, change]): (typeof cases)[number] => [
     `the policy ${name} with another ${Object.keys(change)[0]}`,
