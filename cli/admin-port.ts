@@ -7,10 +7,8 @@ import { KubeConfig, PortForward } from "@kubernetes/client-node";
 import { defaultPorts } from "../lib/net/ports.ts";
 import type { Connection } from "./cluster.ts";
 
-export type ProxyStatus = {
-  readonly mode?: string;
-  readonly certificate?: { readonly notAfter: string } | null;
-};
+/** As a pod answers it, in which anything may run: only what is known may be shown of it. */
+export type ProxyStatus = { readonly mode?: unknown; readonly certificate?: unknown };
 
 export type StatusAnswer =
   | { readonly kind: "status"; readonly status: ProxyStatus }
@@ -65,9 +63,13 @@ function textOf(answer: PassThrough, errors: PassThrough): Promise<string> {
 }
 
 function read(body: string): StatusAnswer {
+  const stranger: StatusAnswer = { kind: "no-answer", why: "what answered is no proxy" };
   try {
-    return { kind: "status", status: JSON.parse(body) as ProxyStatus };
+    const status: unknown = JSON.parse(body);
+    return typeof status === "object" && status !== null && !Array.isArray(status)
+      ? { kind: "status", status }
+      : stranger;
   } catch {
-    return { kind: "no-answer", why: "what answered is no proxy" };
+    return stranger;
   }
 }

@@ -5,7 +5,7 @@ import type { Namespace, Pod } from "../../lib/kube/objects.ts";
 import { modes } from "../../lib/project/mode.ts";
 import type { Mode } from "../../lib/project/mode.ts";
 import { askStatus, forwarder } from "../admin-port.ts";
-import type { StatusAnswer } from "../admin-port.ts";
+import type { ProxyStatus, StatusAnswer } from "../admin-port.ts";
 import { withCluster } from "../cluster.ts";
 import type { Cluster, Connection } from "../cluster.ts";
 import { Failure, usageCode } from "../failure.ts";
@@ -100,9 +100,19 @@ export function told(row: PodRow, answer: StatusAnswer | { readonly kind: "not-a
       return { ...row, mode: null, certificateEnds: `unknown: ${answer.why}` };
     case "status": {
       const mode = modes.find((known) => known === answer.status.mode) ?? null;
-      return { ...row, mode, certificateEnds: answer.status.certificate?.notAfter ?? "none yet" };
+      return { ...row, mode, certificateEnds: endOf(answer.status) };
     }
   }
+}
+
+const isoDate = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z$/;
+
+/** Whatever else a pod writes there could be commands to the terminal, or rows of other pods. */
+function endOf({ certificate }: ProxyStatus): string {
+  if (certificate === undefined || certificate === null) return "none yet";
+  const { notAfter } = certificate as { readonly notAfter?: unknown };
+  const isDate = typeof notAfter === "string" && isoDate.test(notAfter) && !Number.isNaN(Date.parse(notAfter));
+  return isDate ? notAfter : "unknown: what the proxy told is no date";
 }
 
 function modeOf({ mode, modeAtLeast }: Row): string {

@@ -1,6 +1,9 @@
 /** The mode that `tencrypt status` shows is the one in force: the proxy's own word, else what is certain without it. */
 import assert from "node:assert/strict";
+import type { PassThrough } from "node:stream";
 import { describe, test } from "node:test";
+import type { PortForward } from "@kubernetes/client-node";
+import { askStatus } from "../../../cli/admin-port.ts";
 import { told } from "../../../cli/commands/status.ts";
 import { podRows } from "../../../cli/workloads.ts";
 import type { Namespace, Pod } from "../../../lib/kube/objects.ts";
@@ -52,4 +55,31 @@ test("the proxy's answer holds, also where it is looser or stricter than what th
 test("what is no mode is not shown as one", () => {
   const row = told(rowOf("project"), { kind: "status", status: { mode: "\u001b[2Jstrict", certificate: null } });
   assert.deepEqual([row.mode, row.modeAtLeast, row.certificateEnds], [null, "project", "none yet"]);
+});
+
+test("what is no date is not shown as one", () => {
+  const ends = (certificate: unknown): string =>
+    told(rowOf("project"), { kind: "status", status: { mode: "strict", certificate } }).certificateEnds;
+  const forged = "2026-11-28T12:00:00.000Z\nshop  Deployment/bare  bare  yes";
+  for (const notAfter of ["\u001b[2J", forged, "2026-13-41T12:00:00Z", "tomorrow", 5, null, undefined, {}])
+    assert.equal(ends({ notAfter }), "unknown: what the proxy told is no date");
+  for (const certificate of ["x", 5, []]) assert.match(ends(certificate), /^unknown: /);
+  assert.equal(ends(undefined), "none yet");
+  assert.equal(ends({ notAfter: "2026-11-28T12:00:00Z" }), "2026-11-28T12:00:00Z");
+});
+
+test("an answer that is no object is none of a proxy", async () => {
+  const answering = (body: string): PortForward =>
+    ({
+      portForward: (_namespace: string, _pod: string, _ports: number[], out: PassThrough) => {
+        out.end(`HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+        return Promise.resolve({ close: () => {} });
+      },
+    }) as unknown as PortForward;
+  for (const body of ["null", "[]", "5", '"x"', "<html>"])
+    assert.deepEqual(await askStatus(answering(body), "shop", "cart-1"), {
+      kind: "no-answer",
+      why: "what answered is no proxy",
+    });
+  assert.equal((await askStatus(answering("{}"), "shop", "cart-1")).kind, "status");
 });
