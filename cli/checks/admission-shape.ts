@@ -52,7 +52,23 @@ const shapeOf = (fields: readonly string[], tree: Tree): Shape =>
 
 export function webhookShape(webhook: Tree): Shape {
   const { service, url } = (webhook["clientConfig"] ?? {}) as { readonly service?: unknown; readonly url?: unknown };
-  return shapeOf(webhookFields, { ...webhook, service: url ?? service });
+  const namespaceSelector = withoutAzures(webhook["namespaceSelector"]);
+  return shapeOf(webhookFields, { ...webhook, namespaceSelector, service: url ?? service });
+}
+
+/**
+ * The admissions enforcer of AKS adds these to every webhook, and again whenever they are taken out: namespaces of Azure's
+ * own are none of a webhook's there, and nobody could mend that.
+ */
+const azureKeys: readonly unknown[] = ["control-plane", "kubernetes.azure.com/managedby"];
+const azureOperators: readonly unknown[] = ["NotIn", "DoesNotExist"];
+
+const isAzures = (expression: unknown): boolean =>
+  isTree(expression) && azureKeys.includes(expression["key"]) && azureOperators.includes(expression["operator"]);
+
+function withoutAzures(selector: unknown): unknown {
+  if (!isTree(selector) || !Array.isArray(selector["matchExpressions"])) return selector;
+  return { ...selector, matchExpressions: selector["matchExpressions"].filter((each) => !isAzures(each)) };
 }
 
 /** The one thing in the policies that a value of the chart decides. */

@@ -1,6 +1,6 @@
 /** Findings from facts, and how they are told. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import type { Pod } from "../../../lib/kube/objects.ts";
 import { protectedSpec } from "../../cluster/protected-pod.ts";
 import type { Deployment, Facts, PodFact } from "../../../cli/checks/facts.ts";
@@ -472,6 +472,39 @@ test("what the API server adds to webhooks and policies is no change", () => {
     name === filled.metadata.name ? { ...filled, spec } : policy(name),
   );
   assert.deepEqual(worse({ policies: read(policies) }), []);
+});
+
+describe("expressions of a webhook's namespaceSelector", () => {
+  const { matchExpressions, ...selector } = configuration("Validating").webhooks![0]!["namespaceSelector"] as {
+    readonly matchExpressions: readonly object[];
+  };
+  const withAlso = (...more: readonly object[]): readonly string[] =>
+    worse({
+      validating: withFirst("Validating", {
+        namespaceSelector: { ...selector, matchExpressions: [...matchExpressions, ...more] },
+      }),
+    });
+
+  test("that AKS adds to every webhook are no change", () => {
+    const managedBy = { key: "kubernetes.azure.com/managedby", operator: "NotIn", values: ["aks"] };
+    assert.deepEqual(withAlso({ key: "control-plane", operator: "NotIn", values: ["true"] }, managedBy), []);
+    assert.deepEqual(withAlso({ key: "control-plane", operator: "DoesNotExist" }, managedBy), []);
+  });
+
+  for (const other of [
+    { key: "control-plane", operator: "In", values: ["true"] },
+    { key: "control-plane", operator: "Exists" },
+    { key: "kubernetes.azure.com/managedby", operator: "Exists" },
+    { key: "team", operator: "DoesNotExist" },
+    { key: "tencrypt.io/project", operator: "NotIn", values: ["enabled"] },
+  ])
+    test(`are one where ${other.key} ${other.operator}`, () => assert.deepEqual(withAlso(other), ["TC-WH-01 failed"]));
+
+  test("are one where the chart's own is gone", () =>
+    assert.deepEqual(
+      worse({ validating: withFirst("Validating", { namespaceSelector: { ...selector, matchExpressions: [] } }) }),
+      ["TC-WH-01 failed"],
+    ));
 });
 
 test("a policy that has the mode of an installation with another one is no change", () => {
