@@ -27,7 +27,11 @@ export type Deployment = {
     readonly replicas?: number;
     readonly updatedReplicas?: number;
     readonly readyReplicas?: number;
-    readonly conditions?: readonly { readonly type: string; readonly lastUpdateTime?: string }[];
+    readonly conditions?: readonly {
+      readonly type: string;
+      readonly reason?: string;
+      readonly lastUpdateTime?: string;
+    }[];
   };
 };
 

@@ -22,7 +22,7 @@ export function judgeProject(
   if (label !== null) return [noProject(namespace, label)];
   const pods = allPods.filter((pod) => pod.metadata.namespace === namespace.metadata.name && !isTerminal(pod));
   return [
-    protection(namespace, podRows([namespace], pods)),
+    protection(namespace, pods),
     annotations(namespace, pods),
     rules(pods),
     ...judgePins(rootPem, pods),
@@ -36,7 +36,13 @@ const noProject = ({ metadata: { name } }: Namespace, label: string): Judged => 
   next: `kubectl label namespace ${name} ${projectLabel}=enabled --overwrite, or ${projectLabel}-`,
 });
 
-function protection({ metadata: { name } }: Namespace, rows: readonly PodRow[]): Judged {
+function protection(namespace: Namespace, pods: readonly PodFact[]): Judged {
+  const { name, deletionTimestamp } = namespace.metadata;
+  if (deletionTimestamp !== undefined)
+    return finding("TC-PRJ-01", "good", "the namespace is being deleted, and its pods with it");
+  // Nobody has to make a pod again that is about to end.
+  const staying = pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+  const rows = podRows([namespace], staying);
   const bare = rows.filter((row) => !row.protected && !row.exempt);
   if (bare.length > 0) {
     const text = `${bare.length} of ${rows.length} pods should be protected and are not`;

@@ -31,14 +31,22 @@ const scaleUp = (code: CheckCode): string =>
     ? "kubectl -n tencrypt-system scale deployment/tencrypt-controller --replicas=2"
     : "kubectl -n tencrypt-ca scale deployment/tencrypt-ca --replicas=2";
 
-function isRolledOut({ metadata, status = {} }: Deployment, wanted: number): boolean {
-  const seen = (status.observedGeneration ?? 0) >= (metadata?.generation ?? 0);
+/** The controller of Deployments has looked at what was last told. */
+const isSeen = ({ metadata, status = {} }: Deployment): boolean =>
+  (status.observedGeneration ?? 0) >= (metadata?.generation ?? 0);
+
+function isRolledOut(deployment: Deployment, wanted: number): boolean {
+  const { status = {} } = deployment;
   const updated = status.updatedReplicas ?? 0;
-  return seen && updated >= wanted && (status.replicas ?? updated) <= updated;
+  return isSeen(deployment) && updated >= wanted && (status.replicas ?? updated) <= updated;
 }
 
-/** In milliseconds since the epoch; null before there was any. */
-function lastProgress({ status = {} }: Deployment): number | null {
-  const { lastUpdateTime } = status.conditions?.find(({ type }) => type === "Progressing") ?? {};
-  return lastUpdateTime === undefined ? null : Date.parse(lastUpdateTime);
+/**
+ * In milliseconds since the epoch; null before there was any: what is written before the change was looked at, or says that
+ * a rollout is done, is of the last one, however long ago.
+ */
+function lastProgress(deployment: Deployment): number | null {
+  const { reason, lastUpdateTime } = deployment.status?.conditions?.find(({ type }) => type === "Progressing") ?? {};
+  if (!isSeen(deployment) || reason === "NewReplicaSetAvailable" || lastUpdateTime === undefined) return null;
+  return Date.parse(lastUpdateTime);
 }

@@ -25,7 +25,9 @@ export type RootSecretFact =
 const day = 86_400_000;
 
 export async function rootSecretOf(client: KubeClient, ca: Readable<Deployment | null>): Promise<RootSecretFact> {
-  const name = broughtRoot(ca) ?? rootSecret;
+  // It may have been told to take a Secret of another name.
+  if (ca.kind === "unreadable") return { kind: "unknown", why: `which it is, the ca's Deployment tells: ${ca.why}` };
+  const name = broughtRoot(ca.value) ?? rootSecret;
   const path = `/api/v1/namespaces/${control.ca.namespace}/secrets/${name}`;
   const found = await readable(`secret ${name}`, client.find<Secret>(path));
   if (found.kind === "unreadable") return { kind: "unknown", why: found.why };
@@ -36,8 +38,8 @@ export async function rootSecretOf(client: KubeClient, ca: Readable<Deployment |
 }
 
 /** The Secret that the ca was told to take its root from, instead of making one. */
-const broughtRoot = (ca: Readable<Deployment | null>): string | undefined =>
-  (ca.kind === "read" ? ca.value : null)?.spec.template.spec.containers
+const broughtRoot = (ca: Deployment | null): string | undefined =>
+  ca?.spec.template.spec.containers
     .flatMap(({ env = [] }) => env)
     .find(({ name }) => name === "TENCRYPT_CA_ROOT_SECRET")?.value;
 

@@ -3,13 +3,15 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { checkCodes } from "../../../cli/checks/codes.ts";
 import type { Finding } from "../../../cli/checks/codes.ts";
-import type { Deployment, Facts, WebhookConfiguration } from "../../../cli/checks/facts.ts";
+import type { Deployment, Facts, PodFact, WebhookConfiguration } from "../../../cli/checks/facts.ts";
 import { versionLabel } from "../../../cli/checks/deployed.ts";
 import { judgeInstallation, judgeOne } from "../../../cli/checks/judge.ts";
+import { rootSecretOf } from "../../../cli/checks/root.ts";
+import type { KubeClient } from "../../../lib/kube/client.ts";
 import { admissionPolicies } from "../../../lib/kube/names.ts";
 import type { KubeObject } from "../../../lib/kube/objects.ts";
 import { version as ownVersion } from "../../../lib/version.ts";
-import { configuration, deployment, goodFacts, policy, read, withFirst } from "./facts.ts";
+import { configuration, deployment, goodFacts, now, policy, read, withFirst } from "./facts.ts";
 
 const shop = {
   metadata: { name: "shop", uid: "1", resourceVersion: "1", labels: { "tencrypt.io/project": "enabled" } },
@@ -116,4 +118,54 @@ describe("beside a controller of this version, no label keeps a webhook or a pol
         ["failed", admissionPolicies.map((name) => `${name}: ${label}`)],
       );
     });
+});
+
+describe("where the ca's Deployment cannot be read", () => {
+  const ca = { kind: "unreadable", what: "deployment tencrypt-ca", why: "403 Forbidden" } as const;
+
+  test("no Secret is taken for the root's", async () => {
+    const client = { find: () => Promise.resolve(null) } as unknown as KubeClient;
+    assert.deepEqual(await rootSecretOf(client, ca), {
+      kind: "unknown",
+      why: "which it is, the ca's Deployment tells: 403 Forbidden",
+    });
+    assert.deepEqual(await rootSecretOf(client, read(null)), { kind: "absent", name: "tencrypt-root" });
+  });
+});
+
+describe("a rollout is not stuck", () => {
+  const { value } = goodFacts.ca as { readonly value: Deployment };
+  const rolling = (status: object, reason: string): Finding | undefined => {
+    const conditions = [{ type: "Progressing", reason, lastUpdateTime: new Date(now - 2_592_000_000).toISOString() }];
+    return found("TC-CP-02", { ca: read({ ...value, status: { ...value.status, conditions, ...status } }) });
+  };
+
+  test("before anybody has looked at what was last told", () => {
+    const finding = rolling({ observedGeneration: 2 }, "ReplicaSetUpdated");
+    assert.deepEqual([finding?.level, finding?.details], ["warning", ["2 of 2 replicas are as last told"]]);
+  });
+
+  test("while what is said of its progress is of the last one, which was done", () => {
+    const finding = rolling({ updatedReplicas: 1 }, "NewReplicaSetAvailable");
+    assert.deepEqual([finding?.level, finding?.details], ["warning", ["1 of 2 replicas are as last told"]]);
+  });
+
+  test("but where it has begun and does not go on", () =>
+    assert.equal(rolling({ updatedReplicas: 1 }, "ReplicaSetUpdated")?.level, "failed"));
+});
+
+describe("pods without a proxy that are about to end", () => {
+  const deletionTimestamp = "2026-11-27T00:00:00Z";
+  const pod = (changes: object = {}): PodFact => ({
+    metadata: { name: "web", namespace: "shop", uid: "2", resourceVersion: "1", ...changes },
+    spec: { containers: [] },
+  });
+  const levelOf = (projects: Facts["projects"], ...pods: readonly PodFact[]): string | undefined =>
+    found("TC-PRJ-01", { projects, pods: read(pods) })?.level;
+  const deleted = { metadata: { ...shop.metadata, deletionTimestamp } };
+
+  test("by themselves fail nothing", () => assert.equal(levelOf(read([shop]), pod({ deletionTimestamp })), "good"));
+  test("with their namespace fail nothing", () => assert.equal(levelOf(read([deleted]), pod()), "good"));
+  test("and others that are not fail", () =>
+    assert.equal(levelOf(read([shop]), pod({ deletionTimestamp }), pod({ name: "db" })), "failed"));
 });
