@@ -75,7 +75,7 @@ async function print(verb: Verb, options: HelmOptions, screen: Terminal): Promis
     verb === "install"
       ? null
       : await helm(["get", "values", release, ...there, ...connectionArguments(options), "--output", "json"], "read");
-  const values = [...(kept === null ? [] : ["--values", "-"]), ...valueArguments(options)];
+  const values = [...(kept === null ? [] : ["--is-upgrade", "--values", "-"]), ...valueArguments(options)];
   const text = await helm(["template", release, chartOf(options), ...there, ...values], "read", kept ?? "");
   screen.data(printable(text, namespace, verb));
   screen.note(

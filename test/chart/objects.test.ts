@@ -92,6 +92,15 @@ describe("the chart's objects", why === null ? {} : { skip: why }, () => {
     assert.equal(inject.clientConfig.caBundle, caBundle);
   });
 
+  test("are printed for an upgrade to a root that was brought, in the namespace that the chart made", async () => {
+    const brought = ["--set", "ca.root.existingSecret=corporate-root"];
+    const upgrade = ["upgrade", "tencrypt", chart, "-n", releaseNamespace, "--no-hooks", ...brought];
+    assert.equal((await helm(upgrade, installed.api.kubeconfig)).code, 0);
+    const printed = await runWithHelm(process.execPath, [main, "upgrade", "--print"], installed.api.kubeconfig);
+    assert.equal(printed.code, 0, printed.stderr);
+    assert.match(printed.stdout, /corporate-root/);
+  });
+
   test("keep the namespace with the keys when it is to leave the release", async () => {
     const path = "/api/v1/namespaces/tencrypt-ca";
     const leave = [
