@@ -9,8 +9,14 @@ type Output = "data" | "progress" | "read";
 /** Helm's messages are all that tells one failure from another; what is none of these is for `tencrypt check`. */
 const known: readonly (readonly [says: RegExp, next: string, code: number])[] = [
   [/cluster unreachable/i, "kubectl cluster-info", exitCodes.failed],
+  // Before the values: a folder without a Chart.yaml is told as a file that is not there.
   [
-    /meet the specifications of the schema|execution error at|failed pars|error parsing|no such file or directory|Chart\.yaml file is missing/i,
+    /path "[^"]*" not found|non-absolute URLs should be|repo \S+ not found|detect chart at|Chart\.yaml file is missing|not appear to be a gzip/i,
+    "give --chart a folder that holds a Chart.yaml, or a packaged chart",
+    exitCodes.badConfiguration,
+  ],
+  [
+    /meet the specifications of the schema|execution error at|failed pars|error parsing|no such file or directory/i,
     "mend the values: docs/operations.md, Values",
     exitCodes.badConfiguration,
   ],

@@ -1,6 +1,6 @@
 /** One project by its name, for whoever may see that namespace and no other: nothing else is listed. */
 import type { KubeClient } from "../lib/kube/client.ts";
-import { projectLabel } from "../lib/kube/names.ts";
+import { neverProjects, projectLabel } from "../lib/kube/names.ts";
 import type { Namespace } from "../lib/kube/objects.ts";
 import { isProject } from "../lib/project/settings.ts";
 import { Failure } from "./failure.ts";
@@ -9,6 +9,8 @@ export async function projectNamed(client: KubeClient, name: string): Promise<Na
   const found = await client.find<Namespace>(`/api/v1/namespaces/${encodeURIComponent(name)}`);
   if (found === null) throw new Failure(`there is no namespace ${name}`, "tencrypt status -A lists the projects");
   if (isProject(found.metadata)) return found;
+  if (neverProjects.includes(name))
+    throw new Failure(`namespace ${name} cannot be a project`, "tencrypt status -A lists the projects");
   const value = found.metadata.labels?.[projectLabel];
   throw new Failure(
     value === undefined

@@ -1,5 +1,5 @@
 /** What is good and what is not in one project. Pure. */
-import { containers, projectLabel } from "../../lib/kube/names.ts";
+import { containers, neverProjects, projectLabel } from "../../lib/kube/names.ts";
 import type { Namespace } from "../../lib/kube/objects.ts";
 import { isTerminal, readSidecar } from "../../lib/kube/sidecar.ts";
 import { idleMarks, labelWithoutEffect, podProblems } from "../../lib/project/marks.ts";
@@ -33,7 +33,9 @@ export function judgeProject(
 
 const noProject = ({ metadata: { name } }: Namespace, label: string): Judged => ({
   ...finding("TC-PRJ-05", "failed", `no project: its label ${projectLabel} says ${JSON.stringify(label)}`),
-  next: `kubectl label namespace ${name} ${projectLabel}=enabled --overwrite, or ${projectLabel}-`,
+  next: neverProjects.includes(name)
+    ? `kubectl label namespace ${name} ${projectLabel}-`
+    : `kubectl label namespace ${name} ${projectLabel}=enabled --overwrite, or ${projectLabel}-`,
 });
 
 function protection(namespace: Namespace, pods: readonly PodFact[]): Judged {

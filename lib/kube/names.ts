@@ -6,6 +6,15 @@
 /** On a namespace: `enabled` makes it a project. */
 export const projectLabel = "tencrypt.io/project";
 
+/** What the cluster needs to come up, and what projects need; the chart refuses to make projects of them. */
+export const neverProjects: readonly string[] = [
+  "kube-system",
+  "kube-public",
+  "kube-node-lease",
+  "tencrypt-system",
+  "tencrypt-ca",
+];
+
 /** Written by users. Which of them counts where is said in docs/reference.md. */
 export const annotations = {
   /** On a namespace: `enabled` (default) or `disabled` for pods that do not say. */

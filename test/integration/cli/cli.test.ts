@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { parseAllDocuments } from "yaml";
 import { newRoot } from "../../../ca/issue/authority.ts";
+import { runWithHelm, whyNoHelm } from "../../chart/helm.ts";
 import { startApiServer, whyNoApiServer } from "../../cluster/api-server.ts";
 import type { ApiServer } from "../../cluster/api-server.ts";
 import type { Json } from "../../cluster/client.ts";
@@ -144,6 +145,30 @@ test("a reader that has had enough ends nothing but the writing", async () => {
   }
 });
 
+test(
+  "a chart that is none ends with 64, and says where it was named",
+  whyNoHelm === null ? {} : { skip: whyNoHelm },
+  async () => {
+    const empty = mkdtempSync(join(tmpdir(), "tencrypt-cli-"));
+    for (const chart of ["./nope", "nope", "some/nope", empty, main]) {
+      const { code, stdout, stderr } = await runWithHelm(
+        process.execPath,
+        [main, "install", "--print", "--chart", chart],
+        "/nowhere",
+      );
+      assert.deepEqual([code, stdout], [64, ""], stderr);
+      assert.match(stderr, /\nnext: give --chart a folder that holds a Chart\.yaml, or a packaged chart\n$/);
+    }
+    const values = await runWithHelm(
+      process.execPath,
+      [main, "install", "--print", "--values", join(empty, "absent.yaml")],
+      "/nowhere",
+    );
+    assert.match(values.stderr, /\nnext: mend the values: /);
+    rmSync(empty, { recursive: true });
+  },
+);
+
 test("inject refuses what is no manifest before it asks a cluster", async () => {
   const folder = mkdtempSync(join(tmpdir(), "tencrypt-cli-"));
   for (const [file, input, says] of [
@@ -249,6 +274,9 @@ describe("on an API server", why === null ? {} : { skip: why }, () => {
     assert.equal(none.code, 1);
     assert.match(none.stderr, /namespace default is no project.*\nnext: kubectl label namespace default/);
     assert.match(text.stderr, /\nnext: tencrypt explain started_before_project, or tencrypt check\n$/);
+    const never = await onApi("status", "kube-system");
+    assert.equal(never.code, 1);
+    assert.match(never.stderr, /^error: namespace kube-system cannot be a project\nnext: tencrypt status -A /);
     const absent = await onApi("status", "-n", "nosuchnamespace");
     assert.match(absent.stderr, /^error: there is no namespace nosuchnamespace\nnext: tencrypt status -A /);
     assert.equal((await onApi("status", "shop", "-n", "other")).code, 2);
@@ -332,7 +360,8 @@ describe("on an API server, inject", why === null ? {} : { skip: why }, () => {
     assert.deepEqual([code, stderr], [0, ""]);
     const [map, web] = parseAllDocuments(stdout).map((document) => document.toJS() as Json);
     assert.deepEqual(map, { kind: "ConfigMap", metadata: null });
-    assert.equal((web?.["spec"] as { initContainers: unknown[] }).initContainers.length, 2);
+    const { initContainers } = web!["spec"] as { readonly initContainers: readonly unknown[] };
+    assert.equal(initContainers.length, 2);
   });
 
   test("says what it left alone, and refuses a pod that cannot be one", async () => {

@@ -7,8 +7,10 @@ import type { Deployment, Facts, PodFact, WebhookConfiguration } from "../../../
 import { versionLabel } from "../../../cli/checks/deployed.ts";
 import { judgeInstallation, judgeOne } from "../../../cli/checks/judge.ts";
 import { rootSecretOf } from "../../../cli/checks/root.ts";
+import { Failure } from "../../../cli/failure.ts";
+import { projectNamed } from "../../../cli/project.ts";
 import type { KubeClient } from "../../../lib/kube/client.ts";
-import { admissionPolicies } from "../../../lib/kube/names.ts";
+import { admissionPolicies, neverProjects } from "../../../lib/kube/names.ts";
 import type { KubeObject } from "../../../lib/kube/objects.ts";
 import { version as ownVersion } from "../../../lib/version.ts";
 import { configuration, deployment, goodFacts, now, policy, read, withFirst } from "./facts.ts";
@@ -168,4 +170,22 @@ describe("pods without a proxy that are about to end", () => {
   test("with their namespace fail nothing", () => assert.equal(levelOf(read([deleted]), pod()), "good"));
   test("and others that are not fail", () =>
     assert.equal(levelOf(read([shop]), pod({ deletionTimestamp }), pod({ name: "db" })), "failed"));
+});
+
+test("no namespace that can be no project is told to be labelled as one, and the chart knows the same", async () => {
+  const [webhook] = configuration("Validating").webhooks!;
+  const { matchExpressions } = webhook!["namespaceSelector"] as {
+    readonly matchExpressions: readonly { readonly key: string; readonly values: readonly string[] }[];
+  };
+  assert.deepEqual(matchExpressions[0]?.values, neverProjects);
+  for (const name of neverProjects) {
+    const metadata = { ...shop.metadata, name, labels: {} };
+    const client = { find: () => Promise.resolve({ metadata }) } as unknown as KubeClient;
+    const told = await projectNamed(client, name).catch((error: unknown) => error);
+    assert.ok(told instanceof Failure);
+    assert.doesNotMatch(told.next, /label/);
+    const wrong = { metadata: { ...metadata, labels: { "tencrypt.io/project": "true" } } };
+    const next = found("TC-PRJ-05", { projects: read([wrong]) })?.next;
+    assert.equal(next, `kubectl label namespace ${name} tencrypt.io/project-`);
+  }
 });
