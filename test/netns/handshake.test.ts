@@ -52,6 +52,7 @@ before(async () => {
   for (const name of ["client", "web", "attacker"])
     tunnels.set(name, await mesh.pod(name).app("tunnel-client", [], { uid: uids.proxy }));
   await reaches(inside, { host: server.ip, port: echo }, canary);
+  await echoes.event("connection");
   filesBefore = openFiles(mesh.proxy("server").pid);
 });
 after(() => mesh?.close());
@@ -60,8 +61,9 @@ const ipOf = (pod: Pod, family: "v4" | "v6"): string => (family === "v4" ? pod.i
 const show = (leaf: Leaf | null): Json => (leaf === null ? {} : { cert: leaf.chainPem, key: leaf.keyPem });
 
 /** A CONNECT to the echo of the server, with a good certificate of the client unless told. */
-const connect = (from: string, family: "v4" | "v6", change: Json = {}): Promise<Json> =>
-  tunnels.get(from)!.request({
+async function connect(from: string, family: "v4" | "v6", change: Json = {}): Promise<Json> {
+  const since = echoes.position;
+  const answer = await tunnels.get(from)!.request({
     do: "connect",
     host: ipOf(server, family),
     port: tunnelPort,
@@ -70,6 +72,10 @@ const connect = (from: string, family: "v4" | "v6", change: Json = {}): Promise<
     expect: canary.length,
     ...change,
   });
+  // The application's own word for it comes another way, and must not count for the attempt that follows.
+  if (answer["status"] === 200) await echoes.event("connection", undefined, { from: since });
+  return answer;
+}
 
 /** Not a byte of an application, and this reason in the log. */
 async function refused(family: "v4" | "v6", reason: string, attempt: () => Promise<Json>): Promise<Json> {
