@@ -55,6 +55,8 @@ before(async () => {
   echoes = (await server.serve("echo-server", echo)).child;
   // The session between the two proxies stays open: it is there before anything is counted.
   for (const family of families) await reaches(inside, { host: ipOf(server, family), port: echo }, canary);
+  // The application's own word for it comes another way, and must not count for what follows.
+  await echoes.event("connection", ({ connection }) => connection === families.length);
   filesBefore = [mesh.proxy("client"), mesh.proxy("server")].map((proxy) => [proxy, openFiles(proxy.pid)] as const);
 });
 after(() => mesh?.close());
