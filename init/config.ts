@@ -6,7 +6,7 @@
 import { Settings } from "../lib/config/settings.ts";
 import type { Environment } from "../lib/config/settings.ts";
 import { parsePort } from "../lib/net/address.ts";
-import { defaultPorts } from "../lib/net/ports.ts";
+import { defaultPorts, portSetting } from "../lib/net/ports.ts";
 import type { Ports } from "../lib/net/ports.ts";
 
 /** A container that runs under a UID of its own, and the outbound port that is its alone. */
@@ -43,7 +43,7 @@ function parseCaptures(text: string): readonly Capture[] | null {
 /** Rules name ports, so 0 (any free port) has no meaning here. */
 function readPorts(settings: Settings): { readonly [name in keyof Ports]: number | undefined } {
   const read = (name: keyof Ports): number | undefined =>
-    settings.read(`TENCRYPT_${name.toUpperCase()}_PORT`, defaultPorts[name], "a port from 1 to 65535", parsePort);
+    settings.read(portSetting(name), defaultPorts[name], "a port from 1 to 65535", parsePort);
   return {
     outbound: read("outbound"),
     inbound: read("inbound"),

@@ -5,7 +5,7 @@ import { modesOf, otherFields, policyShape, webhookShape } from "./admission-sha
 import type { Shape } from "./admission-shape.ts";
 import { chartShapes } from "./admission-table.ts";
 import type { AdmissionPolicy, Facts, PolicyBinding, WebhookConfiguration } from "./facts.ts";
-import { isOfOwnVersion, versionLabel } from "./deployed.ts";
+import { isOfOwnVersion, settingOf, versionLabel } from "./deployed.ts";
 import { finding, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 import type { Readable } from "./readable.ts";
@@ -26,9 +26,7 @@ const both = <A, B>(a: Readable<A>, b: Readable<B>, judge: (a: A, b: B) => Judge
 
 /** The mode that the controller takes for the installation's; null where it cannot be known. */
 const modeOf = ({ controller }: Facts): string | null =>
-  (controller.kind === "read" ? controller.value : null)?.spec.template.spec.containers
-    .flatMap(({ env = [] }) => env)
-    .find(({ name }) => name === "TENCRYPT_MODE")?.value ?? null;
+  controller.kind === "read" ? (settingOf(controller.value, "TENCRYPT_MODE") ?? null) : null;
 
 type Configuration = WebhookConfiguration | null;
 

@@ -9,6 +9,7 @@ import type { Secret } from "../../lib/kube/objects.ts";
 import { readSidecar } from "../../lib/kube/sidecar.ts";
 import { matchesPins } from "../../lib/trust/bundle.ts";
 import { levelOfEnd } from "./authorities.ts";
+import { settingOf } from "./deployed.ts";
 import type { Deployment, Facts, PodFact } from "./facts.ts";
 import { finding, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
@@ -38,10 +39,7 @@ export async function rootSecretOf(client: KubeClient, ca: Readable<Deployment |
 }
 
 /** The Secret that the ca was told to take its root from, instead of making one. */
-const broughtRoot = (ca: Deployment | null): string | undefined =>
-  ca?.spec.template.spec.containers
-    .flatMap(({ env = [] }) => env)
-    .find(({ name }) => name === "TENCRYPT_CA_ROOT_SECRET")?.value;
+const broughtRoot = (ca: Deployment | null): string | undefined => settingOf(ca, "TENCRYPT_CA_ROOT_SECRET");
 
 function faultOf(pem: string, key: string): string | null {
   const certificate = certificateIn(pem);

@@ -11,6 +11,8 @@ import type { InjectConfig, InjectionSettings } from "../../lib/inject/config.ts
 import { findPod, itemsOf } from "../../lib/inject/manifest.ts";
 import { explain } from "../../lib/inject/reasons.ts";
 import { exitCodes } from "../../lib/lifecycle/exit-codes.ts";
+import { variablesOf } from "../checks/deployed.ts";
+import type { Deployment } from "../checks/facts.ts";
 import { withCluster } from "../cluster.ts";
 import type { Cluster, Connection } from "../cluster.ts";
 import { Failure } from "../failure.ts";
@@ -18,11 +20,6 @@ import { readManifests, writeManifest } from "../manifests.ts";
 import type { Terminal } from "../terminal.ts";
 
 export type InjectOptions = Connection & { readonly namespace?: string };
-
-type Deployment = {
-  readonly spec: { readonly template: { readonly spec: { readonly containers: readonly Container[] } } };
-};
-type Container = { readonly env?: readonly { readonly name: string; readonly value?: string }[] };
 
 export async function injectFile(file: string, options: InjectOptions, screen: Terminal): Promise<number> {
   const documents = readDocuments(file);
@@ -120,8 +117,7 @@ async function installedConfig({ client }: Cluster): Promise<InjectConfig> {
     if (!isStatus(error, 404)) throw error;
     throw new Failure("Tencrypt is not installed on this cluster: there is nothing to inject", "tencrypt install");
   });
-  const env = deployment.spec.template.spec.containers.flatMap((each) => each.env ?? []);
-  return injectConfig(settingsOf(env), [rootOf(root)]);
+  return injectConfig(settingsOf(deployment), [rootOf(root)]);
 }
 
 /** A proxy that is given no root believes nobody, and its pod would not start. */
@@ -138,8 +134,8 @@ function rootOf({ data }: ConfigMap): string {
 }
 
 /** What the controller itself would not start with is not put into pods either. */
-function settingsOf(env: NonNullable<Container["env"]>): InjectionSettings {
-  const settings = new Settings(Object.fromEntries(env.map(({ name, value }) => [name, value])));
+function settingsOf(deployment: Deployment): InjectionSettings {
+  const settings = new Settings(Object.fromEntries(variablesOf(deployment).map(({ name, value }) => [name, value])));
   try {
     return settings.finish(readInjection(settings));
   } catch (error) {

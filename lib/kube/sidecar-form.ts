@@ -4,7 +4,8 @@
  * `readSidecar` reads by it; a pod lives long, so what an earlier release wrote has to be of the form too. Pure.
  */
 import { isDeepStrictEqual } from "node:util";
-import { defaultPorts } from "../net/ports.ts";
+import { defaultPorts, portSetting } from "../net/ports.ts";
+import type { Ports } from "../net/ports.ts";
 import { apiTokenFolder, containers, podMarks, volumes } from "./names.ts";
 import type { Container, EnvVar, PodSpec } from "./objects.ts";
 import type { Volume } from "./own-volumes.ts";
@@ -13,14 +14,9 @@ import type { Volume } from "./own-volumes.ts";
  * What init and the proxy would take anyway. Both are told: a Service of the project called `tencrypt-metrics` makes the
  * kubelet give every container TENCRYPT_METRICS_PORT=tcp://..., except where it is in the pod's spec.
  */
-export const portSettings: Readonly<Record<string, number>> = {
-  TENCRYPT_OUTBOUND_PORT: defaultPorts.outbound,
-  TENCRYPT_INBOUND_PORT: defaultPorts.inbound,
-  TENCRYPT_TUNNEL_PORT: defaultPorts.tunnel,
-  TENCRYPT_ADMIN_PORT: defaultPorts.admin,
-  TENCRYPT_METRICS_PORT: defaultPorts.metrics,
-  TENCRYPT_HEALTH_PORT: defaultPorts.health,
-};
+export const portSettings: Readonly<Record<string, number>> = Object.fromEntries(
+  (Object.keys(defaultPorts) as (keyof Ports)[]).map((name) => [portSetting(name), defaultPorts[name]]),
+);
 
 type Tree = Readonly<Record<string, unknown>>;
 

@@ -9,4 +9,7 @@ export const defaultPorts = {
   health: 15_021,
 } as const;
 
+/** The setting that names another one. */
+export const portSetting = (name: keyof typeof defaultPorts): string => `TENCRYPT_${name.toUpperCase()}_PORT`;
+
 export type Ports = { readonly [name in keyof typeof defaultPorts]: number };

@@ -1,4 +1,5 @@
 /** The spec of a pod as injection makes it, and as somebody could make it look like that. */
+import type { InjectConfig } from "../../lib/inject/config.ts";
 import { inject } from "../../lib/inject/inject.ts";
 import type { Container } from "../../lib/kube/objects.ts";
 import type { Json } from "./client.ts";
@@ -17,11 +18,13 @@ export type ProtectedOptions = {
 
 export type ProtectedSpec = Json & { readonly initContainers: readonly Container[]; readonly volumes: readonly Json[] };
 
-const config = {
+/** As of an installation with nothing set. */
+export const injection: InjectConfig = {
   version: "test",
   trustDomain: "cluster.local",
   defaultMode: "strict",
   initImage,
+  proxyImage,
   imagePullPolicy: "IfNotPresent",
   proxyUid: 1337,
   caAddress: "tencrypt-ca.tencrypt-ca.svc:15012",
@@ -32,7 +35,7 @@ const config = {
   otlpEndpoint: null,
   requests: {},
   limits: {},
-} as const;
+};
 
 export function protectedSpec({
   mode = "strict",
@@ -44,7 +47,7 @@ export function protectedSpec({
   const namespace = {
     metadata: { labels: { "tencrypt.io/project": "enabled" }, annotations: { "tencrypt.io/mode": mode } },
   };
-  const outcome = inject({ spec: { containers: [] } }, namespace, { ...config, proxyImage: image });
+  const outcome = inject({ spec: { containers: [] } }, namespace, { ...injection, proxyImage: image });
   if (outcome.kind !== "injected") throw new Error(outcome.report.reason);
   const { initContainers = [], volumes = [] } = outcome.pod.spec;
   const [init, proxy] = initContainers as readonly [Container, Container];

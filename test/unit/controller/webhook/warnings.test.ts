@@ -2,32 +2,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { injectAnswer } from "../../../../controller/webhook/admission.ts";
-import type { InjectConfig } from "../../../../lib/inject/config.ts";
+import { injection } from "../../../cluster/protected-pod.ts";
 
-const config: InjectConfig = {
-  version: "0.1.0",
-  trustDomain: "cluster.local",
-  defaultMode: "project",
-  initImage: "init:1",
-  proxyImage: "proxy:1",
-  imagePullPolicy: "IfNotPresent",
-  proxyUid: 1337,
-  caAddress: "ca:15012",
-  directoryAddress: "controller:15013",
-  rootPem: "",
-  rootPins: [],
-  maxLeafLifetime: "48h",
-  otlpEndpoint: null,
-  requests: {},
-  limits: {},
-};
 const shop = {
   metadata: { name: "shop", uid: "1", resourceVersion: "1", labels: { "tencrypt.io/project": "enabled" } },
 };
 
 const answered = (annotations: Record<string, string>, labels: Record<string, string> = {}) => {
   const object = { metadata: { name: "a", annotations, labels }, spec: { containers: [{ name: "app" }] } };
-  return injectAnswer({ uid: "1", object } as unknown as Parameters<typeof injectAnswer>[0], shop, config);
+  return injectAnswer({ uid: "1", object } as unknown as Parameters<typeof injectAnswer>[0], shop, injection);
 };
 
 test("a pod whose marks all mean something is injected without a word", () => {

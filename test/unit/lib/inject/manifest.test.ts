@@ -2,27 +2,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { inject } from "../../../../lib/inject/inject.ts";
-import type { InjectConfig } from "../../../../lib/inject/config.ts";
+import { injection } from "../../../cluster/protected-pod.ts";
 import { findPod } from "../../../../lib/inject/manifest.ts";
 import type { Json } from "../../../cluster/client.ts";
 
-const config: InjectConfig = {
-  version: "0.1.0",
-  trustDomain: "cluster.local",
-  defaultMode: "strict",
-  initImage: "init:1",
-  proxyImage: "proxy:1",
-  imagePullPolicy: "IfNotPresent",
-  proxyUid: 1337,
-  caAddress: "ca:15012",
-  directoryAddress: "controller:15013",
-  rootPem: "",
-  rootPins: [],
-  maxLeafLifetime: "48h",
-  otlpEndpoint: null,
-  requests: {},
-  limits: {},
-};
 const shop = { metadata: { labels: { "tencrypt.io/project": "enabled" } } };
 
 const pod: Json = {
@@ -115,7 +98,7 @@ test("a field with nothing behind it is absent", () => {
   };
   const found = findPod({ kind: "Pod", metadata: { name: "a", annotations: null }, spec });
   assert.ok(found.kind === "found");
-  assert.equal(inject(found.pod, shop, config).kind, "injected");
+  assert.equal(inject(found.pod, shop, injection).kind, "injected");
 });
 
 test("wherever a pod is written wrongly, there is an outcome and no error", () => {
@@ -124,7 +107,7 @@ test("wherever a pod is written wrongly, there is an outcome and no error", () =
     const found = findPod(manifest);
     count++;
     if (found.kind !== "found") continue;
-    const outcome = inject(found.pod, shop, config);
+    const outcome = inject(found.pod, shop, injection);
     assert.ok(["injected", "skipped", "refused"].includes(outcome.kind), JSON.stringify(manifest));
   }
   assert.ok(count > 300, `${count} spoiled pods`);
