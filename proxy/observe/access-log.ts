@@ -107,19 +107,11 @@ function writeIncident(options: AccessLogOptions, incident: Incident, { count, m
   const some = merged ? { source: null, destination: null, peer: null } : {};
   switch (incident.kind) {
     case "refused":
-      return options.log("warn", "connection_refused", {
-        ...refused(options, incident.event),
-        ...some,
-        ...blame,
-        count,
-      });
-    case "session-refused":
-      return options.log("warn", "connection_refused", {
-        ...sessionRefused(options, incident.event),
-        ...some,
-        ...blame,
-        count,
-      });
+    case "session-refused": {
+      const what =
+        incident.kind === "refused" ? refused(options, incident.event) : sessionRefused(options, incident.event);
+      return options.log("warn", "connection_refused", { ...what, ...some, ...blame, count });
+    }
     case "not-reauthenticated": {
       const { direction, address, peer, reason, detail } = incident.event;
       const whose = merged ? { address: null, peer: null } : { address, peer };
