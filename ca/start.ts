@@ -45,7 +45,7 @@ export async function start(
   const client = kubeClient(config, clock);
   const authenticator = await openAuthenticator(config, client, { clock, log });
   const store = await openStore(config, client, { clock, log });
-  const publisher = await Publisher.start(store, log);
+  const publisher = await Publisher.start(store, { clock, log });
   const metrics = createMetrics();
   metrics.follow(() => ({ version: publisher.current.version, ends: endsOf(store, publisher) }));
   const ca = new Ca({

@@ -1,30 +1,41 @@
 /**
  * Keeps the current state of the store and its number, and tells subscribers of each new one. One look at the store
- * runs at a time; a change during it causes another. A look that fails, for whatever reason, keeps the last state.
+ * runs at a time; a change during it causes another. A look that fails, for whatever reason, keeps the last state and is
+ * made again: what it would have brought may be a revocation, and no later change may come.
  */
+import type { Clock, Timer } from "../../lib/clock/clock.ts";
 import type { Log } from "../../lib/log/log.ts";
 import { StoreError } from "../store/files.ts";
 import type { Published, Store } from "../store/store.ts";
 
+const firstRetryMs = 500;
+const longestRetryMs = 30_000;
+
+type PublisherParts = { readonly clock: Clock; readonly log: Log };
+
 export class Publisher {
   readonly #store: Store;
+  readonly #clock: Clock;
   readonly #log: Log;
   readonly #subscribers = new Set<(published: Published) => void>();
   #current: Published;
   #running: Promise<void> | null = null;
   #again = false;
   #failing = false;
+  #retryMs = firstRetryMs;
+  #retry: Timer | null = null;
   #stopWatching: (() => void) | null = null;
 
-  private constructor(store: Store, first: Published, log: Log) {
+  private constructor(store: Store, first: Published, { clock, log }: PublisherParts) {
     this.#store = store;
     this.#current = first;
+    this.#clock = clock;
     this.#log = log;
   }
 
   /** Throws a `StoreError` if the store cannot be read at all. */
-  static async start(store: Store, log: Log): Promise<Publisher> {
-    const publisher = new Publisher(store, await store.publish(0n), log);
+  static async start(store: Store, parts: PublisherParts): Promise<Publisher> {
+    const publisher = new Publisher(store, await store.publish(0n), parts);
     publisher.#stopWatching = store.watch(() => void publisher.refresh());
     return publisher;
   }
@@ -47,6 +58,8 @@ export class Publisher {
 
   stop(): void {
     this.#stopWatching?.();
+    this.#stopWatching = null;
+    this.#retry?.cancel();
     this.#subscribers.clear();
   }
 
@@ -63,9 +76,11 @@ export class Publisher {
   }
 
   async #look(): Promise<void> {
+    this.#retry?.cancel();
     try {
       const next = await this.#store.publish(this.#current.version);
       this.#failing = false;
+      this.#retryMs = firstRetryMs;
       if (next.version === this.#current.version) return;
       this.#current = next;
       this.#log("info", "bundle_published", {
@@ -79,12 +94,15 @@ export class Publisher {
     for (const subscriber of this.#subscribers) subscriber(this.#current);
   }
 
-  /** Whatever it is: what was published last stays, and the next change is another look. */
+  /** Whatever it is: what was published last stays. */
   #failed(error: unknown): void {
     if (!this.#failing) {
       if (error instanceof StoreError) this.#log("error", "store_unavailable", { detail: error.message });
       else this.#log("error", "defect", { detail: error instanceof Error ? error.stack : String(error) });
     }
     this.#failing = true;
+    if (this.#stopWatching === null) return;
+    this.#retry = this.#clock.after(this.#retryMs, () => void this.refresh());
+    this.#retryMs = Math.min(this.#retryMs * 2, longestRetryMs);
   }
 }

@@ -49,7 +49,6 @@ const codes: Partial<Record<Reason, Code>> = {
   csr_asks_too_much: status.PERMISSION_DENIED,
   issuer_unusable: status.UNAVAILABLE,
   store_unavailable: status.UNAVAILABLE,
-  draining: status.UNAVAILABLE,
 };
 
 /** Reasons without a code are defects of the ca. */

@@ -56,7 +56,6 @@ export const reasons = {
     "the proxy's limit of connections is reached",
     "raise the limit or find what opens so many connections",
   ),
-  draining: local("the proxy is shutting down and takes nothing new", "none: the pod is being deleted or replaced"),
   // --- outbound: the dial
   peer_unreachable: network(
     "the TCP connection to the peer's proxy failed; there is no fall-back to clear",

@@ -53,7 +53,7 @@ async function newCa(t: TestContext, burst: number): Promise<Parts> {
   const path = mkdtempSync(join(tmpdir(), "tencrypt-admission-"));
   const clock = manualClock(Date.now());
   const store = await openFolder({ path, trustDomain }, clock, silent);
-  const publisher = await Publisher.start(store, silent);
+  const publisher = await Publisher.start(store, { clock, log: silent });
   t.after(() => {
     publisher.stop();
     rmSync(path, { recursive: true, force: true });

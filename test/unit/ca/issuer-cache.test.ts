@@ -23,7 +23,7 @@ test("a CA that is deleted while it is read is not kept", async (t) => {
   kube.project("shop", "first");
   const clock = manualClock();
   const [store, other] = [await openStore(kube, clock), await openStore(kube, clock)];
-  const publisher = await Publisher.start(store, silent);
+  const publisher = await Publisher.start(store, { clock, log: silent });
   t.after(() => publisher.stop());
   const published = (): Promise<void> => new Promise((resolve) => publisher.subscribe(() => resolve()));
   const made = published();
@@ -48,7 +48,7 @@ test("one that nobody changes is read once", async (t) => {
   const kube = new FakeKube();
   kube.project("shop", "first");
   const store = await openStore(kube, manualClock());
-  const publisher = await Publisher.start(store, silent);
+  const publisher = await Publisher.start(store, { clock: manualClock(), log: silent });
   t.after(() => publisher.stop());
   // The first may be forgotten again by the news of its own making.
   await issuerOf(store);

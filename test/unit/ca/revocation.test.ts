@@ -26,7 +26,7 @@ async function world(t: TestContext): Promise<World> {
   kube.project("shop", "first");
   const clock = manualClock();
   const store = await openStore(kube, clock);
-  const publisher = await Publisher.start(store, silent);
+  const publisher = await Publisher.start(store, { clock, log: silent });
   t.after(() => publisher.stop());
   await store.issuerOf("shop", "first");
   patch(kube, { denied: encoded(`other ${stolen}`) });
