@@ -10,16 +10,19 @@ import { httpServer, idle, Mesh, podSpec } from "./kit.ts";
 
 const why = whyNoCluster();
 
+let mesh: Mesh;
+before(async () => {
+  if (why === null) mesh = await Mesh.start();
+});
+after(() => mesh?.stop());
+
 describe("pods that are newer than the snapshot", why === null ? {} : { skip: why }, () => {
-  let mesh: Mesh;
   const namespace = "late";
 
   before(async () => {
-    mesh = await Mesh.start();
     await mesh.project(namespace, { mode: "project" });
     await mesh.pod(namespace, "client");
   });
-  after(() => mesh.stop());
 
   test("a new replica is used within a second of its endpoint being ready", async () => {
     await mesh.deploy(namespace, "grow");
@@ -27,11 +30,11 @@ describe("pods that are newer than the snapshot", why === null ? {} : { skip: wh
       const seen = new Map();
       const ask = async () => {
         const name = (await (await fetch("http://grow/", { headers: { connection: "close" } })).text()).split(" ")[0];
-        if (!seen.has(name)) { seen.set(name, Date.now()); console.log(JSON.stringify({ name, at: Date.now() })); }
+        if (!seen.has(name)) { seen.set(name, Date.now()); console.log(JSON.stringify({ name, at: Date.now() })); if (seen.size === 2) setTimeout(() => process.exit(0), 2000); }
         setTimeout(() => ask().catch((error) => { console.log("failed " + error.cause?.code); process.exit(1); }), 10);
       };
       ask();
-      setTimeout(() => process.exit(0), 12000);
+      setTimeout(() => process.exit(0), 20000);
     `;
     const [client] = await mesh.pods(namespace, "client");
     const asking = mesh.exec(namespace, client!.name, "node", "-e", script);
@@ -97,13 +100,7 @@ describe("pods that are newer than the snapshot", why === null ? {} : { skip: wh
 });
 
 describe("addresses that change hands", why === null ? {} : { skip: why }, () => {
-  let mesh: Mesh;
-
-  before(async () => {
-    mesh = await Mesh.start();
-    await mesh.cluster.objects.namespace("other");
-  });
-  after(() => mesh.stop());
+  before(() => mesh.cluster.objects.namespace("other"));
 
   /** The next pod of the node gets this address: host-local goes on behind the one that it gave last. */
   async function giveNext(node: string, ip: string): Promise<void> {

@@ -20,7 +20,9 @@ export function openRunFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "tencrypt-run-"));
   chmodSync(folder, 0o755); // proxies under their own UID read what tests write below it
   process.env["TMPDIR"] = folder;
-  process.env["NODE_DISABLE_COMPILE_CACHE"] = "1"; // npm keeps one in TMPDIR, and leaves it there
+  // What Node compiled for one program is there for the next: a fifth of the unit tests' CPU, a third from the second run
+  // on. Without it npm makes one in TMPDIR, and leaves it there.
+  process.env["NODE_COMPILE_CACHE"] = join(import.meta.dirname, "../../node_modules/.cache/compiled");
   return folder;
 }
 
