@@ -88,10 +88,12 @@ export const webhookNames = {
   mutating: ["inject.tencrypt.io", "peers.tencrypt.io"],
   validating: ["validate.tencrypt.io"],
 } as const;
-/** ValidatingAdmissionPolicies of the chart; the binding of each has its name. */
+/** ValidatingAdmissionPolicies of the chart that refuse; the binding of each has its name. */
 export const admissionPolicies = [
   "tencrypt-never-projects",
   "tencrypt-pods",
   "tencrypt-projects",
   "tencrypt-tokens",
 ] as const;
+/** Those that only warn, so that nothing depends on them. */
+export const warningPolicies = ["tencrypt-marks", "tencrypt-template-marks"] as const;

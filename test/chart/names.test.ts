@@ -1,7 +1,7 @@
 /** What `tencrypt check` asks for by name is what the chart makes. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { admissionPolicies, webhookConfigurations, webhookNames } from "../../lib/kube/names.ts";
+import { admissionPolicies, warningPolicies, webhookConfigurations, webhookNames } from "../../lib/kube/names.ts";
 import { rendered } from "./rendered.ts";
 
 const named = (kind: string): readonly string[] =>
@@ -11,8 +11,9 @@ const named = (kind: string): readonly string[] =>
     .toSorted();
 
 test("the admission policies and their bindings", () => {
-  assert.deepEqual(named("ValidatingAdmissionPolicy"), admissionPolicies);
-  assert.deepEqual(named("ValidatingAdmissionPolicyBinding"), admissionPolicies);
+  const all = [...admissionPolicies, ...warningPolicies].toSorted();
+  assert.deepEqual(named("ValidatingAdmissionPolicy"), all);
+  assert.deepEqual(named("ValidatingAdmissionPolicyBinding"), all);
 });
 
 test("the webhooks", () => {

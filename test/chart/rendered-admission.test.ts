@@ -5,12 +5,15 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { policyShape, webhookShape } from "../../cli/checks/admission-shape.ts";
 import type { Shape } from "../../cli/checks/admission-shape.ts";
+import { admissionPolicies } from "../../lib/kube/names.ts";
 import { chartShapes } from "../../cli/checks/admission-table.ts";
 import { cases } from "./cases.ts";
 import { rendered } from "./rendered.ts";
 import type { Rendered } from "./rendered.ts";
 
 const file = join(import.meta.dirname, "../../cli/checks/admission-table.ts");
+
+const refusing: readonly string[] = admissionPolicies;
 
 const shapesOf = (objects: readonly Rendered[]): Readonly<Record<string, Shape>> =>
   Object.fromEntries(
@@ -19,7 +22,7 @@ const shapesOf = (objects: readonly Rendered[]): Readonly<Record<string, Shape>>
         return (object["webhooks"] as readonly Readonly<Record<string, unknown>>[]).map(
           (webhook) => [String(webhook["name"]), webhookShape(webhook)] as const,
         );
-      return object.kind === "ValidatingAdmissionPolicy"
+      return object.kind === "ValidatingAdmissionPolicy" && refusing.includes(object.metadata.name)
         ? [[object.metadata.name, policyShape(object["spec"] as Readonly<Record<string, unknown>>)]]
         : [];
     }),
