@@ -16,12 +16,17 @@ const by =
   (what: string, hint: string): ReasonEntry => ({ initiator, what, hint });
 const [local, application, peer, network] = [by("local"), by("application"), by("peer"), by("network")];
 
+const noProxy = "the caller is no Tencrypt or HBONE proxy: find what runs at the source address";
+const notOurs = "the certificate was not issued by Tencrypt's ca: find what runs at the address";
+const noAgent =
+  "the caller is no Tencrypt proxy and no agent that speaks Istio's CreateCertificate: find what runs at the source address";
+
 /** Each: what has happened, and what to do. */
 export const reasons = {
   // --- outbound: the route
   no_directory: local(
     "no directory snapshot has been accepted yet, so nothing can be told apart",
-    "check that the controller (or the directory file) is reachable and names this pod's project and addresses",
+    "check that the controller answers (tencrypt check), or that the directory file names this pod's project and addresses",
   ),
   original_destination_unknown: local(
     "the kernel knows no original destination for the connection",
@@ -33,15 +38,12 @@ export const reasons = {
   ),
   destination_unknown: local(
     "the address lies inside the cluster's ranges and the directory names nobody there",
-    "the pod may be newer than the snapshot, or gone: check the directory's version in /status",
+    "the pod may be newer than the snapshot, or gone: look who has the address (kubectl get pods -A -o wide), and whether the controllers answer (tencrypt check)",
   ),
-  address_conflict: local(
-    "two live pods claim the address",
-    "find the two pods in the directory and delete the stale one",
-  ),
+  address_conflict: local("two live pods claim the address", "the field detail names the pods: delete the stale one"),
   peer_not_enrolled: peer(
     "the peer is in the project but has no proxy",
-    "inject it, or set tencrypt.io/mode=permissive while rolling out",
+    "inject it; while rolling out, set tencrypt.io/mode=permissive and restart the pods that refuse: the mode at its start is a pod's floor",
   ),
   unknown_service_port: application("the Service has no such port", "compare the port with the Service's spec"),
   no_ready_endpoint: peer(
@@ -54,7 +56,7 @@ export const reasons = {
   ),
   over_limit: local(
     "the proxy's limit of connections is reached",
-    "raise the limit or find what opens so many connections",
+    "find what opens so many connections, or spread the load over more pods; where the proxy runs without injection, raise TENCRYPT_MAX_CONNECTIONS",
   ),
   // --- outbound: the dial
   peer_unreachable: network(
@@ -65,7 +67,10 @@ export const reasons = {
     "the peer's proxy did not finish the handshake, or answer a request, in time",
     "check the load and the network of the peer",
   ),
-  handshake_failed: peer("the TLS handshake failed", "read the TLS alert beside this code"),
+  handshake_failed: peer(
+    "the TLS handshake failed",
+    "the field detail has the TLS alert or what else failed; look at the peer's log at that time",
+  ),
   peer_refused: peer(
     "the peer's proxy refused our certificate",
     "read the peer's own log; the code that it told is in the field detail",
@@ -80,9 +85,12 @@ export const reasons = {
   ),
   application_unreachable: peer(
     "the application at the destination could not be reached in time",
-    "check the application",
+    "look at the log and the load of the application in the pod that was dialled: it did not accept the connection",
   ),
-  clear_dial_failed: network("the connection in clear to the destination failed", "check the destination"),
+  clear_dial_failed: network(
+    "the connection in clear to the destination failed",
+    "the field detail says what failed: check that something listens at the destination, and that routes and NetworkPolicies let this pod reach it",
+  ),
   // --- inbound
   plaintext_refused: peer(
     "clear text from a source that must encrypt, or that mode strict does not name",
@@ -90,73 +98,58 @@ export const reasons = {
   ),
   source_unknown: peer(
     "the source address lies inside the cluster's ranges and the directory names nobody there",
-    "the pod may be newer than the snapshot: it will be known after the next one",
+    "the pod may be newer than the snapshot: if it goes on, look who has the address (kubectl get pods -A -o wide), and whether the controllers answer (tencrypt check)",
   ),
   node_source_refused: peer(
     "clear text from a node address, which cannot be attributed, and node sources are refused",
     "set tencrypt.io/node-sources=accept, or name the source in tencrypt.io/allow-ingress",
   ),
-  not_my_address: peer("the destination is no address of this pod", "the directory of the caller may be stale"),
-  bad_request: peer(
-    "the CONNECT request is not of the form that the protocol demands",
-    "the caller is no Tencrypt or HBONE proxy",
+  not_my_address: peer(
+    "the destination is no address of this pod",
+    "the caller's directory may be stale: if it goes on, look at the caller's log and whether the controllers answer (tencrypt check)",
   ),
+  bad_request: peer("the CONNECT request is not of the form that the protocol demands", noProxy),
   caller_not_allowed: peer(
-    "tencrypt.io/allow-from does not name the caller",
-    "add <project>/<service account>[:port] to tencrypt.io/allow-from",
+    "the caller is not named in tencrypt.io/allow-from",
+    "add <project>/<service account>[:port] to tencrypt.io/allow-from, of the namespace and of the pod where both have one",
   ),
   caller_gone: peer(
     "the caller went away before the application had answered",
     "nothing to do, unless there are many: then the application accepts slowly, or a caller resets on purpose",
   ),
-  no_alpn: peer("the peer did not negotiate h2", "the caller is no Tencrypt or HBONE proxy"),
+  no_alpn: peer("the peer did not negotiate h2", noProxy),
   // --- the verifier
-  no_certificate: peer("the peer showed no certificate", "the caller is no proxy of this mesh"),
-  untrusted_chain: peer("OpenSSL does not trust the chain", "the certificate is self-signed or from another root"),
-  chain_too_long: peer(
-    "the chain is not leaf and project CA (the root tolerated as last)",
-    "the certificate was not issued by Tencrypt's CA",
+  no_certificate: peer("the peer showed no certificate", noProxy),
+  untrusted_chain: peer(
+    "OpenSSL does not trust the chain",
+    "the certificate is self-signed or from another root: tencrypt check names pods that believe another root (TC-PRJ-04); if it is none of these, find what runs at the address",
   ),
-  chain_too_large: peer("the chain is larger than 16 KiB", "the certificate was not issued by Tencrypt's CA"),
-  malformed_certificate: peer(
-    "a certificate of the chain is not strict DER of the expected form",
-    "the certificate was not issued by Tencrypt's CA",
-  ),
-  bad_version: peer("a certificate is not X.509 v3", "the certificate was not issued by Tencrypt's CA"),
-  bad_serial: peer(
-    "a serial number is not positive or longer than 20 octets",
-    "the certificate was not issued by Tencrypt's CA",
-  ),
+  chain_too_long: peer("the chain is not leaf and project CA (the root tolerated as last)", notOurs),
+  chain_too_large: peer("the chain is larger than 16 KiB", notOurs),
+  malformed_certificate: peer("a certificate of the chain is not strict DER of the expected form", notOurs),
+  bad_version: peer("a certificate is not X.509 v3", notOurs),
+  bad_serial: peer("a serial number is not positive or longer than 20 octets", notOurs),
   bad_algorithm: peer(
     "a signature algorithm is not allowed, or differs inside and outside of the signed part",
-    "only ECDSA P-256 or Ed25519 with SHA-256 or better",
+    `only ECDSA P-256 or Ed25519 with SHA-256 or better is taken: ${notOurs}`,
   ),
-  bad_key: peer("a public key is not an allowed one", "only P-256 (named, uncompressed) or Ed25519"),
-  bad_signature: peer("the leaf's signature is not the project CA's", "the certificate was altered or forged"),
+  bad_key: peer(
+    "a public key is not an allowed one",
+    `only P-256 (named, uncompressed) or Ed25519 is taken: ${notOurs}`,
+  ),
+  bad_signature: peer("the leaf's signature is not the project CA's", `it was altered or forged: ${notOurs}`),
   bad_subject_alternative_name: peer(
     "the leaf does not carry exactly one subject alternative name that is a SPIFFE ID of the mesh's form",
-    "the certificate was not issued by Tencrypt's CA",
+    notOurs,
   ),
-  bad_basic_constraints: peer(
-    "BasicConstraints are missing or not what they must be",
-    "the certificate was not issued by Tencrypt's CA",
-  ),
-  bad_key_usage: peer("KeyUsage is not exactly what it must be", "the certificate was not issued by Tencrypt's CA"),
-  bad_extended_key_usage: peer(
-    "ExtendedKeyUsage is not exactly clientAuth and serverAuth",
-    "the certificate was not issued by Tencrypt's CA",
-  ),
-  bad_name_constraints: peer(
-    "a project CA's name constraints do not exclude every DNS name and address",
-    "the CA certificate was not made by Tencrypt's CA",
-  ),
-  unknown_critical_extension: peer(
-    "a critical extension is unknown",
-    "the certificate was not issued by Tencrypt's CA",
-  ),
+  bad_basic_constraints: peer("BasicConstraints are missing or not what they must be", notOurs),
+  bad_key_usage: peer("KeyUsage is not exactly what it must be", notOurs),
+  bad_extended_key_usage: peer("ExtendedKeyUsage is not exactly clientAuth and serverAuth", notOurs),
+  bad_name_constraints: peer("a project CA's name constraints do not exclude every DNS name and address", notOurs),
+  unknown_critical_extension: peer("a critical extension is unknown", notOurs),
   lifetime_too_long: peer(
     "the leaf lives longer than TENCRYPT_MAX_LEAF_LIFETIME",
-    "compare the CA's TENCRYPT_LEAF_TTL with the proxy's TENCRYPT_MAX_LEAF_LIFETIME",
+    "restart the pods that were made before ca.leafTtl was raised: what a proxy accepts (TENCRYPT_MAX_LEAF_LIFETIME) is fixed when its pod is made",
   ),
   not_yet_valid: peer("a certificate of the chain is not valid yet", "compare the clocks of both nodes and the CA's"),
   expired: peer(
@@ -165,20 +158,20 @@ export const reasons = {
   ),
   identity_mismatch: peer(
     "the peer's SPIFFE ID is not one that is expected here",
-    "another project's certificate, or a stale directory",
+    "another project's certificate, or a stale directory: name the project in tencrypt.io/peers on both sides if it may call, else find what runs at the address",
   ),
   wrong_issuer: peer(
     "the issuing CA is not the one that the trust bundle lists for the named project",
-    "a certificate forged with another project's CA, or a project CA that has been replaced",
+    "for seconds after a project CA was replaced: nothing; else it may be forged with another project's CA: find what runs at the address, then docs/operations.md, Revoke",
   ),
-  no_pod_identity: peer("the leaf names no pod", "the certificate was not issued by Tencrypt's CA"),
+  no_pod_identity: peer("the leaf names no pod", notOurs),
   wrong_namespace_uid: peer(
     "the leaf is of an earlier namespace of the same name",
     "the namespace was deleted and made again: restart the pod",
   ),
   wrong_pod: peer(
     "the leaf belongs to another pod than the one at that address",
-    "the address was re-used, or a certificate was stolen",
+    "for a moment after an address was re-used: nothing; else the certificate may be stolen: deny its pod, docs/operations.md, Revoke",
   ),
   pod_denied: peer(
     "the pod was revoked",
@@ -186,14 +179,17 @@ export const reasons = {
   ),
   bad_reauthentication: peer(
     "a request to re-authenticate a session, or its answer, proves nothing",
-    "a peer that is broken or hostile: its connections end with the certificates that it showed before",
+    "look at the peer's log and version: it is broken or hostile, and its connections end with the certificates that it showed before",
   ),
   // --- the end of a session or of an open connection
   certificate_ended: local(
     "a certificate of the session reached its notAfter",
     "one side could not renew, or is no proxy of ours: look at its log for certificate_renewal_failed",
   ),
-  issuer_removed: local("the peer's CA or pod left the trust bundle", "see the CA's audit log"),
+  issuer_removed: local(
+    "the peer's CA or pod left the trust bundle",
+    "nothing if a CA was replaced, a pod revoked (docs/operations.md, Revoke) or a peer project dropped; else look for who changed Secrets in tencrypt-ca or the label of the namespace",
+  ),
   policy_changed: local(
     "the rules that hold now would refuse the connection, which was open already",
     "the log's detail begins with the code of that refusal: see there",
@@ -209,11 +205,11 @@ export const reasons = {
   ),
   directory_lacks_own_project: local(
     "the document does not hold this pod's own project",
-    "it is another cluster's or project's document",
+    "it is another cluster's or project's document: give the proxy its own",
   ),
   directory_lacks_own_address: local(
     "the document does not name this pod at all of its own addresses",
-    "the snapshot is older than the pod, or another pod's",
+    "the snapshot is older than the pod, or another pod's: wait for the next one, and if none comes, tencrypt check",
   ),
   directory_requires_unknown_feature: local(
     "the document requires a feature that this proxy does not know",
@@ -222,7 +218,7 @@ export const reasons = {
   // --- the ca
   rate_limited: peer(
     "the caller asks for certificates or bundles more often than the ca's limit allows",
-    "find what restarts in a loop, or raise TENCRYPT_CA_RATE_LIMIT and TENCRYPT_CA_RATE_BURST",
+    "find what restarts in a loop, or raise the chart's ca.rateLimit and ca.rateBurst (TENCRYPT_CA_RATE_LIMIT, TENCRYPT_CA_RATE_BURST)",
   ),
   ca_busy: local(
     "as many calls as the ca takes at once are under way, or its log is not read and the issuance would have no line",
@@ -232,10 +228,7 @@ export const reasons = {
     "a request to the ca has more than 20 KiB of headers, or was not complete after 5 s, or too many at once were not",
     "look at what runs at the source address; the ca gives up such requests, whoever sends them",
   ),
-  request_malformed: peer(
-    "the request is not of the form that the API demands",
-    "the caller is no Tencrypt proxy and no agent that speaks Istio's CreateCertificate",
-  ),
+  request_malformed: peer("the request is not of the form that the API demands", noAgent),
   metadata_refused: peer(
     "the request carries metadata, with which an identity other than the caller's own could be asked for",
     "switch impersonation off in the caller",
@@ -257,7 +250,10 @@ export const reasons = {
     "no key of the key set is the one that the token names",
     "compare TENCRYPT_JWKS_FILE with the issuer's keys",
   ),
-  token_bad_signature: peer("the token's signature does not verify", "the token was altered or forged"),
+  token_bad_signature: peer(
+    "the token's signature does not verify",
+    "the token was altered or forged: find what runs at the source address",
+  ),
   token_wrong_issuer: peer("the token is of another issuer", "compare the token's iss with TENCRYPT_TOKEN_ISSUER"),
   token_wrong_audience: peer(
     "the token's audience is not exactly the ca's",
@@ -304,14 +300,11 @@ export const reasons = {
     "the connection does not come from the pod that the token belongs to",
     "a stolen token, or addresses are translated on the way to the ca: then set ca.sourceCheck to warn",
   ),
-  csr_malformed: peer(
-    "the certificate request is not one PKCS#10 of at most 4 KiB in PEM and strict DER",
-    "the caller is no Tencrypt proxy and no agent that speaks Istio's CreateCertificate",
-  ),
+  csr_malformed: peer("the certificate request is not one PKCS#10 of at most 4 KiB in PEM and strict DER", noAgent),
   csr_bad_key: peer("the request is for a key other than P-256", "set the caller's key to ECDSA P-256"),
   csr_bad_signature: peer(
     "the request does not prove that the caller holds the private key",
-    "the request was altered",
+    "the request was altered or made wrongly: let the caller make a new one",
   ),
   csr_other_identity: peer(
     "the request names an identity other than the caller's own",
@@ -323,7 +316,7 @@ export const reasons = {
   ),
   issuer_unusable: local(
     "the project's CA is damaged, has ended, or was not issued by the root",
-    "repair or remove its folder or Secret in the store",
+    "the field detail names the Secret or file: bring its copy back, or have the CA replaced: docs/operations.md, Revoke",
   ),
   store_unavailable: local(
     "the store of the ca could not be read or written",
@@ -331,7 +324,7 @@ export const reasons = {
   ),
   certificate_unfit: local(
     "the finished certificate did not pass the verifier and was thrown away",
-    "a defect of the ca: read the detail",
+    "a defect of the ca: report it with the field detail",
   ),
 } satisfies Record<string, ReasonEntry>;
 

@@ -52,7 +52,7 @@ test("a refused connection is one line with every field of the contract", (t) =>
       mode: "project",
       detail: "because",
       dryRun: false,
-      hint: "inject it, or set tencrypt.io/mode=permissive while rolling out",
+      hint: "inject it; while rolling out, set tencrypt.io/mode=permissive and restart the pods that refuse: the mode at its start is a pod's floor",
       docs: "docs/errors.md#peer_not_enrolled",
       count: 1,
     },
