@@ -3,7 +3,7 @@
  * ports that proxy and init agree on.
  */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { readConfig as readCa } from "../../ca/config.ts";
@@ -188,6 +188,22 @@ describe("docs/config.md", () => {
     assert.deepEqual(
       codes,
       Object.values(exitCodes).toSorted((one, next) => one - next),
+    );
+  });
+
+  test("names events of the log that the code writes", () => {
+    const root = join(import.meta.dirname, "../..");
+    const files = globSync("{ca,controller,hook,init,lib,proxy}/**/*.ts", { cwd: root });
+    const code = files.map((path) => readFileSync(join(root, path), "utf8")).join("\n");
+    // The ca puts these together from what was asked for.
+    const composed = ["certificate_refused", "bundle_refused", "request_refused"];
+    const section = page.split(/^## /m).find((part) => part.startsWith("Log\n")) ?? "";
+    const heads = section.split("\n").flatMap((line) => /^\| (`.*?) \|/.exec(line)?.[1] ?? []);
+    const events = heads.flatMap((head) => head.split(", ").map(unquote));
+    assert.ok(events.length > 30);
+    assert.deepEqual(
+      events.filter((event) => !composed.includes(event) && !code.includes(`"${event}"`)),
+      [],
     );
   });
 });
