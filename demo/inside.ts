@@ -18,19 +18,19 @@ export async function showInside(screen: Screen, stage: Stage): Promise<void> {
   const commands: readonly (readonly [string, string])[] = [
     [
       "a request as the application makes it",
-      asApplication(pods.client, `curl -s http://${vips.v4}:${vips.port}/cart`),
+      asApplication(pods.client, `curl -sS http://${vips.v4}:${vips.port}/cart`),
     ],
     ["what crosses the bridge", `ip netns exec ${cluster.bridge} tcpdump -ni br0 -X port 15008`],
-    ["an attacker's attempt", asApplication(pods.attacker, `curl -s --max-time 3 http://${pods.server1.ip}:8080/`)],
+    ["an attacker's attempt", asApplication(pods.attacker, `curl -sS --max-time 3 http://${pods.server1.ip}:8080/`)],
     ["the rules of a pod", inPod(pods.client, "iptables-save")],
-    ["the state of a proxy", inPod(pods.client, "curl -s http://127.0.0.1:15000/status")],
-    ["the metrics of a proxy", inPod(pods.client, "curl -s http://127.0.0.1:15020/metrics")],
+    ["the state of a proxy", inPod(pods.client, "curl -sS http://127.0.0.1:15000/status")],
+    ["the metrics of a proxy", inPod(pods.client, "curl -sS http://127.0.0.1:15020/metrics")],
     ["the logs of proxies and CA", `tail -f ${logs}/*.jsonl`],
     ["the directory (edit it, and it takes effect)", cluster.directoryFile],
     ["the CA's store", ca.store],
     ["everything captured so far", `tcpdump -nr ${join(cluster.folder, "capture", "1.pcap")}`],
   ];
-  screen.heading("look inside");
+  screen.heading("look inside (with curl)");
   for (const [what, command] of commands) {
     screen.line(`    ${screen.paint("dim", what)}`);
     screen.line(`      ${command}`);
