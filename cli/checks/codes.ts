@@ -35,7 +35,7 @@ export const checkCodes = {
   },
   "TC-WH-02": {
     what: "the API server knows the root that the webhooks' certificate stands under",
-    hint: "helm upgrade runs the hook tencrypt-trust again; its log says what it waits for",
+    hint: "tencrypt upgrade: it runs the hook tencrypt-trust again, whose log says what it waits for",
   },
   "TC-WH-03": {
     what: "all ValidatingAdmissionPolicies are there, as the chart has them, fail closed, and are bound to refuse everywhere",
@@ -51,7 +51,7 @@ export const checkCodes = {
   },
   "TC-CA-03": {
     what: "the ca sees callers at their own addresses",
-    hint: "a network that rewrites sources on the way to the ca: set ca.sourceCheck=warn",
+    hint: "look for source_mismatch in the ca's log (kubectl -n tencrypt-ca logs -l app.kubernetes.io/component=ca --prefix): of one pod it may be a stolen token; of all, the network rewrites sources on the way to the ca: tencrypt upgrade --set ca.sourceCheck=warn",
   },
   "TC-CA-04": {
     what: "the control-plane CA and the CA of every project with protected pods go on for 90 days",
