@@ -6,6 +6,7 @@
 import { stayAlive, systemClock } from "../lib/clock/clock.ts";
 import { AccessError, loadAccess } from "../lib/kube/access.ts";
 import { KubeClient } from "../lib/kube/client.ts";
+import { countProtected } from "../lib/kube/protected-pods.ts";
 import { exitCodes } from "../lib/lifecycle/exit-codes.ts";
 import { failureOf, warnOfUnread } from "../lib/lifecycle/program.ts";
 import { createLog } from "../lib/log/log.ts";
@@ -13,7 +14,7 @@ import type { Log } from "../lib/log/log.ts";
 import { readConfig } from "./config.ts";
 import { inspect } from "./inspection.ts";
 import { setTrust } from "./trust.ts";
-import { countProtected, farewell } from "./uninstall.ts";
+import { farewell } from "./uninstall.ts";
 
 const write = (text: string): void => void process.stdout.write(text);
 const log: Log = createLog({ level: "info", now: systemClock.now, write });

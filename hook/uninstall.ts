@@ -1,27 +1,7 @@
 /** `uninstall`: says before everything else goes whose certificates end with it. It refuses nothing. */
-import type { KubeClient } from "../lib/kube/client.ts";
-import { pages } from "../lib/kube/list.ts";
-import type { Pod } from "../lib/kube/objects.ts";
-import { isTerminal, readSidecar } from "../lib/kube/sidecar.ts";
 
 /** Of projects in the text; a cluster may have thousands. */
 const mostNamed = 20;
-
-const hasProxy = (pod: Pod): boolean => !isTerminal(pod) && readSidecar(pod).kind === "sidecar";
-
-/** Of pods, some 10 KB each: a page of more makes the heap grow towards the Job's limit before it is collected. */
-const pageSize = 200;
-
-/** Pods with a proxy, by namespace. */
-export async function countProtected(client: Pick<KubeClient, "get">): Promise<ReadonlyMap<string, number>> {
-  const counts = new Map<string, number>();
-  for await (const page of pages<Pod>(client, "/api/v1/pods", { pageSize }))
-    for (const { metadata } of page.filter(hasProxy)) {
-      const namespace = metadata.namespace ?? "";
-      counts.set(namespace, (counts.get(namespace) ?? 0) + 1);
-    }
-  return counts;
-}
 
 const plural = (amount: number, noun: string): string => `${amount} ${noun}${amount === 1 ? "" : "s"}`;
 

@@ -162,7 +162,7 @@ export const reasons = {
   ),
   wrong_issuer: peer(
     "the issuing CA is not the one that the trust bundle lists for the named project",
-    "for seconds after a project CA was replaced: nothing; else it may be forged with another project's CA: find what runs at the address, then docs/operations.md, Revoke",
+    "for seconds after a project CA was replaced: nothing; if the label of the namespace was taken off: restart its pods; else it may be forged with another project's CA: find what runs at the address, then docs/operations.md, Revoke",
   ),
   no_pod_identity: peer("the leaf names no pod", notOurs),
   wrong_namespace_uid: peer(

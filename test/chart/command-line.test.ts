@@ -17,6 +17,7 @@ import type { KubernetesClient } from "../cluster/client.ts";
 import { issuer } from "../cluster/control-plane.ts";
 import { eventually } from "../cluster/eventually.ts";
 import { runningStatus } from "../cluster/objects.ts";
+import { protectedSpec } from "../cluster/protected-pod.ts";
 import { chart, helm, releaseNamespace, runWithHelm } from "./helm.ts";
 import type { Answer } from "./helm.ts";
 import type { Rendered } from "./rendered.ts";
@@ -113,9 +114,14 @@ describe("an upgrade of which one value is given", skip, () => {
   });
 
   test("uninstall lists what would go and who loses certificates, and removes nothing unasked", async () => {
-    await api.objects.namespace("shop", { "tencrypt.io/project": "enabled" });
+    const none = await tencrypt(api, "uninstall", "--dry-run");
+    assert.match(none.stderr, /\nNo pod has a proxy of Tencrypt: nothing loses its connections\.\n$/);
+    // The label was taken off: its pods have their proxies all the same.
+    await api.objects.namespace("former");
+    await api.objects.pod({ namespace: "former", name: "web", spec: protectedSpec() });
+    await api.objects.pod({ namespace: "former", name: "bare" });
     const told =
-      /the control plane of the cluster 127\.0\.0\.1:[0-9]+ and all keys.*\nInjected pods of 1 projects \(shop\)/;
+      /the control plane of the cluster 127\.0\.0\.1:[0-9]+ and all keys.*\nPods that have a proxy: 1 \(former 1\)\./;
     const dry = await tencrypt(api, "uninstall", "--dry-run");
     assert.equal(dry.code, 0, dry.stderr);
     assert.match(dry.stdout, /removed: Deployment tencrypt-ca\/tencrypt-ca\n/);

@@ -1,6 +1,6 @@
 /** A worker that counts the protected pods of a large cluster, and says what it counted. */
 import { parentPort } from "node:worker_threads";
-import { countProtected } from "../../../hook/uninstall.ts";
+import { countProtected } from "../../../lib/kube/protected-pods.ts";
 import { protectedSpec } from "../../cluster/protected-pod.ts";
 
 export type Counted = { readonly shop: number; readonly billing: number; readonly pages: number };
