@@ -51,12 +51,19 @@ export type ControlPlaneLeaf = {
   readonly ttl: number;
 };
 
+/**
+ * However long leaves of pods may live: what a proxy takes was fixed when its pod was made, and one that was told less than
+ * the ca issues by now still has to believe ca and controller.
+ */
+const longestOfControlPlane = 24 * 3_600_000;
+
 export function issueForControlPlane(
-  { project, serviceAccount, ...rest }: ControlPlaneLeaf,
+  { project, serviceAccount, ttl, ...rest }: ControlPlaneLeaf,
   surroundings: Surroundings,
 ): Leaf | Denial {
   const id = { trustDomain: surroundings.trustDomain, project, serviceAccount };
-  return issue({ id, pod: null, ...rest }, surroundings, {
+  const subject = { id, pod: null, ttl: Math.min(ttl, longestOfControlPlane), ...rest };
+  return issue(subject, surroundings, {
     expected: { kind: "control-plane", project, serviceAccount },
     projects: [],
   });

@@ -78,7 +78,9 @@ export async function createCaClient(options: CaClientOptions, trust: BootstrapT
       throw error;
     }
     const deadline = new Date(options.clock.now() + callTimeoutMs);
-    const request = { csr, validityDuration: 0n, metadata: [] };
+    // No longer than what we take, should the ca issue longer ones by now; it cuts what is more than its own.
+    const validityDuration = BigInt(Math.floor(maxLeafLifetimeMs / 1_000));
+    const request = { csr, validityDuration, metadata: [] };
     return await new Promise<Issued>((resolve, reject) => {
       certificates.createCertificate(request, metadata, { deadline }, (error, response) => {
         if (error !== null) return reject(error);
