@@ -129,8 +129,9 @@ type Dialling = { readonly target: DialTarget; readonly context: DialContext };
 
 async function openHttp2(socket: TLSSocket, peer: Peer, { target, context }: Dialling): Promise<Dialled> {
   const http2 = connectHttp2("https://peer", { ...clientOptions, createConnection: () => socket });
-  // A frame behind the SETTINGS may have ended it already, though nothing is told before its socket has closed.
-  const failure = (await settled(http2)) ?? (http2.destroyed ? endedBySettings : null);
+  // A frame behind the SETTINGS, or the end of the connection, may have ended it already: nothing is told before its
+  // socket has closed.
+  const failure = (await settled(http2)) ?? (http2.destroyed || socket.destroyed ? endedBySettings : null);
   if (failure !== null) {
     http2.destroy();
     return failure;

@@ -24,3 +24,13 @@ for (const [what, flight] of broken)
     }
     assert.deepEqual(pool.sessions, []);
   });
+
+test("a peer that ends the connection right behind its SETTINGS", { timeout: 10_000 }, async (t) => {
+  const { pool, request } = await rawPeer(t, (socket) => void socket.end(settings));
+  const opened = await openStream(pool, request);
+  assert.ok(opened.kind === "failed");
+  // Lost, where the end was seen only after the session had begun.
+  assert.match(opened.reason, /^(?:handshake_failed|session_lost)$/);
+  assert.equal(opened.final, false);
+  assert.deepEqual(pool.sessions, []);
+});
