@@ -76,10 +76,7 @@ export class TunnelListener {
   }
 
   #connected(socket: Socket): void {
-    if (this.#halfOpen.size >= this.#context.maxHalfOpen) {
-      const oldest = this.#halfOpen.values().next().value;
-      oldest?.socket.destroy();
-    }
+    if (this.#halfOpen.size >= this.#context.maxHalfOpen) this.#dropOldest();
     const key = endOf(socket);
     const timer = this.#context.clock.after(handshakeTimeoutMs, () => socket.destroy());
     this.#halfOpen.get(key)?.socket.destroy();
@@ -89,6 +86,15 @@ export class TunnelListener {
       if (this.#halfOpen.get(key)?.socket === socket) this.#halfOpen.delete(key);
     });
     socket.on("error", () => {});
+  }
+
+  /** It counts no more at once: it is closed only later, and others may come until then. */
+  #dropOldest(): void {
+    const oldest = this.#halfOpen.entries().next().value;
+    if (oldest === undefined) return;
+    const [key, { socket }] = oldest;
+    this.#settled(key);
+    socket.destroy();
   }
 
   /** The handshake is over, well or badly. */

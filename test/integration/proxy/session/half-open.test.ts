@@ -70,3 +70,13 @@ test("link-local callers count one by one: the oldest makes room", (t) => {
     callers.map((_, index) => index === 0),
   );
 });
+
+test("each of a burst makes room for one, though none of those that go is closed within it", (t) => {
+  const { accept } = listener();
+  const callers = Array.from({ length: 3 * maxHalfOpen }, (_, index) => silent(t, "192.0.2.1", 40_000 + index));
+  for (const caller of callers) accept(caller);
+  assert.deepEqual(
+    callers.map(({ destroyed }) => destroyed),
+    callers.map((_, index) => index < 2 * maxHalfOpen),
+  );
+});
