@@ -41,7 +41,12 @@ export type Open = {
 export type Judge = (rules: Policy) => Verdict | Promise<Verdict>;
 
 /** What a decision is made on. */
-export type Known = { readonly view: View | null; readonly lookUp: LookUpAnswer | null };
+export type Known = {
+  readonly view: View | null;
+  readonly lookUp: LookUpAnswer | null;
+  /** The address that was looked up. */
+  readonly asked: Ip | null;
+};
 
 type Parts = {
   readonly clock: Clock;
@@ -122,7 +127,7 @@ export class Dataplane {
 
   /** The decision, after the one look-up that an unknown address is worth; after more where nobody answers. */
   async decide<D extends { readonly kind: string }>(ask: (known: Known) => D, lookUps = 1): Promise<Decided<D>> {
-    const first = ask({ view: this.directory.current(), lookUp: null });
+    const first = ask({ view: this.directory.current(), lookUp: null, asked: null });
     if (isDecided(first)) return first;
     const { ip, lastWillDo } = first as unknown as LookUp;
     let lookUp = await this.directory.lookUp(ip, lastWillDo);
@@ -130,7 +135,7 @@ export class Dataplane {
       await new Promise<void>((resolve) => void this.clock.after(betweenLookUpsMs, resolve));
       lookUp = await this.directory.lookUp(ip, lastWillDo);
     }
-    const decided = ask({ view: this.directory.current(), lookUp });
+    const decided = ask({ view: this.directory.current(), lookUp, asked: ip });
     if (!isDecided(decided)) throw new Error("a second look-up for one connection");
     return decided;
   }

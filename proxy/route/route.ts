@@ -72,6 +72,8 @@ export type RouteInput = {
   readonly pick: number;
   /** Null until a look-up was made for this connection. */
   readonly lookUp: LookUpAnswer | null;
+  /** The address that it was made for. */
+  readonly asked: Ip | null;
 };
 
 /** One decision under one mode. */
@@ -255,12 +257,15 @@ function toInternal(question: Question, endpoint: Endpoint, facts: Facts): Route
 }
 
 function toUnknown(question: Question, endpoint: Endpoint, facts: Facts): Route {
+  const { lookUp, asked } = question.input;
   // Clear text that was sent to a new pod is on the wire: what was nobody's before may not be so now.
-  if (question.input.lookUp === null) return { kind: "look-up", ip: endpoint.ip, lastWillDo: false };
-  if (question.input.lookUp === "unheld" && isOutsideUnheld(question.view, endpoint.ip))
+  if (lookUp === null) return { kind: "look-up", ip: endpoint.ip, lastWillDo: false };
+  // What was told of one endpoint of a Service says nothing of another.
+  const answer = asked === endpoint.ip ? lookUp : "no-answer";
+  if (answer === "unheld" && isOutsideUnheld(question.view, endpoint.ip))
     return toOutside(question, endpoint, { ...facts, class: "external" });
   if (question.mode === "permissive") return clear(endpoint, "permissive", facts);
-  return refuse("destination_unknown", question.input.lookUp, facts);
+  return refuse("destination_unknown", answer, facts);
 }
 
 /** Whom nobody here has to encrypt for. A rule may name the endpoint, or the Service address that was dialled. */

@@ -144,7 +144,7 @@ const looserAndStricter = fc.constantFrom<readonly [Mode, Mode]>(
   ["permissive", "strict"],
   ["project", "strict"],
 );
-const outboundCase = fc.record({ destination: anEndpoint, pick: aPick, lookUp: aLookUp });
+const outboundCase = fc.record({ destination: anEndpoint, pick: aPick, lookUp: aLookUp, asked: anIp });
 const inboundCase = fc
   .record({ destination: anEndpoint, source: anIp, lookUp: aLookUp })
   .map((input) => ({ ...input, self }));

@@ -126,16 +126,18 @@ test("what is dialled while the rules become others is judged until they stay", 
 
 test("a look-up that nobody answers is made again for what is open, and only so often", async () => {
   const { plane, clock, lookUps } = world();
-  const ask = ({ lookUp }: { lookUp: string | null }): { kind: "look-up"; ip: Ip } | { kind: "done"; lookUp: string } =>
-    lookUp === null ? { kind: "look-up", ip: ip("10.0.0.99") } : { kind: "done", lookUp };
+  const address = ip("10.0.0.99");
+  type Told = { lookUp: LookUpAnswer | null; asked: Ip | null };
+  const ask = ({ lookUp, asked }: Told): { kind: "look-up"; ip: Ip } | ({ kind: "done" } & Told) =>
+    lookUp === null ? { kind: "look-up", ip: address } : { kind: "done", lookUp, asked };
   lookUps.push("no-answer", "no-answer", "unheld");
   const decided = plane.decide(ask, 8);
   for (let pauses = 0; pauses < 2; pauses++) {
     await turn();
     clock.advance(1_000);
   }
-  assert.deepEqual(await decided, { kind: "done", lookUp: "unheld" });
-  assert.deepEqual(await plane.decide(ask), { kind: "done", lookUp: "no-answer" });
+  assert.deepEqual(await decided, { kind: "done", lookUp: "unheld", asked: address });
+  assert.deepEqual(await plane.decide(ask), { kind: "done", lookUp: "no-answer", asked: address });
   assert.equal(clock.pending, 0);
 });
 

@@ -23,7 +23,7 @@ function decided<D extends { kind: string }>(ask: (lookUp: LookUpAnswer | null) 
 
 /** Open in clear to `to`, which was dialled as `through`. */
 function outbound(shop: Json, { to, through = to, spoken = "no" }: Open): string {
-  const input = { destination: endpoint(through), view: viewWith({ shop }), pick: 0 };
+  const input = { destination: endpoint(through), view: viewWith({ shop }), pick: 0, asked: endpoint(to).ip };
   return told(
     judgeOutboundClear(
       decided((lookUp) => routeEndpoint({ ...input, lookUp }, endpoint(to))),

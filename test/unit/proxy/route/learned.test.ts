@@ -41,7 +41,7 @@ test("what the state names counts before it", () => {
 
 test("another project's Service is dialled by its own address, in clear", () => {
   const view = viewOf([["10.96.0.99", { kind: "service", fullName: "far/db" }]]);
-  const chosen = route({ destination: endpoint("10.96.0.99:5432"), view, pick: 0, lookUp: null });
+  const chosen = route({ destination: endpoint("10.96.0.99:5432"), view, pick: 0, lookUp: null, asked: null });
   assert.ok(chosen.kind === "clear");
   assert.equal(chosen.class, "other-project");
   assert.deepEqual(chosen.endpoints, [endpoint("10.96.0.99:5432")]);
@@ -65,7 +65,7 @@ test("a Service with internalTrafficPolicy Local leads to the own node only", ()
   assert.ok(parsed.kind === "snapshot");
   const view = buildView(parsed.snapshot, self);
   for (let pick = 0; pick < 4; pick++) {
-    const chosen = route({ destination: endpoint("10.96.0.77:80"), view, pick, lookUp: null });
+    const chosen = route({ destination: endpoint("10.96.0.77:80"), view, pick, lookUp: null, asked: null });
     assert.ok(chosen.kind === "tunnel");
     assert.deepEqual(
       chosen.candidates.map((candidate) => candidate.ip),

@@ -30,8 +30,12 @@ const classOf = (decided: Route): string => (decided.kind === "look-up" ? "unkno
 
 type Options = { lookUp?: LookUpAnswer; pick?: number };
 
-const to = (view: View | null, destination: string, options: Options = {}): Route =>
-  route({ destination: endpoint(destination), view, pick: options.pick ?? 0, lookUp: options.lookUp ?? null });
+/** `lookUp` is what was told of the address that was to be looked up. */
+const to = (view: View | null, destination: string, { pick = 0, lookUp }: Options = {}): Route => {
+  const input = { destination: endpoint(destination), view, pick };
+  const first = route({ ...input, lookUp: null, asked: null });
+  return first.kind === "look-up" && lookUp !== undefined ? route({ ...input, lookUp, asked: first.ip }) : first;
+};
 
 /** What is dialled, its class, and the outcome: one for all modes or one each for permissive, project, strict. */
 type Row = readonly [destination: string, peerClass: string, ...outcomes: [string] | [string, string, string]];
@@ -186,6 +190,18 @@ table(
   },
   { lookUp: "unheld" },
 );
+test("that nobody holds one endpoint of a Service says nothing of the others", () => {
+  const vip = "10.96.0.98";
+  const endpoints = [ready("172.16.0.9", 80), ready("172.16.0.10", 80)];
+  const service = { project: "shop", name: "hosts", vips: [vip], ports: [{ port: 80 }], endpoints };
+  const document = { services: [...baseDocument().services, service] };
+  for (const mode of modes) {
+    const view = viewWith({ shop: { mode }, document });
+    assert.equal(told(to(view, `${vip}:80`)), "look-up 172.16.0.9", mode);
+    const decided = told(to(view, `${vip}:80`, { lookUp: "unheld" }));
+    assert.equal(decided, mode === "strict" ? "clear-if-tls 172.16.0.9:80" : "clear (outside) 172.16.0.9:80", mode);
+  }
+});
 for (const lookUp of ["no-answer", "last-unheld"] as const)
   table(
     `such an address when the look-up said ${lookUp}`,
