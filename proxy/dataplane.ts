@@ -76,11 +76,12 @@ export class Dataplane {
   #rules: Policy | null = null;
   #certificateEnd: Timer | null = null;
   #connections = 0;
+  #relayed = 0;
   #idle: () => void = () => {};
   #turn: number = randomBytes(4).readUInt32BE();
   readonly #left = (): void => {
     this.#connections--;
-    if (this.#connections === 0) this.#idle();
+    if (this.#isIdle) this.#idle();
   };
 
   constructor(parts: Parts) {
@@ -190,9 +191,27 @@ export class Dataplane {
     return true;
   }
 
-  /** Calls back once no connection is open, at once if none is. */
+  /** Bytes flow between an application and a far end. */
+  relayBegun(connection: Open): void {
+    this.open.add(connection);
+    this.#relayed++;
+  }
+
+  /** Both ends have closed, and its record is complete. */
+  relayEnded(connection: Open): void {
+    this.open.delete(connection);
+    this.#relayed--;
+    if (this.#isIdle) this.#idle();
+  }
+
+  /** The end that was admitted may close long before the other one has taken the last bytes. */
+  get #isIdle(): boolean {
+    return this.#connections === 0 && this.#relayed === 0;
+  }
+
+  /** Calls back once no connection is left, at once if none is. */
   whenIdle(callback: () => void): void {
-    if (this.#connections === 0) callback();
+    if (this.#isIdle) callback();
     else this.#idle = callback;
   }
 

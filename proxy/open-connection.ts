@@ -43,7 +43,7 @@ export class OpenConnection implements Open, RelayOwner {
     this.#tunnel = parts.tunnel;
     opened(this.#record, this.#plane.clock);
     this.#relay = new Relay(parts, this);
-    this.#plane.open.add(this);
+    this.#plane.relayBegun(this);
     this.#relay.start();
   }
 
@@ -69,12 +69,12 @@ export class OpenConnection implements Open, RelayOwner {
 
   done(outcome: RelayOutcome): void {
     const { session, stream } = this.#tunnel ?? {};
-    this.#plane.open.delete(this);
     if (this.#bulk) session?.bulkEnded();
     const reason = stream === undefined ? null : (session?.whyCut(stream) ?? null);
     closed(this.#record, this.#plane.clock, {
       outcome,
       cut: this.#cut ?? (reason === null ? null : { reason, detail: null }),
     });
+    this.#plane.relayEnded(this);
   }
 }

@@ -41,6 +41,9 @@ import { SessionPool } from "./session/pool.ts";
 import { statusOf } from "./admin/status.ts";
 import { connectForTelemetry } from "./telemetry.ts";
 
+/** How long what was reset at the end of the drain may take to close. */
+const closingMs = 500;
+
 type Parts = {
   readonly agent: IdentityAgent;
   readonly directory: DirectorySource;
@@ -185,8 +188,10 @@ export class Proxy implements Running {
     const { listeners, plane, agent, directory, observing } = this.#parts;
     listeners.drain();
     plane.pool.drain();
-    await this.#lastConnection();
+    await this.#lastConnection(this.#config.drainMs);
     for (const connection of plane.open) connection.destroy();
+    // What was reset is told of when it has closed.
+    if (plane.open.size > 0) await this.#lastConnection(closingMs);
     listeners.destroy();
     plane.pool.destroy();
     agent.stop();
@@ -194,9 +199,9 @@ export class Proxy implements Running {
     await observing.stop();
   }
 
-  #lastConnection(): Promise<void> {
+  #lastConnection(deadlineMs: number): Promise<void> {
     return new Promise((resolve) => {
-      const deadline = this.#deps.clock.after(this.#config.drainMs, resolve);
+      const deadline = this.#deps.clock.after(deadlineMs, resolve);
       this.#parts.plane.whenIdle(() => {
         deadline.cancel();
         resolve();

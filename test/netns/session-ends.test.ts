@@ -107,7 +107,22 @@ describe("a proxy that is told to stop", { skip: needsRoot }, () => {
     const ended = await here.client.event("ended", isNamed("long"));
     assert.deepEqual([ended["ended"], ended["bytes"]], ["end", 2 * canary.length]);
     assert.deepEqual(await proxy.exited, { code: 0, signal: null });
+    const line = await proxy.event("connection_closed", undefined, { from });
+    assert.deepEqual([line["closedBy"], line["reset"]], ["client", false]);
     await here.mesh.startProxy("server");
     await reaches(here.client, { host: here.host, port }, canary);
+  });
+
+  test("resets at its deadline what is still open, and the record says so", async () => {
+    await here.mesh.proxy("server").stop();
+    const proxy = await here.mesh.startProxy("server", { env: { TENCRYPT_DRAIN: "1s" } });
+    await openLong(here, "late");
+    const from = proxy.position;
+    process.kill(proxy.pid, "SIGTERM");
+    const ended = await here.client.event("ended", isNamed("late"));
+    assert.equal(ended["ended"], "reset");
+    assert.deepEqual(await proxy.exited, { code: 0, signal: null });
+    const line = await proxy.event("connection_closed", undefined, { from, timeoutMs: 1_000 });
+    assert.deepEqual([line["closedBy"], line["reset"], line["bytesSent"]], ["proxy", true, canary.length]);
   });
 });

@@ -179,3 +179,13 @@ test("what is being dialled while our certificate ends is not opened", async () 
   assert.equal((await plane.judgeAnew(permissive.policy, far, () => null))?.reason, "expired");
   assert.equal(far.destroyed, true);
 });
+
+test("no connection is left only when the last one has told its end", async () => {
+  const { plane, open, clock } = world();
+  const { client, record } = open();
+  assert.equal(plane.admit(client), true);
+  const idle = new Promise<number>((resolve) => plane.whenIdle(() => resolve(record.endedAt)));
+  client.destroy();
+  assert.equal(await idle, clock.now());
+  await new Promise<void>((resolve) => plane.whenIdle(resolve));
+});
