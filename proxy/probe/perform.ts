@@ -18,7 +18,11 @@ const failed = (text: string): ProbeOutcome => ({ ok: false, text });
 const succeeded = (text: string): ProbeOutcome => ({ ok: true, text });
 
 const userAgent = "kube-probe/tencrypt";
-const mostRedirects = 10;
+/** Redirects are followed until so many requests have been made. */
+const mostRequests = 10;
+const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+/** As much of a body as a kubelet reads. */
+const longestBody = 10 * 1024;
 
 /** `host` is the pod's own address. */
 export type Surroundings = { readonly host: Ip; readonly clock: Clock };
@@ -35,7 +39,7 @@ export async function perform(action: ProbeAction, at: Surroundings): Promise<Pr
 function performed(action: ProbeAction, at: Surroundings): Promise<ProbeOutcome> {
   switch (action.kind) {
     case "http":
-      return performHttp(action, { ...at, path: action.path, port: action.port, scheme: action.scheme }, mostRedirects);
+      return performHttp(action, at);
     case "tcp":
       return performTcp(action, at);
     case "grpc":
@@ -75,21 +79,25 @@ function headersOf(headers: readonly Header[], { host, port }: Target): Record<s
 const octets = (value: string): string => Buffer.from(value).toString("latin1");
 const escaped = (path: string): string => path.toWellFormed().replaceAll(/[^\x21-\x7e]/gu, encodeURIComponent);
 
-async function performHttp(action: HttpAction, target: Target, redirects: number): Promise<ProbeOutcome> {
-  const answer = await ask(action, target);
-  if (typeof answer === "string") return failed(answer);
-  const { status, location } = answer;
-  if (location !== null && status >= 300 && status < 400 && redirects > 0) {
-    const next = resolve(location, target);
+async function performHttp(action: HttpAction, at: Surroundings): Promise<ProbeOutcome> {
+  const { clock } = at;
+  const end = clock.monotonic() + action.timeoutMs;
+  let target: Target = { ...at, path: action.path, port: action.port, scheme: action.scheme };
+  for (let count = 0; count < mostRequests; count++) {
+    const answer = await ask(action, target, end - clock.monotonic());
+    if (typeof answer === "string") return failed(answer);
+    const { status, location } = answer;
     // To another host a kubelet does not follow either: the answer itself is the success.
-    if (next !== null) return performHttp(action, next, redirects - 1);
+    const next = location !== null && redirects.has(status) ? resolve(location, target) : null;
+    if (next === null) return status >= 200 && status < 400 ? succeeded(`HTTP ${status}`) : failed(`HTTP ${status}`);
+    target = next;
   }
-  return status >= 200 && status < 400 ? succeeded(`HTTP ${status}`) : failed(`HTTP ${status}`);
+  return failed(`stopped after ${mostRequests} redirects`);
 }
 
 type HttpAnswer = { readonly status: number; readonly location: string | null };
 
-function ask(action: HttpAction, target: Target): Promise<HttpAnswer | string> {
+function ask(action: HttpAction, target: Target, timeoutMs: number): Promise<HttpAnswer | string> {
   const options: RequestOptions & { rejectUnauthorized?: boolean } = {
     host: target.host,
     port: target.port,
@@ -105,11 +113,21 @@ function ask(action: HttpAction, target: Target): Promise<HttpAnswer | string> {
       done(answer);
       call.destroy();
     };
-    const onAnswer = (answer: IncomingMessage): void =>
-      finish({ status: answer.statusCode ?? 0, location: answer.headers.location ?? null });
+    const broken = (error: NodeJS.ErrnoException): void => finish(error.code ?? error.message);
+    const onAnswer = (answer: IncomingMessage): void => {
+      const complete = (): void =>
+        finish({ status: answer.statusCode ?? 0, location: answer.headers.location ?? null });
+      let length = 0;
+      answer.on("data", (chunk: Buffer) => {
+        length += chunk.length;
+        if (length > longestBody) complete();
+      });
+      answer.on("end", complete);
+      answer.on("error", broken);
+    };
     const call = (target.scheme === "https" ? httpsRequest : httpRequest)(options, onAnswer);
-    const clear = target.clock.after(action.timeoutMs, () => finish("timed out"));
-    call.on("error", (error: NodeJS.ErrnoException) => finish(error.code ?? error.message));
+    const clear = target.clock.after(timeoutMs, () => finish("timed out"));
+    call.on("error", broken);
     call.end();
   });
 }

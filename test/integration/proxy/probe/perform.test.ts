@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer as createHttp, request as requestHttp } from "node:http";
-import type { IncomingMessage, RequestListener } from "node:http";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { createServer as createHttp2 } from "node:http2";
 import type { ServerHttp2Stream } from "node:http2";
 import { createServer as createHttps } from "node:https";
@@ -93,9 +93,49 @@ test("a redirect to the same host is followed, one to another host is the answer
   assert.deepEqual(await perform(http(other), at), { ok: true, text: "HTTP 302" });
 });
 
-test("redirects in a circle end", async (t) => {
-  const port = await listen(t, createHttp(answering(302, { location: "/h" })));
-  assert.deepEqual(await perform(http(port), at), { ok: true, text: "HTTP 302" });
+test("redirects in a circle are a failure after ten requests", async (t) => {
+  let asked = 0;
+  const port = await listen(
+    t,
+    createHttp((_request, response) => {
+      asked++;
+      response.writeHead(302, { location: "/h" }).end();
+    }),
+  );
+  assert.deepEqual(await perform(http(port), at), { ok: false, text: "stopped after 10 redirects" });
+  assert.equal(asked, 10);
+});
+
+test("the time of a probe is that of all its requests", async (t) => {
+  const port = await listen(
+    t,
+    createHttp(
+      (_request, response) => void setTimeout(() => response.writeHead(302, { location: "/h" }).end(), 150).unref(),
+    ),
+  );
+  assert.deepEqual(await perform(action({ httpGet: { port } }, 0.4), at), { ok: false, text: "timed out" });
+});
+
+test("an answer that would lead on by another status than a redirect's is the answer itself", async (t) => {
+  const port = await listen(t, createHttp(answering(300, { location: "/there" })));
+  assert.deepEqual(await perform(http(port), at), { ok: true, text: "HTTP 300" });
+});
+
+test("an answer whose body does not come or breaks off is a failure; of a long one the beginning is enough", async (t) => {
+  const answer = (after: (response: ServerResponse) => void): Promise<number> =>
+    listen(
+      t,
+      createHttp((_request, response) => {
+        response.writeHead(200, { "content-length": 1_000_000 }).write("beginning");
+        after(response);
+      }),
+    );
+  const outcome = (port: number): Promise<unknown> => perform(action({ httpGet: { port } }, 0.3), at);
+  assert.deepEqual(await outcome(await answer(() => {})), { ok: false, text: "timed out" });
+  const broken = await answer((response) => setImmediate(() => response.destroy()));
+  assert.deepEqual(await outcome(broken), { ok: false, text: "ECONNRESET" });
+  const long = await answer((response) => response.write(Buffer.alloc(100_000)));
+  assert.deepEqual(await outcome(long), { ok: true, text: "HTTP 200" });
 });
 
 test("HTTPS is not verified", async (t) => {
