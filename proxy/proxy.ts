@@ -126,7 +126,7 @@ export class Proxy implements Running {
         isReady,
         probes: config.probes,
         // They go to the first of the pod's addresses, which is the one that a kubelet asks.
-        perform: (action) => perform(action, { host: config.podIps[0]!, clock: this.#deps.clock }),
+        perform: (action, gone) => perform(action, { host: config.podIps[0]!, clock: this.#deps.clock, gone }),
         mayAsk: (source, path) => may((known) => useProbe({ source, self, ...known }, path)),
       }),
       metrics: serveMetrics(registry, (source) =>

@@ -28,8 +28,11 @@ const bounds = {
 };
 export const mostConnections = 64;
 
+/** Null: the connection ends without an answer, for a caller to whom any answer is good. */
+type Answer = Page | null;
+
 /** A page may take its time; what asks for it waits no longer than it likes itself. */
-export function pageServer(answer: (request: IncomingMessage) => Page | Promise<Page>): Server {
+export function pageServer(answer: (request: IncomingMessage) => Answer | Promise<Answer>): Server {
   const server = createServer(bounds, (request, response) => {
     const page = request.method === "GET" ? answer(request) : plainPage(405, "only GET");
     if (page instanceof Promise)
@@ -43,7 +46,9 @@ export function pageServer(answer: (request: IncomingMessage) => Page | Promise<
   return server;
 }
 
-function send(response: ServerResponse, { status, type, text }: Page): void {
+function send(response: ServerResponse, page: Answer): void {
+  if (page === null) return void response.destroy();
+  const { status, type, text } = page;
   response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(text) }).end(text);
 }
 

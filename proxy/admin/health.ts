@@ -3,6 +3,7 @@
  * the pod. Status and a few words only; nothing of the proxy's or the application's state is told.
  */
 import type { Server } from "node:http";
+import type { Socket } from "node:net";
 import { notFound, pageServer, plainPage } from "../../lib/http/page-server.ts";
 import type { Page } from "../../lib/http/page-server.ts";
 import { ipFromSocket } from "../../lib/net/address.ts";
@@ -13,7 +14,8 @@ import type { ProbeOutcome } from "../probe/perform.ts";
 export type HealthParts = {
   readonly isReady: () => boolean;
   readonly probes: ProbeActions;
-  readonly perform: (action: ProbeAction) => Promise<ProbeOutcome>;
+  /** `gone`: whoever asked has gone. */
+  readonly perform: (action: ProbeAction, gone: AbortSignal) => Promise<ProbeOutcome>;
   /** Whether that address may ask for the application's probe or handler at `path`. */
   readonly mayAsk: (source: Ip, path: string) => Promise<boolean>;
 };
@@ -22,15 +24,21 @@ export type HealthParts = {
 const mostOfSource = 16;
 const mostAtOnce = 64;
 
-/** `/live`: 200 while the process answers. `/ready`: 200 or 503. A declared path: as the probe says. Everything else: 404. */
+/**
+ * `/live`: 200 while the process answers. `/ready`: 200 or 503. A declared path: as the probe says. Everything else: 404.
+ * To a kubelet a handler has failed only where its connection has: any status is a success.
+ */
 export function serveHealth({ isReady, probes, perform, mayAsk }: HealthParts): Server {
   const underWay = new Sources();
-  const declared = async (source: Ip | null, path: string, action: ProbeAction): Promise<Page> => {
+  const declared = async (path: string, action: ProbeAction, socket: Socket): Promise<Page | null> => {
+    // A link-local address comes with the name of its device.
+    const source = ipFromSocket(socket.remoteAddress?.split("%")[0]);
     if (source === null || !(await mayAsk(source, path))) return plainPage(403, "forbidden");
-    if (!underWay.enter(source)) return plainPage(503, "too many at once");
+    const failed = (text: string): Page | null => (path.startsWith("/hook/") ? null : plainPage(503, text));
+    if (!underWay.enter(source)) return failed("too many at once");
     try {
-      const { ok, text } = await perform(action);
-      return plainPage(ok ? 200 : 503, text);
+      const { ok, text } = await untilGone(socket, (gone) => perform(action, gone));
+      return ok ? plainPage(200, text) : failed(text);
     } finally {
       underWay.leave(source);
     }
@@ -39,10 +47,16 @@ export function serveHealth({ isReady, probes, perform, mayAsk }: HealthParts): 
     if (url === "/live") return plainPage(200, "live");
     if (url === "/ready") return isReady() ? plainPage(200, "ready") : plainPage(503, "not ready");
     const action = probes.get(url);
-    // A link-local address comes with the name of its device.
-    const source = ipFromSocket(socket.remoteAddress?.split("%")[0]);
-    return action === undefined ? notFound : declared(source, url, action);
+    return action === undefined ? notFound : declared(url, action, socket);
   });
+}
+
+async function untilGone<T>(socket: Socket, work: (gone: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const left = (): void => controller.abort();
+  socket.once("close", left);
+  if (socket.destroyed) left();
+  return await work(controller.signal).finally(() => socket.off("close", left));
 }
 
 /** How many requests of each address are under way. */

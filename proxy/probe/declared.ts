@@ -12,6 +12,8 @@ export type ProbeAction =
       readonly port: number;
       readonly path: string;
       readonly headers: readonly Header[];
+      /** A handler is done when it was answered, whatever the status. */
+      readonly anyStatus: boolean;
       readonly timeoutMs: number;
     }
   | { readonly kind: "tcp"; readonly port: number; readonly timeoutMs: number }
@@ -22,9 +24,9 @@ export type ProbeActions = ReadonlyMap<string, ProbeAction>;
 type Fields = Readonly<Record<string, unknown>>;
 
 const pathText = /^\/(?:probe|hook)\/[a-z0-9-]{1,63}\/(?:liveness|readiness|startup|postStart|preStop)$/;
-/** Kubernetes' default for probes; handlers have none, and the pod's grace period bounds them. */
+/** Kubernetes' default for probes; handlers have none: they last for as long as the kubelet waits, which is the grace period. */
 const probeTimeoutMs = 1_000;
-const hookTimeoutMs = 30_000;
+const hookTimeoutMs = 24 * 3_600_000;
 
 /** The length is one byte in the request. */
 const longestService = 127;
@@ -57,8 +59,9 @@ function parse(text: string): unknown {
 
 function readAction(path: string, { httpGet, tcpSocket, grpc, timeoutSeconds }: Fields): ProbeAction | null {
   const own = typeof timeoutSeconds === "number" && timeoutSeconds > 0 ? timeoutSeconds * 1000 : null;
-  const timeoutMs = own ?? (path.startsWith("/hook/") ? hookTimeoutMs : probeTimeoutMs);
-  if (isFields(httpGet)) return readHttp(httpGet, timeoutMs);
+  const anyStatus = path.startsWith("/hook/");
+  const timeoutMs = own ?? (anyStatus ? hookTimeoutMs : probeTimeoutMs);
+  if (isFields(httpGet)) return readHttp(httpGet, { anyStatus, timeoutMs });
   if (isFields(tcpSocket))
     return isPort(tcpSocket["port"]) ? { kind: "tcp", port: tcpSocket["port"], timeoutMs } : null;
   if (!isFields(grpc) || !isPort(grpc["port"])) return null;
@@ -68,7 +71,9 @@ function readAction(path: string, { httpGet, tcpSocket, grpc, timeoutSeconds }: 
     : null;
 }
 
-function readHttp({ port, path, scheme, httpHeaders }: Fields, timeoutMs: number): ProbeAction | null {
+type Rules = { readonly anyStatus: boolean; readonly timeoutMs: number };
+
+function readHttp({ port, path, scheme, httpHeaders }: Fields, rules: Rules): ProbeAction | null {
   const headers = httpHeaders ?? [];
   if (!isPort(port) || !Array.isArray(headers) || !headers.every(isHeader)) return null;
   const target = typeof path === "string" && path !== "" ? path : "/";
@@ -78,7 +83,7 @@ function readHttp({ port, path, scheme, httpHeaders }: Fields, timeoutMs: number
     port,
     path: target.startsWith("/") ? target : `/${target}`,
     headers,
-    timeoutMs,
+    ...rules,
   };
 }
 

@@ -24,8 +24,8 @@ const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 /** As much of a body as a kubelet reads. */
 const longestBody = 10 * 1024;
 
-/** `host` is the pod's own address. */
-export type Surroundings = { readonly host: Ip; readonly clock: Clock };
+/** `host` is the pod's own address; `gone` that of the caller, for whom nothing is done any more. */
+export type Surroundings = { readonly host: Ip; readonly clock: Clock; readonly gone: AbortSignal };
 
 /** Never rejects: what Node refuses to send, like a line break in a header, is a failure too. */
 export async function perform(action: ProbeAction, at: Surroundings): Promise<ProbeOutcome> {
@@ -51,6 +51,7 @@ type HttpAction = Extract<ProbeAction, { kind: "http" }>;
 type Target = {
   readonly host: string;
   readonly clock: Clock;
+  readonly gone: AbortSignal;
   readonly port: number;
   readonly path: string;
   readonly scheme: "http" | "https";
@@ -89,7 +90,8 @@ async function performHttp(action: HttpAction, at: Surroundings): Promise<ProbeO
     const { status, location } = answer;
     // To another host a kubelet does not follow either: the answer itself is the success.
     const next = location !== null && redirects.has(status) ? resolve(location, target) : null;
-    if (next === null) return status >= 200 && status < 400 ? succeeded(`HTTP ${status}`) : failed(`HTTP ${status}`);
+    const isGood = action.anyStatus || (status >= 200 && status < 400);
+    if (next === null) return isGood ? succeeded(`HTTP ${status}`) : failed(`HTTP ${status}`);
     target = next;
   }
   return failed(`stopped after ${mostRequests} redirects`);
@@ -104,6 +106,7 @@ function ask(action: HttpAction, target: Target, timeoutMs: number): Promise<Htt
     path: escaped(target.path),
     headers: headersOf(action.headers, target),
     agent: false,
+    signal: target.gone,
     // A kubelet does not verify either: a probe asks whether the application lives, not who it is.
     ...(target.scheme === "https" ? { rejectUnauthorized: false } : {}),
   };

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer as createHttp, request as requestHttp } from "node:http";
-import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import type { ClientRequest, IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { createServer as createHttp2 } from "node:http2";
 import type { ServerHttp2Stream } from "node:http2";
 import { createServer as createHttps } from "node:https";
@@ -20,9 +20,10 @@ import { serveHealth } from "../../../../proxy/admin/health.ts";
 import { readProbes } from "../../../../proxy/probe/declared.ts";
 import type { ProbeAction } from "../../../../proxy/probe/declared.ts";
 import { perform } from "../../../../proxy/probe/perform.ts";
+import type { ProbeOutcome } from "../../../../proxy/probe/perform.ts";
 
 const host = parseIp("127.0.0.1")!;
-const at = { host, clock: systemClock };
+const at = { host, clock: systemClock, gone: new AbortController().signal };
 
 async function listen(t: TestContext, server: Server): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, host, resolve));
@@ -243,10 +244,11 @@ test("a gRPC answer that does not end is a failure, long before the time is over
   assert.deepEqual(await perform(action({ grpc: { port } }, 100), at), { ok: false, text: "the answer is too long" });
 });
 
+const [liveness, preStop] = ["/probe/app/liveness", "/hook/app/preStop"];
 const anybody = (): Promise<boolean> => Promise.resolve(true);
 
 test("whoever may not ask gets nothing performed, and one address does not take all places", async (t) => {
-  const probes = readProbes(JSON.stringify({ "/hook/app/preStop": { httpGet: { port: 1 } } }))!;
+  const probes = readProbes(JSON.stringify({ [liveness]: { httpGet: { port: 1 } } }))!;
   const gate = Promise.withResolvers<void>();
   let performed = 0;
   const health = serveHealth({
@@ -257,11 +259,11 @@ test("whoever may not ask gets nothing performed, and one address does not take 
       await gate.promise;
       return { ok: true, text: "done" };
     },
-    mayAsk: (source, path) => Promise.resolve(source !== "127.0.0.9" && path === "/hook/app/preStop"),
+    mayAsk: (source, path) => Promise.resolve(source !== "127.0.0.9" && path === liveness),
   });
   const port = await listen(t, health);
   const ask = async (localAddress: string): Promise<number> => {
-    const call = requestHttp({ host, port, localAddress, path: "/hook/app/preStop", agent: false }).end();
+    const call = requestHttp({ host, port, localAddress, path: liveness, agent: false }).end();
     const [answer] = (await once(call, "response")) as [IncomingMessage];
     answer.resume();
     return answer.statusCode ?? 0;
@@ -283,7 +285,12 @@ test("whoever may not ask gets nothing performed, and one address does not take 
 test("the health port performs what was declared and nothing else", async (t) => {
   const port = await listen(t, createHttp(answering(404)));
   const probes = readProbes(JSON.stringify({ "/probe/app/liveness": { httpGet: { port } } }))!;
-  const health = serveHealth({ isReady: () => false, probes, perform: (each) => perform(each, at), mayAsk: anybody });
+  const health = serveHealth({
+    isReady: () => false,
+    probes,
+    perform: (each, gone) => perform(each, { ...at, gone }),
+    mayAsk: anybody,
+  });
   const base = `http://127.0.0.1:${await listen(t, health)}`;
   const get = async (path: string): Promise<string> => {
     const answer = await fetch(`${base}${path}`);
@@ -294,4 +301,36 @@ test("the health port performs what was declared and nothing else", async (t) =>
   assert.equal(await get("/probe/app/liveness?port=22"), "404 not found");
   assert.equal(await get("/ready"), "503 not ready");
   health.closeAllConnections();
+});
+
+/** A health port of ours, and what a kubelet sees of the handler behind it: a status, or that the connection ended. */
+async function handler(t: TestContext, port: number): Promise<{ call: ClientRequest; seen: Promise<string> }> {
+  const probes = readProbes(JSON.stringify({ [preStop]: { httpGet: { port } } }))!;
+  const doing = (each: ProbeAction, gone: AbortSignal): Promise<ProbeOutcome> => perform(each, { ...at, gone });
+  const health = serveHealth({ isReady: () => true, probes, perform: doing, mayAsk: anybody });
+  const call = requestHttp({ host, port: await listen(t, health), path: preStop, agent: false }).end();
+  const seen = new Promise<string>((resolve) => {
+    call.on("response", (answer) => resolve(`HTTP ${answer.resume().statusCode}`));
+    call.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+  });
+  return { call, seen };
+}
+
+test("a handler is done whatever the application answers, and has failed where nobody answers", async (t) => {
+  const answered = await handler(t, await listen(t, createHttp(answering(500))));
+  assert.equal(await answered.seen, "HTTP 200");
+  const closed = createTcp();
+  const free = await listen(t, closed);
+  await new Promise((resolve) => closed.close(resolve));
+  assert.equal(await (await handler(t, free)).seen, "ECONNRESET");
+});
+
+test("a handler takes its time, and ends with whoever asked for it", { timeout: 10_000 }, async (t) => {
+  const asked = Promise.withResolvers<IncomingMessage>();
+  const port = await listen(t, createHttp(asked.resolve));
+  const { call, seen } = await handler(t, port);
+  const { socket } = await asked.promise;
+  call.destroy();
+  await once(socket, "close");
+  assert.equal(await seen, "ECONNRESET");
 });

@@ -8,6 +8,8 @@ const read = (value: unknown): unknown => {
   return actions === null ? null : Object.fromEntries(actions);
 };
 
+const probe = { anyStatus: false };
+
 test("each kind of action", () => {
   assert.deepEqual(
     read({
@@ -20,13 +22,22 @@ test("each kind of action", () => {
       "/hook/app/preStop": { httpGet: { path: "/bye?x=1", port: 8080 } },
     }),
     {
-      "/probe/app/liveness": { kind: "http", scheme: "http", port: 8080, path: "/", headers: [], timeoutMs: 3_000 },
+      "/probe/app/liveness": {
+        kind: "http",
+        scheme: "http",
+        port: 8080,
+        path: "/",
+        headers: [],
+        ...probe,
+        timeoutMs: 3_000,
+      },
       "/probe/app/readiness": {
         kind: "http",
         scheme: "https",
         port: 8443,
         path: "/ready",
         headers: [{ name: "X-A", value: "1" }],
+        ...probe,
         timeoutMs: 1_000,
       },
       "/probe/app/startup": { kind: "tcp", port: 6379, timeoutMs: 1_000 },
@@ -37,7 +48,8 @@ test("each kind of action", () => {
         port: 8080,
         path: "/bye?x=1",
         headers: [],
-        timeoutMs: 30_000,
+        anyStatus: true,
+        timeoutMs: 86_400_000,
       },
     },
   );
