@@ -15,6 +15,7 @@ import { keepAlive } from "../../lib/net/keep-alive.ts";
 import type { Expected, Peer } from "../../lib/x509/verify.ts";
 import type { Credentials, Identity } from "../../lib/enrolment/identity.ts";
 import { events } from "../observe/events.ts";
+import type { SessionRefusalEvent } from "../observe/events.ts";
 import { verifyPeer } from "./dial.ts";
 import { openWindow, serverOptions } from "./flow.ts";
 import { refusalFrames } from "./refusal-frame.ts";
@@ -39,6 +40,7 @@ export type AcceptContext = {
 };
 
 type HalfOpen = { readonly socket: Socket; readonly timer: Timer };
+type Ends = Pick<SessionRefusalEvent, "source" | "destination">;
 
 export class TunnelListener {
   readonly server: Server;
@@ -47,6 +49,8 @@ export class TunnelListener {
   #shown: Pick<Credentials, "identity" | "roots">;
   /** By the caller's address and port as the kernel says them, oldest first. */
   readonly #halfOpen = new Map<string, HalfOpen>();
+  /** As they were at the accept: a socket that has closed does not say them any more. */
+  readonly #ends = new WeakMap<Socket, Ends>();
 
   constructor({ identity, roots }: Credentials, context: AcceptContext) {
     this.#context = context;
@@ -76,6 +80,7 @@ export class TunnelListener {
   }
 
   #connected(socket: Socket): void {
+    this.#ends.set(socket, endsOf(socket));
     if (this.#halfOpen.size >= this.#context.maxHalfOpen) this.#dropOldest();
     const key = endOf(socket);
     const timer = this.#context.clock.after(handshakeTimeoutMs, () => socket.destroy());
@@ -151,17 +156,24 @@ export class TunnelListener {
 
   #refuse(socket: Socket, refusal: { reason: Reason; detail: string | null; claimed: string | null }): void {
     if (!events.sessionRefused.hasSubscribers) return;
-    const ip = ipFromSocket(socket.localAddress);
-    const destination = ip === null ? "" : formatEndpoint({ ip, port: socket.localPort ?? 0 });
+    const { source, destination } = this.#ends.get(accepted(socket)) ?? endsOf(socket);
     const { reason, detail, claimed } = refusal;
-    events.sessionRefused.publish({ source: callerOf(socket), destination, reason, detail, claimed });
+    events.sessionRefused.publish({ source, destination, reason, detail, claimed });
   }
 }
 
 /** Tells open connections apart, also those of link-local callers, whose addresses carry a zone. */
 const endOf = (socket: Socket): string => `${socket.remoteAddress} ${socket.remotePort}`;
 
-function callerOf(socket: Socket): string {
-  const ip = ipFromSocket(socket.remoteAddress);
-  return ip === null ? "" : formatEndpoint({ ip, port: socket.remotePort ?? 0 });
+/** The socket under a TLS socket, for which Node has no public name. Without it a socket that has closed has no ends. */
+const accepted = (socket: Socket & { readonly _parent?: Socket }): Socket => socket._parent ?? socket;
+
+const endsOf = ({ remoteAddress, remotePort, localAddress, localPort }: Socket): Ends => ({
+  source: endpointText(remoteAddress, remotePort),
+  destination: endpointText(localAddress, localPort),
+});
+
+function endpointText(address: string | undefined, port = 0): string {
+  const ip = ipFromSocket(address);
+  return ip === null ? "" : formatEndpoint({ ip, port });
 }
