@@ -59,6 +59,12 @@ type DialledSocket =
   | { readonly kind: "error"; readonly errno: string }
   | { readonly kind: "gone" };
 
+/**
+ * The kernel chose for our end the very port that is dialled, and nobody listens there: such a socket is connected to itself. It
+ * would echo what the caller says, and keep the application from its port.
+ */
+const metItself: DialledSocket = { kind: "error", errno: "ECONNREFUSED" };
+
 type Dialling = { readonly timeoutMs: number; readonly caller: Duplex | null; readonly clock: Clock };
 
 /**
@@ -79,7 +85,8 @@ function dialSocket({ ip, port }: Endpoint, { timeoutMs, caller, clock }: Dialli
       settle({ kind: "error", errno: error.code ?? error.message });
     const connected = (): void => {
       resetOnClose(socket, true);
-      settle({ kind: "socket", socket });
+      if (socket.localPort === port && socket.localAddress === ip) giveUp(metItself);
+      else settle({ kind: "socket", socket });
     };
     const settle = (outcome: DialledSocket): void => {
       timer.cancel();
