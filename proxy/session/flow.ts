@@ -10,6 +10,9 @@
  *   takes megabytes of 10^6.
  * - Resets: one application that aborts 2 000 connections a second must not end the streams of others; Node ends a
  *   session at 1000 RST_STREAM frames and 33 a second by default. Twice that much is abuse, and ends the session.
+ * - Refusals: of what such an application has sent while this proxy had no CPU for half a second, Node refuses streams
+ *   (ENHANCE_YOUR_CALM) and by default ends the session at the hundredth in a row, with the streams of all others. A caller
+ *   of ours asks again on another session.
  */
 import type { ClientSessionOptions, Http2Session, ServerSessionOptions, Settings } from "node:http2";
 import type { TLSSocket } from "node:tls";
@@ -42,6 +45,7 @@ const limits = {
   maxHeaderListPairs: 32,
   maxOutstandingPings: 4,
   maxSettings: 16,
+  maxSessionRejectedStreams: 5_000,
   streamResetBurst: 5_000,
   streamResetRate: 4_000,
 };

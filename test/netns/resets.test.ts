@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { filesReturnTo, openFiles, reaches } from "../topology/attempts.ts";
 import type { Capture, Child, Json } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
@@ -14,6 +15,7 @@ const canary = "canary-resets-93c4";
 const port = 7000;
 const perSecond = 2_000;
 const forMs = 30_000;
+const stalledForMs = 12_000;
 
 let mesh: Mesh;
 let bridge: Capture;
@@ -67,6 +69,30 @@ describe("an application that resets 2 000 connections a second", { skip: needsR
     // A burst may have needed another session, which is kept for a while: a descriptor at each end.
     const more = (await mesh.sessions("client")).length - sessionsBefore;
     for (const [index, { pid }] of proxies.entries()) await filesReturnTo(pid, filesBefore[index]! + more);
+  });
+
+  test("nor where the far proxy has no CPU for half a second, again and again", async (t) => {
+    const target = { host: mesh.pod("server").ip, port };
+    const { pid } = mesh.proxy("server");
+    const echo = (command: Json): Promise<Json> => steady.request({ name: "stalled", ...command });
+    await echo({ do: "open", ...target, send: canary, discard: true });
+    let bytes = canary.length;
+    let over = false;
+    const churn = churning
+      .request({ do: "resets", ...target, perSecond, forMs: stalledForMs }, { timeoutMs: 5 * stalledForMs })
+      .finally(() => (over = true));
+    t.after(() => process.kill(pid, "SIGCONT"));
+    while (!over) {
+      process.kill(pid, "SIGSTOP");
+      await pause(500);
+      process.kill(pid, "SIGCONT");
+      await pause(1_000);
+      bytes += canary.length;
+      await echo({ do: "write", send: canary });
+      const { bytes: read, ended } = await echo({ do: "read", expect: bytes });
+      assert.deepEqual([read, ended], [bytes, null], "the steady connection goes on");
+    }
+    await churn;
   });
 
   test("and the canary was nowhere on the bridge", async () => {
