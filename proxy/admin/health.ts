@@ -20,16 +20,18 @@ export type HealthParts = {
   readonly mayAsk: (source: Ip, path: string) => Promise<boolean>;
 };
 
-/** A kubelet asks for one at a time and container; whoever else asks must not make the application's load, nor keep it out. */
-const mostOfSource = 16;
-const mostAtOnce = 64;
+/**
+ * Whoever else asks must not make the application's load, nor keep the kubelet out, which asks for each that is declared once
+ * at a time: so many of one address, or as many as there are, and four times that of all.
+ */
+const fewestOfSource = 16;
 
 /**
  * `/live`: 200 while the process answers. `/ready`: 200 or 503. A declared path: as the probe says. Everything else: 404.
  * To a kubelet a handler has failed only where its connection has: any status is a success.
  */
 export function serveHealth({ isReady, probes, perform, mayAsk }: HealthParts): Server {
-  const underWay = new Sources();
+  const underWay = new Sources(Math.max(fewestOfSource, probes.size));
   const declared = async (path: string, action: ProbeAction, socket: Socket): Promise<Page | null> => {
     // A link-local address comes with the name of its device.
     const source = ipFromSocket(socket.remoteAddress?.split("%")[0]);
@@ -61,12 +63,17 @@ async function untilGone<T>(socket: Socket, work: (gone: AbortSignal) => Promise
 
 /** How many requests of each address are under way. */
 class Sources {
+  readonly #mostOfOne: number;
   readonly #of = new Map<Ip, number>();
   #all = 0;
 
+  constructor(mostOfOne: number) {
+    this.#mostOfOne = mostOfOne;
+  }
+
   enter(source: Ip): boolean {
     const own = this.#of.get(source) ?? 0;
-    if (own >= mostOfSource || this.#all >= mostAtOnce) return false;
+    if (own >= this.#mostOfOne || this.#all >= 4 * this.#mostOfOne) return false;
     this.#of.set(source, own + 1);
     this.#all++;
     return true;

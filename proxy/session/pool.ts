@@ -67,11 +67,11 @@ export class SessionPool {
         return { kind: "session", session };
       }
       if (entry.sessions.size >= mostSessionsPerPeer) return noRoom;
-      entry.dialling ??= this.#dial(target, key, entry).finally(() => (entry.dialling = null));
+      entry.dialling ??= this.#dial(target, key, entry).finally(() => this.#dialled(key, entry));
       const dialled = await entry.dialling;
       if (dialled.kind === "failed") return dialled;
     }
-    return this.#dropIfEmpty(key, noRoom);
+    return noRoom;
   }
 
   #entry(key: string): Entry {
@@ -85,18 +85,18 @@ export class SessionPool {
 
   async #dial(target: PeerTarget, key: string, entry: Entry): Promise<Dialled> {
     const credentials = this.#context.credentials();
-    if (credentials === null) return this.#dropIfEmpty(key, noCertificate);
+    if (credentials === null) return noCertificate;
     const { endpoint, project, serviceAccount, podUid } = target;
     const expected = { kind: "pod", project, serviceAccount, podUid } as const;
     const dialled = await dial(
       { endpoint, expected },
       { ...this.#context, credentials, onClose: (session) => this.#closed(key, session) },
     );
-    if (dialled.kind === "failed") return this.#dropIfEmpty(key, dialled);
+    if (dialled.kind === "failed") return dialled;
     const { session } = dialled;
     if (streamBudget(session.facts.http2) === 0) {
       session.destroy(null);
-      return this.#dropIfEmpty(key, noRoom);
+      return noRoom;
     }
     if (session.reauthenticates)
       this.#reauthentications.set(session, new Reauthentication(session, expected, this.#context));
@@ -106,15 +106,21 @@ export class SessionPool {
     return dialled;
   }
 
-  #dropIfEmpty(key: string, failure: DialFailure): DialFailure {
-    if (this.#peers.get(key)?.sessions.size === 0) this.#peers.delete(key);
-    return failure;
+  #dialled(key: string, entry: Entry): void {
+    entry.dialling = null;
+    this.#dropIfEmpty(key, entry);
   }
 
   #closed(key: string, session: ClientSession): void {
     const entry = this.#peers.get(key);
-    entry?.sessions.delete(session);
-    if (entry?.sessions.size === 0 && entry.dialling === null) this.#peers.delete(key);
+    if (entry === undefined) return;
+    entry.sessions.delete(session);
+    this.#dropIfEmpty(key, entry);
+  }
+
+  /** Nothing is kept for a peer without a session: peers come and go for as long as the proxy lives. */
+  #dropIfEmpty(key: string, { sessions, dialling }: Entry): void {
+    if (sessions.size === 0 && dialling === null) this.#peers.delete(key);
   }
 
   /** New credentials: sessions that the bundle no longer backs end, the others are re-authenticated, or take nothing new. */

@@ -244,43 +244,49 @@ test("a gRPC answer that does not end is a failure, long before the time is over
   assert.deepEqual(await perform(action({ grpc: { port } }, 100), at), { ok: false, text: "the answer is too long" });
 });
 
-const [liveness, preStop] = ["/probe/app/liveness", "/hook/app/preStop"];
+const preStop = "/hook/app/preStop";
 const anybody = (): Promise<boolean> => Promise.resolve(true);
 
-test("whoever may not ask gets nothing performed, and one address does not take all places", async (t) => {
-  const probes = readProbes(JSON.stringify({ [liveness]: { httpGet: { port: 1 } } }))!;
-  const gate = Promise.withResolvers<void>();
-  let performed = 0;
-  const health = serveHealth({
-    isReady: () => true,
-    probes,
-    perform: async () => {
-      performed++;
-      await gate.promise;
-      return { ok: true, text: "done" };
-    },
-    mayAsk: (source, path) => Promise.resolve(source !== "127.0.0.9" && path === liveness),
+for (const [containers, most] of [
+  [1, 16],
+  [7, 21],
+] as const)
+  test(`whoever may not ask gets nothing performed, and one address not all places, of ${containers} containers`, async (t) => {
+    const kinds = ["liveness", "readiness", "startup"];
+    const paths = Array.from({ length: containers }, (_, index) => kinds.map((kind) => `/probe/app${index}/${kind}`));
+    const declared = paths.flat().map((path) => [path, { httpGet: { port: 1 } }] as const);
+    const gate = Promise.withResolvers<void>();
+    let performed = 0;
+    const health = serveHealth({
+      isReady: () => true,
+      probes: readProbes(JSON.stringify(Object.fromEntries(declared)))!,
+      perform: async () => {
+        performed++;
+        await gate.promise;
+        return { ok: true, text: "done" };
+      },
+      mayAsk: (source) => Promise.resolve(source !== "127.0.0.9"),
+    });
+    const port = await listen(t, health);
+    const ask = async (localAddress: string): Promise<number> => {
+      const call = requestHttp({ host, port, localAddress, path: paths[0]![0]!, agent: false }).end();
+      const [answer] = (await once(call, "response")) as [IncomingMessage];
+      answer.resume();
+      return answer.statusCode ?? 0;
+    };
+    assert.deepEqual([await ask("127.0.0.9"), performed], [403, 0]);
+    const first = Array.from({ length: most }, () => ask("127.0.0.2"));
+    while (performed < most) await new Promise(setImmediate);
+    assert.equal(await ask("127.0.0.2"), 503);
+    const another = ask("127.0.0.3");
+    while (performed < most + 1) await new Promise(setImmediate);
+    gate.resolve();
+    assert.deepEqual(
+      await Promise.all([...first, another]),
+      Array.from({ length: most + 1 }, () => 200),
+    );
+    assert.equal(await ask("127.0.0.2"), 200);
   });
-  const port = await listen(t, health);
-  const ask = async (localAddress: string): Promise<number> => {
-    const call = requestHttp({ host, port, localAddress, path: liveness, agent: false }).end();
-    const [answer] = (await once(call, "response")) as [IncomingMessage];
-    answer.resume();
-    return answer.statusCode ?? 0;
-  };
-  assert.deepEqual([await ask("127.0.0.9"), performed], [403, 0]);
-  const first = Array.from({ length: 16 }, () => ask("127.0.0.2"));
-  while (performed < 16) await new Promise(setImmediate);
-  assert.equal(await ask("127.0.0.2"), 503);
-  const another = ask("127.0.0.3");
-  while (performed < 17) await new Promise(setImmediate);
-  gate.resolve();
-  assert.deepEqual(
-    await Promise.all([...first, another]),
-    Array.from({ length: 17 }, () => 200),
-  );
-  assert.equal(await ask("127.0.0.2"), 200);
-});
 
 test("the health port performs what was declared and nothing else", async (t) => {
   const port = await listen(t, createHttp(answering(404)));
