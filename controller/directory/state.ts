@@ -163,6 +163,9 @@ export class ClusterState {
   }
 
   slice(change: Change<EndpointSlice>): void {
+    // By its label, which may be changed.
+    if (change.kind === "updated" && sliceService(change.old) !== sliceService(change.object))
+      this.slice({ kind: "removed", object: change.old });
     const service = sliceService(change.object);
     const slices = this.#slices.get(service) ?? new Map<string, EndpointSlice>();
     if (change.kind === "removed") slices.delete(keyOf(change.object));
