@@ -2,8 +2,9 @@
 import type { Node, ServiceCidr } from "../../lib/kube/objects.ts";
 import { contains, parseCidr } from "../../lib/net/cidr.ts";
 import type { Cidr } from "../../lib/net/cidr.ts";
-import { ipBytes, parseIp } from "../../lib/net/address.ts";
+import { ipBytes } from "../../lib/net/address.ts";
 import type { Ip } from "../../lib/net/address.ts";
+import { readIp } from "./entities.ts";
 
 export type ClusterAddresses = {
   readonly requires: readonly string[];
@@ -28,7 +29,7 @@ export function clusterAddresses(
 ): ClusterAddresses {
   const addresses = nodes
     .flatMap(({ status }) => status?.addresses ?? [])
-    .map(({ type, address }) => (type === "InternalIP" || type === "ExternalIP" ? parseIp(address) : null))
+    .map(({ type, address }) => (type === "InternalIP" || type === "ExternalIP" ? readIp(address) : null))
     .filter((ip) => ip !== null);
   const told = [
     ...nodes.flatMap(({ spec }) => [...(spec?.podCIDRs ?? []), spec?.podCIDR ?? ""]),

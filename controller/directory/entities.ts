@@ -5,7 +5,8 @@
  * - whether a pod is protected is read from its spec, which cannot change;
  * - a Service's own addresses are its cluster IPs; external and load-balancer addresses are for its own project only, and
  *   only where they belong to nobody else;
- * - an endpoint has the address and ports that its slice says, whatever its Service says.
+ * - an endpoint has the address and ports that its slice says, whatever its Service says;
+ * - what a proxy would refuse to read is not told, whoever wrote it: one such entry would keep all others from it.
  *
  * Pure.
  */
@@ -15,9 +16,11 @@ import type {
   DocumentService,
   DocumentWorkload,
 } from "../../lib/directory/document.ts";
+import { most } from "../../lib/directory/bounds.ts";
 import type { EndpointSlice, Namespace, Pod, Service } from "../../lib/kube/objects.ts";
 import { addressesOf, readSidecar } from "../../lib/kube/sidecar.ts";
-import { parseIp } from "../../lib/net/address.ts";
+import { isOfHost, parseIp } from "../../lib/net/address.ts";
+import type { Ip } from "../../lib/net/address.ts";
 import type { Mode } from "../../lib/project/mode.ts";
 import { readPodSettings, readProjectSettings } from "../../lib/project/settings.ts";
 
@@ -39,9 +42,18 @@ export function projectOf({ metadata }: Namespace, defaultMode: Mode): DocumentP
   };
 }
 
+/** Null for what no pod, node or Service can have; API servers do not mind that everywhere. */
+export function readIp(address: string): Ip | null {
+  const ip = parseIp(address);
+  return ip !== null && isOfHost(ip) ? ip : null;
+}
+
 const canonical = (addresses: readonly string[]): readonly string[] => [
-  ...new Set(addresses.map((address) => parseIp(address)).filter((ip) => ip !== null)),
+  ...new Set(addresses.map(readIp).filter((ip) => ip !== null)),
 ];
+
+const passedOn = (text: string | null | undefined): string | null =>
+  text === null || text === undefined || text.length > most.text ? null : text;
 
 /** Null for a pod that holds no address. */
 export function workloadOf(pod: Pod): DocumentWorkload | null {
@@ -86,9 +98,18 @@ function hostPortsOf({ spec, status }: Pod): DocumentWorkload["hostPorts"] {
 export const clusterIpsOf = ({ spec }: Service): readonly string[] =>
   spec.type === "ExternalName" ? [] : canonical([...(spec.clusterIPs ?? []), spec.clusterIP ?? ""]);
 
-/** As claimed: whoever may make a Service writes what it likes here. */
+/** A Service has one of each family. */
+const mostClusterIps = 2;
+
+/** As claimed: whoever may make a Service writes what it likes here, and as much. */
 export const claimedIpsOf = ({ spec, status }: Service): readonly string[] =>
-  canonical([...(spec.externalIPs ?? []), ...(status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip ?? "")]);
+  canonical([...(spec.externalIPs ?? []), ...(status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip ?? "")]).slice(
+    0,
+    most.ips - mostClusterIps,
+  );
+
+const portsToTell = ({ spec }: Service): NonNullable<Service["spec"]["ports"]> =>
+  (spec.ports ?? []).filter(({ protocol }) => isTcp(protocol)).slice(0, most.ports);
 
 /** `vips` are the addresses that count for whom this is made. Null for a Service that has none. */
 export function serviceOf(
@@ -96,7 +117,7 @@ export function serviceOf(
   slices: readonly EndpointSlice[],
   vips: readonly string[],
 ): DocumentService | null {
-  const ports = (service.spec.ports ?? []).filter(({ protocol }) => isTcp(protocol));
+  const ports = portsToTell(service);
   if (ports.length === 0 || vips.length === 0) return null;
   return {
     project: service.metadata.namespace ?? "",
@@ -107,7 +128,7 @@ export function serviceOf(
     ports: ports.map(({ port, nodePort, appProtocol }) => ({
       port,
       nodePort: nodePort ?? null,
-      appProtocol: appProtocol ?? null,
+      appProtocol: passedOn(appProtocol),
     })),
     endpoints: endpointsOf(service, slices),
   };
@@ -120,7 +141,7 @@ function endpointsOf(service: Service, slices: readonly EndpointSlice[]): readon
     if (slice.addressType !== "IPv4" && slice.addressType !== "IPv6") continue;
     const ports = portsOf(service, slice);
     for (const endpoint of slice.endpoints ?? []) {
-      const ip = parseIp(endpoint.addresses[0] ?? "");
+      const ip = readIp(endpoint.addresses[0] ?? "");
       if (ip !== null) byIp.set(ip, endpointOf(ip, endpoint, { ...byIp.get(ip)?.ports, ...ports }));
     }
   }
@@ -142,20 +163,24 @@ function endpointOf(
     ready,
     serving: conditions.serving ?? ready,
     terminating: conditions.terminating ?? false,
-    zone: zone ?? null,
+    zone: passedOn(zone),
     node: nodeName ?? null,
   };
 }
 
+/** Of a slice an API server takes any number. */
+const isPort = (port: number | null | undefined): port is number =>
+  port !== null && port !== undefined && port >= 1 && port <= 65_535;
+
 /** Port of the Service to port of the slice, by the name that both have. */
-function portsOf({ spec }: Service, slice: EndpointSlice): Readonly<Record<string, number>> {
+function portsOf(service: Service, slice: EndpointSlice): Readonly<Record<string, number>> {
   const numbers = new Map<string, number>();
   for (const { name, port, protocol } of slice.ports ?? [])
-    if (isTcp(protocol) && port !== null && port !== undefined) numbers.set(name ?? "", port);
+    if (isTcp(protocol) && isPort(port)) numbers.set(name ?? "", port);
   const ports: Record<string, number> = {};
-  for (const { name, port, protocol } of spec.ports ?? []) {
+  for (const { name, port } of portsToTell(service)) {
     const number = numbers.get(name ?? "");
-    if (isTcp(protocol) && number !== undefined) ports[String(port)] = number;
+    if (number !== undefined) ports[String(port)] = number;
   }
   return ports;
 }

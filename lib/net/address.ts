@@ -134,3 +134,13 @@ export const isLoopback = (ip: Ip): boolean => ip === "::1" || ip.startsWith("12
 
 /** 169.254.0.0/16 and fe80::/10. */
 export const isLinkLocal = (ip: Ip): boolean => ip.startsWith("169.254.") || /^fe[89ab][0-9a-f]:/.test(ip);
+
+/** Unspecified, this network, multicast, reserved, broadcast; `::` and ff00::/8. */
+export function isNobody(ip: Ip): boolean {
+  if (ip.includes(":")) return ip === "::" || /^ff[0-9a-f]{2}:/.test(ip);
+  const first = Number(ip.slice(0, ip.indexOf(".")));
+  return first === 0 || first >= 224;
+}
+
+/** Whether a pod, a node or a Service can have the address. */
+export const isOfHost = (ip: Ip): boolean => !isLoopback(ip) && !isLinkLocal(ip) && !isNobody(ip);

@@ -5,6 +5,7 @@
  * warning. What the document does not say never loosens: an unknown mode is `strict`, an address that two pods claim is
  * held by neither, and a document that requires a feature we do not know is refused before anything else is read.
  */
+import { most } from "../../lib/directory/bounds.ts";
 import { parseCidr } from "../../lib/net/cidr.ts";
 import type { Endpoint } from "../../lib/net/address.ts";
 import { isIpv6, parsePort } from "../../lib/net/address.ts";
@@ -24,9 +25,6 @@ export type Parsed =
 
 /** Features that a document may require. None yet. */
 const knownFeatures: ReadonlySet<string> = new Set();
-
-/** The size of the whole is bounded by the reader; these bound what is searched one by one. */
-const most = { items: 1_000_000, rules: 1024, ips: 64, ports: 1024, peers: 1024, ranges: 1024, features: 64 } as const;
 
 export function parseDocument(text: string): Parsed {
   const findings = new Findings();

@@ -4,8 +4,9 @@
  * Every reader returns a value of its type also after a problem: the caller builds on and throws the result away at
  * the end. Only own properties count, so a key such as `__proto__` is an unknown field and nothing more.
  */
-import { isLinkLocal, isLoopback, parseIp } from "../../lib/net/address.ts";
+import { isLinkLocal, isLoopback, isNobody, parseIp } from "../../lib/net/address.ts";
 import type { Ip } from "../../lib/net/address.ts";
+import { most } from "../../lib/directory/bounds.ts";
 import { isName } from "../../lib/identity/spiffe-id.ts";
 
 const mostLines = 20;
@@ -93,13 +94,13 @@ export class Field {
     return Object.entries(this.#record()).map(([key, value]) => [key, this.#child(key, value)]);
   }
 
-  items(most: number): readonly Field[] {
+  items(atMost: number): readonly Field[] {
     if (!Array.isArray(this.value)) {
       this.#wrong("a list");
       return [];
     }
-    if (this.value.length > most) {
-      this.problem(`more than ${most} items`);
+    if (this.value.length > atMost) {
+      this.problem(`more than ${atMost} items`);
       return [];
     }
     return this.value.map((value, key) => this.#child(key, value));
@@ -118,9 +119,10 @@ export class Field {
     return this.#text("a uid", (text) => (printable.test(text) ? text : null)) ?? "";
   }
 
-  /** Any text of at most 253 characters. */
+  /** Any text that is not too long. */
   text(): string {
-    return this.#text("a text of at most 253 characters", (text) => (text.length <= 253 ? text : null)) ?? "";
+    const expected = `a text of at most ${most.text} characters`;
+    return this.#text(expected, (text) => (text.length <= most.text ? text : null)) ?? "";
   }
 
   choice<const T extends string>(choices: readonly T[]): T {
@@ -185,11 +187,4 @@ export class Field {
   #child(key: string | number, value: unknown): Field {
     return new Field(value, this.findings, { parent: this, key });
   }
-}
-
-/** Unspecified, this network, multicast, reserved, broadcast; `::` and ff00::/8. */
-function isNobody(ip: Ip): boolean {
-  if (ip.includes(":")) return ip === "::" || /^ff[0-9a-f]{2}:/.test(ip);
-  const first = Number(ip.slice(0, ip.indexOf(".")));
-  return first === 0 || first >= 224;
 }
