@@ -1,6 +1,7 @@
 /** What all proxies have to know of the cluster: its ranges, and the addresses of its nodes. Pure. */
 import type { Node, ServiceCidr } from "../../lib/kube/objects.ts";
-import { contains, parseCidr } from "../../lib/net/cidr.ts";
+import { most } from "../../lib/directory/bounds.ts";
+import { contains, merged, parseCidr } from "../../lib/net/cidr.ts";
 import type { Cidr } from "../../lib/net/cidr.ts";
 import { ipBytes } from "../../lib/net/address.ts";
 import type { Ip } from "../../lib/net/address.ts";
@@ -21,7 +22,14 @@ const privateRanges = ["10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.
 
 const tellsItsRange = ({ spec }: Node): boolean => (spec?.podCIDR ?? spec?.podCIDRs?.[0] ?? "") !== "";
 
-/** `configured` takes the place of what nodes and Service ranges say. */
+/** Each node has a range, and most have one beside it. */
+const joined = (texts: readonly string[]): readonly string[] =>
+  merged(texts.map(parseCidr).filter((cidr) => cidr !== null)).map(({ text }) => text);
+
+/**
+ * `configured` takes the place of what nodes and Service ranges say. Where that is more than a proxy reads, the rest is looked
+ * up as if no node told it.
+ */
 export function clusterAddresses(
   nodes: readonly Node[],
   serviceCidrs: readonly ServiceCidr[],
@@ -35,11 +43,12 @@ export function clusterAddresses(
     ...nodes.flatMap(({ spec }) => [...(spec?.podCIDRs ?? []), spec?.podCIDR ?? ""]),
     ...serviceCidrs.flatMap(({ spec }) => spec?.cidrs ?? []),
   ];
-  const ranges = configured.length > 0 ? configured : told.flatMap((text) => parseCidr(text)?.text ?? []);
+  const ranges = configured.length > 0 ? configured : joined(told);
+  const areAll = ranges.length <= most.ranges && nodes.length > 0 && nodes.every(tellsItsRange);
   return {
     requires: [],
-    clusterRanges: [...new Set(ranges)].toSorted(),
-    lookUpRanges: configured.length > 0 || (nodes.length > 0 && nodes.every(tellsItsRange)) ? [] : privateRanges,
+    clusterRanges: [...new Set(ranges)].toSorted().slice(0, most.ranges),
+    lookUpRanges: configured.length > 0 || areAll ? [] : privateRanges,
     nodeAddresses: [...new Set(addresses)].toSorted(),
   };
 }

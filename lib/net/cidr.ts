@@ -43,3 +43,28 @@ export function anyContains(cidrs: readonly Cidr[], ip: Ip): boolean {
   const bytes = ipBytes(ip);
   return cidrs.some((cidr) => contains(cidr, bytes));
 }
+
+/** The same addresses in as few ranges as can be, in the order of their addresses. */
+export function merged(cidrs: readonly Cidr[]): readonly Cidr[] {
+  const ranges: Cidr[] = [];
+  for (const next of cidrs.toSorted(byAddress)) {
+    const last = ranges.at(-1);
+    if (last !== undefined && contains(last, next.bytes)) continue;
+    ranges.push(next);
+    for (let parent = parentOf(ranges); parent !== null; parent = parentOf(ranges)) ranges.splice(-2, 2, parent);
+  }
+  return ranges;
+}
+
+/** The wider one first, so that what lies in another one comes after it. */
+const byAddress = (a: Cidr, b: Cidr): number =>
+  a.bytes.length - b.bytes.length || Buffer.compare(a.bytes, b.bytes) || a.bits - b.bits;
+
+/** What the last two ranges are together, if they are the halves of one. */
+function parentOf(ranges: readonly Cidr[]): Cidr | null {
+  const [one, other] = ranges.slice(-2);
+  if (one === undefined || other === undefined || one.bits !== other.bits || one.bits === 0) return null;
+  const bits = one.bits - 1;
+  const parent = { text: one.text.replace(/[0-9]+$/, String(bits)), bytes: one.bytes, bits };
+  return !hasHostBits(one.bytes, bits) && contains(parent, other.bytes) ? parent : null;
+}
