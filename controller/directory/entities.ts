@@ -134,15 +134,25 @@ export function serviceOf(
   };
 }
 
+/** Of a Service, endpoints and the ports of each: beyond them endpoints are left out. */
+const mostPorts = 100_000;
+
 /** One entry an address: slices divide a Service by family, by size and by the ports that pods give the same name. */
 function endpointsOf(service: Service, slices: readonly EndpointSlice[]): readonly DocumentEndpoint[] {
   const byIp = new Map<string, DocumentEndpoint>();
+  let room = mostPorts;
   for (const slice of slices.toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))) {
     if (slice.addressType !== "IPv4" && slice.addressType !== "IPv6") continue;
     const ports = portsOf(service, slice);
+    const cost = 1 + Object.keys(ports).length;
     for (const endpoint of slice.endpoints ?? []) {
+      if (cost > room) break;
       const ip = readIp(endpoint.addresses[0] ?? "");
-      if (ip !== null) byIp.set(ip, endpointOf(ip, endpoint, { ...byIp.get(ip)?.ports, ...ports }));
+      if (ip === null) continue;
+      room -= cost;
+      const before = byIp.get(ip)?.ports;
+      // Endpoints of one slice share what they have in common.
+      byIp.set(ip, endpointOf(ip, endpoint, before === undefined ? ports : { ...before, ...ports }));
     }
   }
   return [...byIp.values()];

@@ -3,6 +3,7 @@
  * change that made them what they are, so that a stream asks only for what is newer than what it has sent. An event costs
  * what it touches: its own entry, its project's Services, and who claims the same address.
  */
+import { hash } from "node:crypto";
 import type { DocumentProject, DocumentService, DocumentWorkload } from "../../lib/directory/document.ts";
 import type { EndpointSlice, Namespace, Node, Pod, Service, ServiceCidr } from "../../lib/kube/objects.ts";
 import { keyOf } from "../../lib/kube/informer.ts";
@@ -17,8 +18,8 @@ import { claimedIpsOf, clusterIpsOf, projectOf, serviceOf, workloadOf } from "./
 
 export type StateSettings = { readonly defaultMode: Mode; readonly clusterRanges: readonly string[] };
 
-/** Null: gone. */
-export type Entry<T> = { readonly value: T | null; readonly text: string; readonly change: number };
+/** `value` null: gone. `digest` tells whether it has changed: as text it would be larger than the value itself. */
+export type Entry<T> = { readonly value: T | null; readonly digest: string; readonly change: number };
 
 export type ServicePair = {
   /** With the addresses that count for the Service's own project. */
@@ -43,6 +44,8 @@ type Indexed = {
   readonly addressesOf: (service: Service) => readonly string[];
 };
 
+const digestOf = (value: unknown): string => hash("sha256", JSON.stringify(value), "base64");
+
 const sliceService = ({ metadata }: EndpointSlice): string =>
   `${metadata.namespace ?? ""}/${metadata.labels?.["kubernetes.io/service-name"] ?? ""}`;
 
@@ -65,7 +68,7 @@ export class ClusterState {
   readonly #vips = new Map<string, Set<string>>();
   readonly #claims = new Map<string, Set<string>>();
   readonly #tombstones: { readonly change: number; readonly forget: () => void }[] = [];
-  #cluster: Entry<ClusterAddresses> = { value: null, text: "", change: 0 };
+  #cluster: Entry<ClusterAddresses> = { value: null, digest: "", change: 0 };
   #change = 0;
   #oldest = 0;
   readonly #touched = new Set<string>();
@@ -195,7 +198,7 @@ export class ClusterState {
     const known = this.#projects.get(project);
     if (known !== undefined) return known;
     const made: ProjectEntries = {
-      project: { value: null, text: "null", change: 0 },
+      project: { value: null, digest: digestOf(null), change: 0 },
       workloads: new Map(),
       services: new Map(),
     };
@@ -205,9 +208,9 @@ export class ClusterState {
 
   /** The same entry where nothing that is told has changed. */
   #next<T>(entry: Entry<T> | undefined, value: T | null): Entry<T> {
-    const text = JSON.stringify(value);
-    if (entry !== undefined && entry.text === text) return entry;
-    return { value, text, change: ++this.#change };
+    const digest = digestOf(value);
+    if (entry !== undefined && entry.digest === digest) return entry;
+    return { value, digest, change: ++this.#change };
   }
 
   #put<T>(map: Map<string, Entry<T>>, key: string, value: T | null): void {
