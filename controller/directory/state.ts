@@ -118,7 +118,7 @@ export class ClusterState {
   }
 
   podsAt(ip: string): readonly DocumentWorkload[] {
-    return [...(this.#holders.get(ip) ?? [])].map((uid) => this.#workloads.get(uid)!);
+    return this.#vips.has(ip) ? [] : this.#claimants(ip);
   }
 
   serviceAt(ip: string): Service | undefined {
@@ -149,10 +149,8 @@ export class ClusterState {
     this.#hold(uid, previous, next);
     for (const ip of old.symmetricDifference(fresh)) this.#moved(ip);
     // Who claims one of these addresses too is seen by more projects now, or by fewer.
-    const concerned = [...addresses].flatMap((ip) => this.podsAt(ip));
-    const uids = new Set([uid, ...concerned.map((workload) => workload.uid)]);
-    const projects = new Set([namespace, ...concerned.map(({ project }) => project)]);
-    for (const project of projects) for (const each of uids) this.#renewWorkload(project, each);
+    const concerned = [...addresses].flatMap((ip) => this.#claimants(ip));
+    this.#renewWorkloads(concerned, [{ uid, project: namespace }]);
   }
 
   service(change: Change<Service>): void {
@@ -161,7 +159,10 @@ export class ClusterState {
     const next = change.kind === "removed" ? undefined : change.object;
     this.#store(key, change.object.metadata.namespace ?? "", next);
     this.#index(this.#claims, key, { previous, next, addressesOf: claimedIpsOf });
-    for (const ip of this.#index(this.#vips, key, { previous, next, addressesOf: clusterIpsOf })) this.#moved(ip);
+    for (const ip of this.#index(this.#vips, key, { previous, next, addressesOf: clusterIpsOf })) {
+      this.#moved(ip);
+      this.#renewWorkloads(this.#claimants(ip));
+    }
     this.#renewServices(change.object.metadata.namespace ?? "");
   }
 
@@ -257,14 +258,33 @@ export class ClusterState {
     if (first !== undefined) this.#first[isIpv6(first as Ip) ? "ipv6" : "ipv4"] += change;
   }
 
+  /** Pods whose status says that they have the address. */
+  #claimants(ip: string): readonly DocumentWorkload[] {
+    return [...(this.#holders.get(ip) ?? [])].map((uid) => this.#workloads.get(uid)!);
+  }
+
+  #renewWorkloads(...concerned: readonly (readonly Pick<DocumentWorkload, "uid" | "project">[])[]): void {
+    const uids = new Set(concerned.flat().map(({ uid }) => uid));
+    const projects = new Set(concerned.flat().map(({ project }) => project));
+    for (const project of projects) for (const uid of uids) this.#renewWorkload(project, uid);
+  }
+
   /** A project knows its own pods, and those that claim an address of one of them: it has to see the conflict. */
   #renewWorkload(project: string, uid: string): void {
     const workload = this.#workloads.get(uid);
+    const held = workload === undefined ? null : this.#held(workload);
     const concerns =
-      workload !== undefined &&
-      (workload.project === project ||
-        workload.ips.some((ip) => this.podsAt(ip).some((other) => other.project === project)));
-    this.#put(this.#entries(project).workloads, uid, concerns ? workload : null);
+      held !== null &&
+      (held.project === project ||
+        held.ips.some((ip) => this.#claimants(ip).some((other) => other.project === project)));
+    this.#put(this.#entries(project).workloads, uid, concerns ? held : null);
+  }
+
+  /** What an API server has given to a Service it gives to no pod, whatever a status says. */
+  #held(workload: DocumentWorkload): DocumentWorkload | null {
+    const ips = workload.ips.filter((ip) => !this.#vips.has(ip));
+    if (ips.length === workload.ips.length) return workload;
+    return ips.length === 0 ? null : { ...workload, ips };
   }
 
   #store(key: string, project: string, service: Service | undefined): void {

@@ -163,3 +163,10 @@ describe("a port that is none leads nowhere", () => {
       assert.deepEqual(update.services[0]!.endpoints[0]!.ports, {});
     });
 });
+
+test("a pod that says it has a Service's address", () => {
+  const update = sent({ service: serviceOf({}), pod: podOf({ podIP: "10.2.0.1" }) });
+  read(update);
+  assert.deepEqual(update.services[0]!.vips, ["10.2.0.1"]);
+  assert.deepEqual(update.workloads, []);
+});
