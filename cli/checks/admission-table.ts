@@ -29,6 +29,13 @@ export const chartShapes: Readonly<Record<string, Shape>> = {
     reinvocationPolicy: "44136fa355b3678a",
     service: "90d9087061858c97",
   },
+  "tencrypt-exec": {
+    matchConstraints: "caf3983081188a36",
+    matchConditions: "fc488adb79466689",
+    paramKind: "44136fa355b3678a",
+    variables: "44136fa355b3678a",
+    validations: "8333ed919c25677e",
+  },
   "tencrypt-pods": {
     matchConstraints: "3bcc0db8ac64a36b",
     matchConditions: "777ba2f811a59d35",

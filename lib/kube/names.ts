@@ -90,6 +90,7 @@ export const webhookNames = {
 } as const;
 /** ValidatingAdmissionPolicies of the chart that refuse; the binding of each has its name. */
 export const admissionPolicies = [
+  "tencrypt-exec",
   "tencrypt-never-projects",
   "tencrypt-pods",
   "tencrypt-projects",

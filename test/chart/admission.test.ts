@@ -7,6 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { whyNoApiServer } from "../cluster/api-server.ts";
 import type { Json } from "../cluster/client.ts";
 import { eventually } from "../cluster/eventually.ts";
+import { protectedSpec } from "../cluster/protected-pod.ts";
 import { changes } from "./changes.ts";
 import { enabled, InstalledChart, prefixed, refusal } from "./installed.ts";
 
@@ -139,5 +140,32 @@ describe("what nobody may do in a project", options, () => {
     const ask = ["create", "token", "editor", "-n", "people", "--audience=tencrypt-ca"];
     const kubelet = await chart.api.kubectl(...ask, ...bind, ...as);
     assert.match(kubelet, /^ey/);
+  });
+
+  test("nobody runs a program in a container of ours, but who may relax", async () => {
+    const namespace = await chart.project();
+    // The webhooks are away: they would make a pod wait.
+    await chart.api.admin.patch(`/api/v1/namespaces/${namespace}`, {
+      metadata: { labels: { "tencrypt.io/project": null } },
+    });
+    await chart.api.objects.serviceAccount(namespace, "cart");
+    await eventually(() =>
+      chart.api.objects.pod({ namespace, name: "web", serviceAccount: "cart", node: "nowhere", spec: protectedSpec() }),
+    );
+    await chart.api.admin.patch(`/api/v1/namespaces/${namespace}`, { metadata: { labels: enabled } });
+    const run = (container: string): string =>
+      `/api/v1/namespaces/${namespace}/pods/web/exec?command=node&container=${container}`;
+    // Only then is the node looked for, and there is none.
+    const admitted = refusal(404, /"nowhere" not found/);
+    for (const container of ["tencrypt-init", "tencrypt-proxy"]) {
+      await eventually(() =>
+        assert.rejects(
+          chart.editor.create(run(container), {}),
+          refusal(403, new RegExp(`a program in ${container} .*in project ${namespace} needs the verb relax`)),
+        ),
+      );
+      await eventually(() => assert.rejects(chart.owner.create(run(container), {}), admitted));
+    }
+    await assert.rejects(chart.editor.create(run("app"), {}), admitted);
   });
 });

@@ -28,7 +28,7 @@ export const refusal =
 const editorRules = [
   {
     apiGroups: [""],
-    resources: ["namespaces", "namespaces/status", "namespaces/finalize", "pods", "serviceaccounts/token"],
+    resources: ["namespaces", "namespaces/status", "namespaces/finalize", "pods", "pods/exec", "serviceaccounts/token"],
     verbs: ["*"],
   },
 ];
