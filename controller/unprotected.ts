@@ -15,6 +15,18 @@ export function unprotectedWhy(pod: Pod, namespace: Namespace): string | null {
   return protection.kind === "unprotected" ? protection.why : null;
 }
 
+/** The same, for each version of a pod and of its namespace once: anybody may ask for the metric, and as often as it likes. */
+function judgeOnce(): typeof unprotectedWhy {
+  const judged = new WeakMap<Pod, { readonly in: Namespace; readonly why: string | null }>();
+  return (pod, namespace) => {
+    const known = judged.get(pod);
+    if (known?.in === namespace) return known.why;
+    const why = unprotectedWhy(pod, namespace);
+    judged.set(pod, { in: namespace, why });
+    return why;
+  };
+}
+
 export type Reconciler = {
   /** By project; those that have none are there with 0 once they had one. */
   counts(): ReadonlyMap<string, number>;
@@ -30,11 +42,12 @@ type Parts = {
 
 export function startReconciler({ pods, namespaces, events, clock }: Parts): Reconciler {
   const known = new Set<string>();
+  const judge = judgeOnce();
   let timer: Timer | null = null;
   const look = (found: (pod: Pod, why: string) => void): void => {
     for (const pod of pods.values()) {
       const namespace = namespaces.get(pod.metadata.namespace ?? "");
-      const why = namespace === undefined ? null : unprotectedWhy(pod, namespace);
+      const why = namespace === undefined ? null : judge(pod, namespace);
       if (why !== null) found(pod, why);
     }
   };

@@ -66,4 +66,37 @@ describe("a pod without a proxy", () => {
     clock.advance(61_000);
     assert.equal(told.length, 2);
   });
+
+  test("is judged once for each version of it and of its namespace, however often the metric is asked for", () => {
+    let looks = 0;
+    const watched = (each: Pod): Pod =>
+      new Proxy(each, {
+        get: (target, name) => {
+          if (name === "spec") looks++;
+          return Reflect.get(target, name) as unknown;
+        },
+      });
+    const pods = new Map([["old", watched(pod("old"))]]);
+    let where = namespace();
+    const reconciler = startReconciler({
+      pods,
+      namespaces: { get: () => where },
+      events: { tell: () => {} },
+      clock: manualClock(),
+    });
+    const looksAtCount = (): number => {
+      looks = 0;
+      reconciler.counts();
+      return looks;
+    };
+    assert.ok(looksAtCount() > 0);
+    assert.equal(looksAtCount(), 0);
+    where = namespace({ "tencrypt.io/default-injection": "disabled" });
+    assert.ok(looksAtCount() > 0);
+    assert.deepEqual([...reconciler.counts()], [["shop", 0]]);
+    pods.set("old", watched(pod("old", inject("enabled"))));
+    assert.ok(looksAtCount() > 0);
+    assert.deepEqual([...reconciler.counts()], [["shop", 1]]);
+    reconciler.stop();
+  });
 });
