@@ -1,6 +1,6 @@
 /** Pods of projects that should have a proxy and have none, whatever way they came to be: counted, and told at each pod. */
 import type { Clock, Timer } from "../lib/clock/clock.ts";
-import type { Events } from "../lib/kube/events.ts";
+import type { EventNews, Events, Regarding } from "../lib/kube/events.ts";
 import type { Informer } from "../lib/kube/informer.ts";
 import type { Namespace, Pod } from "../lib/kube/objects.ts";
 import { isTerminal } from "../lib/kube/sidecar.ts";
@@ -40,6 +40,15 @@ type Parts = {
   readonly clock: Clock;
 };
 
+const regardingOf = ({ metadata: { namespace = "", name, uid } }: Pod): Regarding => ({ namespace, name, uid });
+
+const newsOf = ({ metadata: { namespace = "" } }: Pod, why: string): EventNews => ({
+  reason: "Unprotected",
+  action: "Protecting",
+  cause: why,
+  note: `This pod of project ${namespace} has no proxy: ${why}. Its project may refuse it. Restart it to protect it, or say tencrypt.io/inject=disabled in its template.`,
+});
+
 export function startReconciler({ pods, namespaces, events, clock }: Parts): Reconciler {
   const known = new Set<string>();
   const judge = judgeOnce();
@@ -51,18 +60,14 @@ export function startReconciler({ pods, namespaces, events, clock }: Parts): Rec
       if (why !== null) found(pod, why);
     }
   };
+  /** Where the last turn ended: Events are bounded, and what comes first in the list must not be told alone. */
+  let next = 0;
   const tell = (): void => {
-    look(({ metadata: { namespace = "", name, uid } }, why) =>
-      events.tell(
-        { namespace, name, uid },
-        {
-          reason: "Unprotected",
-          action: "Protecting",
-          cause: why,
-          note: `This pod of project ${namespace} has no proxy: ${why}. Its project may refuse it. Restart it to protect it, or say tencrypt.io/inject=disabled in its template.`,
-        },
-      ),
-    );
+    const all: { readonly pod: Pod; readonly why: string }[] = [];
+    look((pod, why) => all.push({ pod, why }));
+    const inTurn = [...all.slice(next), ...all.slice(0, next)];
+    const untold = inTurn.findIndex(({ pod, why }) => !events.tell(regardingOf(pod), newsOf(pod, why)));
+    next = untold < 0 ? 0 : (next + untold) % all.length;
     timer = clock.after(everyMs, tell);
   };
   timer = clock.after(everyMs, tell);

@@ -31,7 +31,8 @@ export type EventParts = {
   readonly instance: string;
 };
 
-export type Events = { tell(pod: Regarding, news: EventNews): void };
+/** False: too many are being written, and this one is not. */
+export type Events = { tell(pod: Regarding, news: EventNews): boolean };
 
 const longestNote = 1_024;
 const longestName = 200;
@@ -56,7 +57,8 @@ export function createEvents(parts: EventParts): Events {
   return {
     tell: (pod, news) => {
       const name = nameOf(pod, news);
-      if (underWay >= mostUnderWay || !isNews(`${pod.namespace}/${name}`)) return;
+      if (underWay >= mostUnderWay) return false;
+      if (!isNews(`${pod.namespace}/${name}`)) return true;
       underWay++;
       client
         .create(`/apis/events.k8s.io/v1/namespaces/${pod.namespace}/events`, eventOf(name, { pod, news }, parts))
@@ -65,6 +67,7 @@ export function createEvents(parts: EventParts): Events {
           if (!isStatus(error, 409)) log("debug", "event_not_written", { why: (error as Error).message });
         })
         .finally(() => underWay--);
+      return true;
     },
   };
 }

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { startReconciler, unprotectedWhy } from "../../../controller/unprotected.ts";
+import type { KubeClient } from "../../../lib/kube/client.ts";
+import { createEvents } from "../../../lib/kube/events.ts";
 import type { EventNews, Regarding } from "../../../lib/kube/events.ts";
 import type { Namespace, Pod } from "../../../lib/kube/objects.ts";
 import { manualClock } from "../../clock/manual-clock.ts";
@@ -52,7 +54,7 @@ describe("a pod without a proxy", () => {
     const reconciler = startReconciler({
       pods,
       namespaces: { get: () => namespace() },
-      events: { tell: (at, news) => void told.push({ pod: at, news }) },
+      events: { tell: (at, news) => told.push({ pod: at, news }) > 0 },
       clock,
     });
     assert.deepEqual([...reconciler.counts()], [["shop", 1]]);
@@ -81,7 +83,7 @@ describe("a pod without a proxy", () => {
     const reconciler = startReconciler({
       pods,
       namespaces: { get: () => where },
-      events: { tell: () => {} },
+      events: { tell: () => true },
       clock: manualClock(),
     });
     const looksAtCount = (): number => {
@@ -98,5 +100,25 @@ describe("a pod without a proxy", () => {
     assert.ok(looksAtCount() > 0);
     assert.deepEqual([...reconciler.counts()], [["shop", 1]]);
     reconciler.stop();
+  });
+
+  test("has its turn to be told, also where there are more than Events are written at a time", async () => {
+    const clock = manualClock();
+    const told = new Set<string>();
+    const client = {
+      create: async (_: string, { regarding }: { readonly regarding?: Regarding }) => void told.add(regarding!.name),
+    } as unknown as KubeClient;
+    const log = (): void => {};
+    const events = createEvents({ client, clock, log, controller: "tencrypt.io/controller", instance: "one" });
+    const names = Array.from({ length: 1_000 }, (_, index) => `pod-${index}`);
+    const pods = new Map(names.map((name) => [name, pod(name)]));
+    const where = namespace();
+    const reconciler = startReconciler({ pods, namespaces: { get: () => where }, events, clock });
+    for (let look = 0; look < 80; look++) {
+      clock.advance(30_000);
+      await new Promise((resolve) => void setImmediate(resolve));
+    }
+    reconciler.stop();
+    assert.equal(told.size, names.length);
   });
 });
