@@ -66,7 +66,9 @@ export function createMetrics(): ControllerMetrics {
       registry.onRender(() => {
         const now = read();
         if (now.certificateEnd !== null) end.set(now.certificateEnd / second);
-        for (const [project, count] of now.unprotected) unprotected.labels({ project }).set(count);
+        // Projects beyond those that have a name here share a gauge.
+        for (const project of now.unprotected.keys()) unprotected.labels({ project }).set(0);
+        for (const [project, count] of now.unprotected) unprotected.labels({ project }).add(count);
       }),
   };
 }
