@@ -138,6 +138,7 @@ export class ClusterState {
     const entries = this.#entries(metadata.name);
     const value = enabled ? projectOf(change.object, this.#settings.defaultMode) : null;
     entries.project = this.#next(entries.project, value);
+    if (change.kind === "removed") this.#forgetEmpty();
   }
 
   pod(change: Change<Pod>): void {
@@ -205,6 +206,12 @@ export class ClusterState {
     };
     this.#projects.set(project, made);
     return made;
+  }
+
+  /** Namespaces come and go without an end. No stream sees one that is no project. */
+  #forgetEmpty(): void {
+    for (const [name, { project, workloads, services }] of this.#projects)
+      if (project.value === null && workloads.size === 0 && services.size === 0) this.#projects.delete(name);
   }
 
   /** The same entry where nothing that is told has changed. */
