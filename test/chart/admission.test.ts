@@ -68,6 +68,54 @@ describe("who may loosen a project", options, () => {
     );
   });
 
+  test("however long its lists are, a project is changed, tightened and deleted", async () => {
+    const entries = Array.from({ length: 1_024 }, (_, index) => index);
+    const ranges = entries.map((index) => `10.${index >> 8}.${index & 255}.0/24`);
+    const accounts = entries.map((index) => `shop/account-${index}`);
+    const lists = {
+      peers: entries.map((index) => `peer-${index}/uid-${index}`),
+      "allow-egress": ranges,
+      "allow-ingress": ranges,
+      "allow-from": accounts,
+    };
+    const without = (count: number): Readonly<Record<string, string>> =>
+      prefixed(
+        Object.fromEntries(Object.entries(lists).map(([name, list]) => [name, list.slice(count).join()])),
+      ) as Readonly<Record<string, string>>;
+    const namespace = await chart.project(without(0));
+    const path = `/api/v1/namespaces/${namespace}`;
+    await chart.editor.patch(path, {
+      metadata: { labels: { team: "blue" }, annotations: prefixed({ mode: "strict" }) },
+    });
+    for (const few of [1, 523]) {
+      // Entries are compared one with another, which takes too long here to be left to everybody.
+      const shorter = { metadata: { annotations: without(few) } };
+      await assert.rejects(chart.editor.patch(path, shorter), refusal(403, /needs the verb relax/));
+      await eventually(() => chart.owner.patch(`${path}?dryRun=All`, shorter));
+    }
+    const empty = { peers: "", "allow-egress": null, "allow-ingress": " ", "allow-from": "" };
+    await chart.editor.patch(`${path}?dryRun=All`, { metadata: { annotations: prefixed(empty) } });
+    await chart.owner.patch(path, { metadata: { annotations: without(524) } });
+    await chart.editor.patch(path, { metadata: { annotations: without(525) } });
+    await chart.owner.patch(path, { metadata: { annotations: without(0) } });
+    await chart.api.admin.delete(path);
+    await eventually(() => assert.rejects(chart.api.admin.get(path), refusal(404, /not found/)));
+  });
+
+  test("peers without a uid are completed, and no list takes the API server long", async () => {
+    const long = Array.from({ length: 65_000 }, () => "a/b").join();
+    const create = (peers: string): Promise<Json> =>
+      chart.api.admin.create("/api/v1/namespaces?dryRun=All", {
+        metadata: { name: chart.newName(), labels: enabled, annotations: prefixed({ peers }) },
+      });
+    const startedAt = performance.now();
+    for (const peers of ["", " ", ",", "a/b", " a/b , ,c/d,", long]) await create(peers);
+    assert.ok(performance.now() - startedAt < 10_000);
+    // No controller answers here: to be asked for is all that is left.
+    for (const peers of ["a", " a ", "a/b,c", "a/b, c ,d/e", `${long},a`])
+      await assert.rejects(create(peers), refusal(500, /failed calling webhook "peers\.tencrypt\.io"/));
+  });
+
   test("the right to relax one project is none for another", async () => {
     const namespace = chart.newName();
     await chart.api.objects.namespace(namespace, enabled);
