@@ -91,13 +91,30 @@ export function inject(pod: PodTemplate, namespace: NamespaceLike, config: Injec
       spec: {
         ...spec,
         initContainers: [
-          initContainer(config, facts),
-          proxyContainer(config, facts),
+          asFilledIn(initContainer(config, facts), pod, config),
+          asFilledIn(proxyContainer(config, facts), pod, config),
           ...inits.map(({ container }) => container),
         ],
         containers: apps.map(({ container }) => container),
         volumes: [...(spec.volumes ?? []), ...injectedVolumes],
       },
     },
+  };
+}
+
+type Resources = { readonly limits?: object; readonly requests?: object };
+
+/**
+ * With what the API server fills in after an injection, by a LimitRange or by making it pull images always: it asks us once
+ * more then, and refuses what has lost that again. Devices, which are none of it, are not kept.
+ */
+function asFilledIn(container: Container, { metadata, spec }: PodTemplate, config: InjectConfig): Container {
+  const found = spec.initContainers?.find(({ name }) => name === container.name);
+  if (found === undefined || metadata?.annotations?.[podMarks.injected] !== markOf(config)) return container;
+  const { limits, requests } = (found["resources"] ?? {}) as Resources;
+  return {
+    ...container,
+    resources: { ...(limits === undefined ? {} : { limits }), ...(requests === undefined ? {} : { requests }) },
+    ...(found["imagePullPolicy"] === "Always" ? { imagePullPolicy: "Always" } : {}),
   };
 }

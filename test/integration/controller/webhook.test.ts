@@ -270,6 +270,27 @@ describe("admission through a real API server", why === null ? {} : { skip: why 
   });
 });
 
+describe("what a namespace asks of all containers", why === null ? {} : { skip: why }, () => {
+  test("in a namespace whose LimitRange wants limits a pod is injected, and gets those that are filled in", async () => {
+    await rig.project("ranged");
+    const [most, given] = [
+      { cpu: "1", memory: "1Gi" },
+      { cpu: "500m", memory: "300Mi" },
+    ];
+    await rig.api.admin.create("/api/v1/namespaces/ranged/limitranges", {
+      metadata: { name: "most" },
+      spec: { limits: [{ type: "Container", max: most, default: given, defaultRequest: given }] },
+    });
+    const body = { serviceAccountName: "cart", containers: [{ name: "app", image: "x" }] };
+    const pod = (await eventually(() =>
+      rig.api.admin.create("/api/v1/namespaces/ranged/pods", { metadata: { name: `ranged-${++made}` }, spec: body }),
+    )) as unknown as Pod;
+    assert.equal(readSidecar(pod).kind, "sidecar");
+    for (const container of [...pod.spec.initContainers!, ...pod.spec.containers])
+      assert.deepEqual(container["resources"], { limits: given, requests: given }, container.name);
+  });
+});
+
 describe("while an upgrade is under way", why === null ? {} : { skip: why }, () => {
   test("a pod that one replica injects and another one validates is worth another try", async () => {
     const next = await rig.controller({ TENCRYPT_PROXY_IMAGE: "localhost/tencrypt/proxy:next" });
