@@ -14,6 +14,7 @@ import type { Mode } from "../../lib/project/mode.ts";
 import { isProject } from "../../lib/project/settings.ts";
 import { clusterAddresses, isClaimable } from "./addresses.ts";
 import type { ClusterAddresses } from "./addresses.ts";
+import { Claims } from "./claims.ts";
 import { claimedIpsOf, clusterIpsOf, projectOf, serviceOf, workloadOf } from "./entities.ts";
 
 export type StateSettings = { readonly defaultMode: Mode; readonly clusterRanges: readonly string[] };
@@ -38,11 +39,17 @@ export type ProjectEntries = {
 /** How many entries that are gone are remembered, so that streams can tell it; older streams get everything anew. */
 const mostTombstones = 20_000;
 
-type Indexed = {
-  readonly previous: Service | undefined;
-  readonly next: Service | undefined;
-  readonly addressesOf: (service: Service) => readonly string[];
-};
+const projectOfKey = (key: string): string => key.slice(0, key.indexOf("/"));
+
+/** The addresses that a Service has got or lost, and all that it has now. */
+function difference(
+  previous: Service | undefined,
+  next: Service | undefined,
+  addressesOf: (service: Service) => readonly string[],
+): readonly [changed: readonly string[], fresh: ReadonlySet<string>] {
+  const [old, fresh] = [previous, next].map((each) => new Set(each === undefined ? [] : addressesOf(each)));
+  return [[...old!.symmetricDifference(fresh!)], fresh!];
+}
 
 const digestOf = (value: unknown): string => hash("sha256", JSON.stringify(value), "base64");
 
@@ -56,17 +63,15 @@ export class ClusterState {
   readonly #settings: StateSettings;
   readonly #projects = new Map<string, ProjectEntries>();
   readonly #services = new Map<string, Service>();
-  /** The same by their project: an event reads those of its own only. */
-  readonly #servicesOf = new Map<string, Map<string, Service>>();
   readonly #slices = new Map<string, Map<string, EndpointSlice>>();
   readonly #nodes = new Map<string, Node>();
   readonly #cidrs = new Map<string, ServiceCidr>();
   /** Uids of the pods that hold an address. */
   readonly #holders = new Map<string, Set<string>>();
   readonly #workloads = new Map<string, DocumentWorkload>();
-  /** Services by their cluster addresses, and by those that they claim. */
+  /** Services by their cluster addresses. */
   readonly #vips = new Map<string, Set<string>>();
-  readonly #claims = new Map<string, Set<string>>();
+  readonly #claims = new Claims();
   readonly #tombstones: { readonly change: number; readonly forget: () => void }[] = [];
   #cluster: Entry<ClusterAddresses> = { value: null, digest: "", change: 0 };
   #change = 0;
@@ -158,13 +163,14 @@ export class ClusterState {
     const key = keyOf(change.object);
     const previous = this.#services.get(key);
     const next = change.kind === "removed" ? undefined : change.object;
-    this.#store(key, change.object.metadata.namespace ?? "", next);
-    this.#index(this.#claims, key, { previous, next, addressesOf: claimedIpsOf });
-    for (const ip of this.#index(this.#vips, key, { previous, next, addressesOf: clusterIpsOf })) {
+    if (next === undefined) this.#services.delete(key);
+    else this.#services.set(key, next);
+    const rivals = this.#claim(key, previous, next);
+    for (const ip of this.#index(key, previous, next)) {
       this.#moved(ip);
       this.#renewWorkloads(this.#claimants(ip));
     }
-    this.#renewServices(change.object.metadata.namespace ?? "");
+    for (const each of new Set([key, ...rivals])) this.#renewService(each);
   }
 
   slice(change: Change<EndpointSlice>): void {
@@ -177,8 +183,7 @@ export class ClusterState {
     else slices.set(keyOf(change.object), change.object);
     if (slices.size === 0) this.#slices.delete(service);
     else this.#slices.set(service, slices);
-    const [project = ""] = service.split("/");
-    if (this.#services.has(service)) this.#renewServices(project, service);
+    if (this.#services.has(service)) this.#renewService(service);
   }
 
   node(change: Change<Node>): void {
@@ -294,60 +299,52 @@ export class ClusterState {
     return ips.length === 0 ? null : { ...workload, ips };
   }
 
-  #store(key: string, project: string, service: Service | undefined): void {
-    const siblings = this.#servicesOf.get(project) ?? new Map<string, Service>();
-    if (service === undefined) {
-      this.#services.delete(key);
-      siblings.delete(key);
-    } else {
-      this.#services.set(key, service);
-      siblings.set(key, service);
-    }
-    if (siblings.size === 0) this.#servicesOf.delete(project);
-    else this.#servicesOf.set(project, siblings);
-  }
-
-  /** Keeps which Services have or claim an address; gives the addresses for which that changed. */
-  #index(
-    index: Map<string, Set<string>>,
-    service: string,
-    { previous, next, addressesOf }: Indexed,
-  ): readonly string[] {
-    const [old, fresh] = [previous, next].map((each) => new Set(each === undefined ? [] : addressesOf(each)));
-    const changed = [...old!.symmetricDifference(fresh!)];
+  /** Keeps which Services have an address; gives the addresses for which that changed. */
+  #index(key: string, previous: Service | undefined, next: Service | undefined): readonly string[] {
+    const [changed, fresh] = difference(previous, next, clusterIpsOf);
     for (const ip of changed) {
-      const services = index.get(ip) ?? new Set<string>();
-      if (fresh!.has(ip)) services.add(service);
-      else services.delete(service);
-      if (services.size === 0) index.delete(ip);
-      else index.set(ip, services);
+      const services = this.#vips.get(ip) ?? new Set<string>();
+      if (fresh.has(ip)) services.add(key);
+      else services.delete(key);
+      if (services.size === 0) this.#vips.delete(ip);
+      else this.#vips.set(ip, services);
     }
     return changed;
+  }
+
+  /** Keeps which Services claim an address; gives those of the project that get one by it, or lose it. */
+  #claim(key: string, previous: Service | undefined, next: Service | undefined): readonly string[] {
+    const claimant = { project: projectOfKey(key), service: key };
+    const [changed, fresh] = difference(previous, next, claimedIpsOf);
+    return changed.flatMap((ip) => {
+      const before = this.#claims.first(claimant.project, ip);
+      if (fresh.has(ip)) this.#claims.add(ip, claimant);
+      else this.#claims.remove(ip, claimant);
+      const after = this.#claims.first(claimant.project, ip);
+      return [before, after].filter((each) => each !== undefined);
+    });
   }
 
   /** An address has come to somebody or gone: a Service may claim it only while it is nobody's. */
   #moved(ip: string): void {
     this.#touched.add(ip);
     for (const listener of this.#onMoved) listener(ip);
-    const projects = new Set(
-      [...(this.#claims.get(ip) ?? [])].map((key) => this.#services.get(key)?.metadata.namespace ?? ""),
-    );
-    for (const project of projects) this.#renewServices(project);
+    for (const key of this.#claims.firsts(ip)) this.#renewService(key);
   }
 
-  /** All of a project, since two of its Services may claim one address: the first by name has it. */
-  #renewServices(project: string, only?: string): void {
-    const { services } = this.#entries(project);
-    const taken = new Set<string>();
-    const present = [...(this.#servicesOf.get(project) ?? [])].toSorted(([a], [b]) => (a < b ? -1 : 1));
-    for (const [key, service] of present) {
-      const own = clusterIpsOf(service);
-      const claimed = claimedIpsOf(service).filter((ip) => this.#mayClaim(ip) && !taken.has(ip));
-      for (const ip of claimed) taken.add(ip);
-      if (only === undefined || only === key) this.#put(services, key, this.#pairOf(service, own, claimed));
-    }
-    if (only === undefined)
-      for (const key of services.keys()) if (!this.#services.has(key)) this.#put(services, key, null);
+  #renewService(key: string): void {
+    const project = projectOfKey(key);
+    const service = this.#services.get(key);
+    const pair = service === undefined ? null : this.#pairOf(service, clusterIpsOf(service), this.#claimedBy(service));
+    this.#put(this.#entries(project).services, key, pair);
+  }
+
+  /** Two Services of a project may claim one address: the first by name has it. */
+  #claimedBy(service: Service): readonly string[] {
+    const key = keyOf(service);
+    return claimedIpsOf(service).filter(
+      (ip) => this.#claims.first(projectOfKey(key), ip) === key && this.#mayClaim(ip),
+    );
   }
 
   #pairOf(service: Service, own: readonly string[], claimed: readonly string[]): ServicePair | null {
@@ -365,9 +362,6 @@ export class ClusterState {
     const before = this.#cluster;
     this.#cluster = this.#next(before.value === null ? undefined : before, value);
     if (this.#cluster === before) return;
-    const claiming = new Set<string>();
-    for (const service of this.#services.values())
-      if (claimedIpsOf(service).length > 0) claiming.add(service.metadata.namespace ?? "");
-    for (const project of claiming) this.#renewServices(project);
+    for (const key of this.#claims.all()) this.#renewService(key);
   }
 }
