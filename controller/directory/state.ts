@@ -59,6 +59,10 @@ const sliceService = ({ metadata }: EndpointSlice): string =>
 const addressesOfNode = (node: Node | undefined): ReadonlySet<string> =>
   new Set(node?.status?.addresses?.map(({ address }) => address));
 
+/** What counts of a node; its kubelet writes other things to it all the time. */
+const factsOfNode = (node: Node | undefined): string =>
+  node === undefined ? "none" : JSON.stringify([node.spec?.podCIDR, node.spec?.podCIDRs, node.status?.addresses]);
+
 export class ClusterState {
   readonly #settings: StateSettings;
   readonly #projects = new Map<string, ProjectEntries>();
@@ -74,6 +78,7 @@ export class ClusterState {
   readonly #claims = new Claims();
   readonly #tombstones: { readonly change: number; readonly forget: () => void }[] = [];
   #cluster: Entry<ClusterAddresses> = { value: null, digest: "", change: 0 };
+  #isClusterDue = false;
   #change = 0;
   #oldest = 0;
   readonly #touched = new Set<string>();
@@ -88,15 +93,18 @@ export class ClusterState {
 
   /** The number of the newest change. */
   get change(): number {
+    this.#settle();
     return this.#change;
   }
 
   /** Changes up to this one are not told apart any more. */
   get oldest(): number {
+    this.#settle();
     return this.#oldest;
   }
 
   get cluster(): Entry<ClusterAddresses> {
+    this.#settle();
     return this.#cluster;
   }
 
@@ -188,17 +196,19 @@ export class ClusterState {
 
   node(change: Change<Node>): void {
     const { name } = change.object.metadata;
-    const before = addressesOfNode(this.#nodes.get(name));
+    const before = this.#nodes.get(name);
     if (change.kind === "removed") this.#nodes.delete(name);
     else this.#nodes.set(name, change.object);
-    for (const ip of before.symmetricDifference(addressesOfNode(this.#nodes.get(name)))) this.#moved(ip);
-    this.#renewCluster();
+    const now = this.#nodes.get(name);
+    if (factsOfNode(before) === factsOfNode(now)) return;
+    this.#isClusterDue = true;
+    for (const ip of addressesOfNode(before).symmetricDifference(addressesOfNode(now))) this.#moved(ip);
   }
 
   serviceCidr(change: Change<ServiceCidr>): void {
     if (change.kind === "removed") this.#cidrs.delete(change.object.metadata.name);
     else this.#cidrs.set(change.object.metadata.name, change.object);
-    this.#renewCluster();
+    this.#isClusterDue = true;
   }
 
   #entries(project: string): ProjectEntries {
@@ -354,7 +364,14 @@ export class ClusterState {
   }
 
   #mayClaim(ip: string): boolean {
-    return isClaimable(ip, this.#cluster.value!) && !this.#holders.has(ip) && !this.#vips.has(ip);
+    return isClaimable(ip, this.cluster.value!) && !this.#holders.has(ip) && !this.#vips.has(ip);
+  }
+
+  /** What is made of all nodes is made when it is asked for: they come by thousands. */
+  #settle(): void {
+    if (!this.#isClusterDue) return;
+    this.#isClusterDue = false;
+    this.#renewCluster();
   }
 
   #renewCluster(): void {

@@ -44,6 +44,8 @@ type Collected = { readonly [K in keyof Omit<Delta, "full" | "cluster">]: Delta[
 /** `since` null: everything. */
 export function deltaFor(visible: readonly string[], state: ClusterState, since: number | null): Delta {
   const after = since ?? -1;
+  // First: what Services may claim depends on it.
+  const { value, change } = state.cluster;
   const collected: Collected = {
     projects: [],
     workloads: [],
@@ -57,7 +59,6 @@ export function deltaFor(visible: readonly string[], state: ClusterState, since:
     const entry = visible.includes(namespace) ? undefined : state.entriesOf(namespace)?.services.get(service);
     if (entry !== undefined && entry.change > after) addService(collected, service, entry, false);
   }
-  const { value, change } = state.cluster;
   const full = since === null;
   // A pod that claims an address of two visible projects is in both.
   const workloads = [...new Map(collected.workloads.map((workload) => [workload.uid, workload])).values()];

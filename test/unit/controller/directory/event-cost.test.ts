@@ -2,19 +2,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ClusterState } from "../../../../controller/directory/state.ts";
-import type { EndpointSlice, Service } from "../../../../lib/kube/objects.ts";
+import { deltaFor } from "../../../../controller/directory/view.ts";
+import type { EndpointSlice, KubeObject, Node, Service } from "../../../../lib/kube/objects.ts";
 
 const serviceOf = (namespace: string, ip: string): Service => ({
   metadata: { name: "web", namespace, uid: `of-${namespace}`, resourceVersion: "1" },
   spec: { clusterIPs: [ip], ports: [{ port: 80 }] },
 });
 
-/** Counts how often something of a Service is looked at. */
-function counting(): { looks: number; watched(service: Service): Service } {
+/** Counts how often something of an object is looked at. */
+function counting(): { looks: number; watched<T extends KubeObject>(object: T): T } {
   const counter = {
     looks: 0,
-    watched: (service: Service): Service =>
-      new Proxy(service, {
+    watched: <T extends KubeObject>(object: T): T =>
+      new Proxy(object, {
         get: (target, name) => {
           counter.looks++;
           return Reflect.get(target, name) as unknown;
@@ -74,4 +75,46 @@ test("events of a Service look at those of its project only that claim the same 
   state.service({ kind: "removed", object: first });
   assert.deepEqual([vipsOf("a"), vipsOf("z")], [undefined, ["198.51.100.1"]]);
   assert.equal(counter.looks, 0);
+});
+
+test("all nodes are looked at when somebody asks, and not at each event of one", () => {
+  const state = new ClusterState({ defaultMode: "project", clusterRanges: [] });
+  const counter = counting();
+  const nodeOf = (at: number, resourceVersion = "1"): Node => ({
+    metadata: { name: `n${at}`, uid: `uid-${at}`, resourceVersion },
+    spec: { podCIDR: `10.0.${at}.0/24` },
+    status: { addresses: [{ type: "InternalIP", address: `192.0.2.${at}` }] },
+  });
+  state.node({ kind: "added", object: counter.watched(nodeOf(0)) });
+  counter.looks = 0;
+  for (let at = 1; at < 100; at++) state.node({ kind: "added", object: nodeOf(at) });
+  assert.equal(counter.looks, 0);
+  const { change } = state;
+  assert.equal(state.cluster.value?.nodeAddresses.length, 100);
+  counter.looks = 0;
+  state.node({ kind: "updated", object: nodeOf(1, "2"), old: nodeOf(1) });
+  assert.equal(state.change, change);
+  assert.equal(counter.looks, 0);
+  state.node({ kind: "removed", object: nodeOf(1) });
+  assert.equal(state.change, change + 1);
+  assert.equal(state.cluster.value?.nodeAddresses.length, 99);
+});
+
+test("an address that comes to a node is no longer a Service's, whatever is asked first", () => {
+  const state = new ClusterState({ defaultMode: "project", clusterRanges: [] });
+  const { metadata, spec } = serviceOf("shop", "10.2.0.1");
+  state.namespace({
+    kind: "added",
+    object: {
+      metadata: { name: "shop", uid: "u", resourceVersion: "1", labels: { "tencrypt.io/project": "enabled" } },
+    },
+  });
+  state.service({ kind: "added", object: { metadata, spec: { ...spec, externalIPs: ["203.0.113.9"] } } });
+  const since = state.change;
+  state.node({
+    kind: "added",
+    object: { metadata: { name: "n", uid: "n", resourceVersion: "1" }, spec: { podCIDR: "203.0.113.0/24" } },
+  });
+  const { services } = deltaFor(["shop"], state, since);
+  assert.deepEqual(services[0]?.vips, ["10.2.0.1"]);
 });
