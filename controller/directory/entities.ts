@@ -134,8 +134,9 @@ export function serviceOf(
   };
 }
 
-/** Of a Service, endpoints and the ports of each: beyond them endpoints are left out. */
+/** Of a Service, by the ports of its endpoints: beyond them endpoints are left out. One is worth so many ports itself. */
 const mostPorts = 100_000;
+const worthOfEndpoint = 10;
 
 /** One entry an address: slices divide a Service by family, by size and by the ports that pods give the same name. */
 function endpointsOf(service: Service, slices: readonly EndpointSlice[]): readonly DocumentEndpoint[] {
@@ -144,7 +145,7 @@ function endpointsOf(service: Service, slices: readonly EndpointSlice[]): readon
   for (const slice of slices.toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))) {
     if (slice.addressType !== "IPv4" && slice.addressType !== "IPv6") continue;
     const ports = portsOf(service, slice);
-    const cost = 1 + Object.keys(ports).length;
+    const cost = worthOfEndpoint + Object.keys(ports).length;
     for (const endpoint of slice.endpoints ?? []) {
       if (cost > room) break;
       const ip = readIp(endpoint.addresses[0] ?? "");

@@ -79,6 +79,7 @@ export class ClusterState {
   readonly #tombstones: { readonly change: number; readonly forget: () => void }[] = [];
   #cluster: Entry<ClusterAddresses> = { value: null, digest: "", change: 0 };
   #isClusterDue = false;
+  readonly #servicesDue = new Set<string>();
   #change = 0;
   #oldest = 0;
   readonly #touched = new Set<string>();
@@ -109,6 +110,7 @@ export class ClusterState {
   }
 
   entriesOf(project: string): ProjectEntries | undefined {
+    this.#settle();
     return this.#projects.get(project);
   }
 
@@ -178,7 +180,7 @@ export class ClusterState {
       this.#moved(ip);
       this.#renewWorkloads(this.#claimants(ip));
     }
-    for (const each of new Set([key, ...rivals])) this.#renewService(each);
+    for (const each of [key, ...rivals]) this.#servicesDue.add(each);
   }
 
   slice(change: Change<EndpointSlice>): void {
@@ -191,7 +193,7 @@ export class ClusterState {
     else slices.set(keyOf(change.object), change.object);
     if (slices.size === 0) this.#slices.delete(service);
     else this.#slices.set(service, slices);
-    if (this.#services.has(service)) this.#renewService(service);
+    if (this.#services.has(service)) this.#servicesDue.add(service);
   }
 
   node(change: Change<Node>): void {
@@ -339,7 +341,7 @@ export class ClusterState {
   #moved(ip: string): void {
     this.#touched.add(ip);
     for (const listener of this.#onMoved) listener(ip);
-    for (const key of this.#claims.firsts(ip)) this.#renewService(key);
+    for (const key of this.#claims.firsts(ip)) this.#servicesDue.add(key);
   }
 
   #renewService(key: string): void {
@@ -364,21 +366,23 @@ export class ClusterState {
   }
 
   #mayClaim(ip: string): boolean {
-    return isClaimable(ip, this.cluster.value!) && !this.#holders.has(ip) && !this.#vips.has(ip);
+    return isClaimable(ip, this.#cluster.value!) && !this.#holders.has(ip) && !this.#vips.has(ip);
   }
 
-  /** What is made of all nodes is made when it is asked for: they come by thousands. */
+  /** What is made of many objects, of all nodes or of a Service's slices, is made when it is asked for: they come by thousands. */
   #settle(): void {
-    if (!this.#isClusterDue) return;
-    this.#isClusterDue = false;
-    this.#renewCluster();
+    if (this.#isClusterDue) this.#renewCluster();
+    const due = [...this.#servicesDue];
+    this.#servicesDue.clear();
+    for (const key of due) this.#renewService(key);
   }
 
   #renewCluster(): void {
+    this.#isClusterDue = false;
     const value = clusterAddresses([...this.#nodes.values()], [...this.#cidrs.values()], this.#settings.clusterRanges);
     const before = this.#cluster;
     this.#cluster = this.#next(before.value === null ? undefined : before, value);
     if (this.#cluster === before) return;
-    for (const key of this.#claims.all()) this.#renewService(key);
+    for (const key of this.#claims.all()) this.#servicesDue.add(key);
   }
 }

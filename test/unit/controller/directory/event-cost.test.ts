@@ -38,6 +38,12 @@ const sliceOf = (namespace: string, ip: string): EndpointSlice => ({
   endpoints: [{ addresses: [ip], conditions: { ready: true } }],
 });
 
+/** What is due of earlier events is made. */
+function startOf(state: ClusterState, counter: { looks: number }): void {
+  assert.ok(state.change > 0);
+  counter.looks = 0;
+}
+
 test("events of a project's Services look at no other project's", () => {
   const state = new ClusterState({ defaultMode: "project", clusterRanges: ["10.0.0.0/8"] });
   const counter = counting();
@@ -45,7 +51,7 @@ test("events of a project's Services look at no other project's", () => {
     state.service({ kind: "added", object: counter.watched(serviceOf(`other-${at}`, `10.1.0.${at}`)) });
   const shop = serviceOf("shop", "10.2.0.1");
   const slice = sliceOf("shop", "10.3.0.1");
-  counter.looks = 0;
+  startOf(state, counter);
   state.service({ kind: "added", object: shop });
   state.slice({ kind: "added", object: slice });
   assert.deepEqual(state.entriesOf("shop")?.services.get("shop/web")?.value?.own.endpoints.length, 1);
@@ -67,7 +73,7 @@ test("events of a Service look at those of its project only that claim the same 
   const vipsOf = (name: string): readonly string[] | undefined =>
     state.entriesOf("shop")?.services.get(`shop/${name}`)?.value?.own.vips;
   const [first, last] = [claiming("a", "198.51.100.1"), claiming("z", "198.51.100.1")];
-  counter.looks = 0;
+  startOf(state, counter);
   state.service({ kind: "added", object: last });
   assert.deepEqual([vipsOf("a"), vipsOf("z")], [undefined, ["198.51.100.1"]]);
   state.service({ kind: "added", object: first });
@@ -75,6 +81,23 @@ test("events of a Service look at those of its project only that claim the same 
   state.service({ kind: "removed", object: first });
   assert.deepEqual([vipsOf("a"), vipsOf("z")], [undefined, ["198.51.100.1"]]);
   assert.equal(counter.looks, 0);
+});
+
+test("all slices of a Service are looked at when somebody asks, and not at each event of one", () => {
+  const state = new ClusterState({ defaultMode: "project", clusterRanges: ["10.0.0.0/8"] });
+  const counter = counting();
+  const named = (slice: EndpointSlice, name: string): EndpointSlice => ({
+    ...slice,
+    metadata: { ...slice.metadata, name, uid: name },
+  });
+  state.service({ kind: "added", object: serviceOf("shop", "10.2.0.1") });
+  state.slice({ kind: "added", object: counter.watched(named(sliceOf("shop", "10.3.0.0"), "web-0")) });
+  startOf(state, counter);
+  for (let at = 1; at < 100; at++)
+    state.slice({ kind: "added", object: named(sliceOf("shop", `10.3.0.${at}`), `web-${at}`) });
+  assert.equal(counter.looks, 0);
+  assert.equal(state.entriesOf("shop")?.services.get("shop/web")?.value?.own.endpoints.length, 100);
+  assert.ok(counter.looks > 0);
 });
 
 test("all nodes are looked at when somebody asks, and not at each event of one", () => {

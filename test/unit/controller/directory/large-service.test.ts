@@ -44,7 +44,7 @@ const toldOf = (state: ClusterState): DocumentService => state.entriesOf("shop")
 test("of a Service with many ports and endpoints some endpoints are told, each with all its ports", () => {
   const { ports, endpoints } = toldOf(stateOf(1_024, 2));
   assert.equal(ports.length, 1_024);
-  assert.equal(endpoints.length, 97);
+  assert.equal(endpoints.length, 96);
   for (const endpoint of endpoints) assert.equal(Object.keys(endpoint.ports).length, 1_024);
 });
 
