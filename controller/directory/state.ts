@@ -70,8 +70,8 @@ export class ClusterState {
   readonly #slices = new Map<string, Map<string, EndpointSlice>>();
   readonly #nodes = new Map<string, Node>();
   readonly #cidrs = new Map<string, ServiceCidr>();
-  /** Uids of the pods that hold an address. */
-  readonly #holders = new Map<string, Set<string>>();
+  /** Uids of the pods that hold an address, by their project. */
+  readonly #holders = new Map<string, Map<string, Set<string>>>();
   readonly #workloads = new Map<string, DocumentWorkload>();
   /** Services by their cluster addresses. */
   readonly #vips = new Map<string, Set<string>>();
@@ -165,8 +165,10 @@ export class ClusterState {
     this.#hold(uid, previous, next);
     for (const ip of old.symmetricDifference(fresh)) this.#moved(ip);
     // Who claims one of these addresses too is seen by more projects now, or by fewer.
-    const concerned = [...addresses].flatMap((ip) => this.#claimants(ip));
-    this.#renewWorkloads(concerned, [{ uid, project: namespace }]);
+    const rivals = [...addresses].flatMap((ip) => this.#claimants(ip));
+    for (const project of new Set([namespace, ...rivals.map((rival) => rival.project)]))
+      this.#renewWorkload(project, uid);
+    for (const rival of new Set(rivals)) this.#renewWorkload(namespace, rival.uid);
   }
 
   service(change: Change<Service>): void {
@@ -178,7 +180,8 @@ export class ClusterState {
     const rivals = this.#claim(key, previous, next);
     for (const ip of this.#index(key, previous, next)) {
       this.#moved(ip);
-      this.#renewWorkloads(this.#claimants(ip));
+      for (const project of this.#holders.get(ip)?.keys() ?? [])
+        for (const { uid } of this.#claimants(ip)) this.#renewWorkload(project, uid);
     }
     for (const each of [key, ...rivals]) this.#servicesDue.add(each);
   }
@@ -259,11 +262,7 @@ export class ClusterState {
   }
 
   #hold(uid: string, previous: DocumentWorkload | undefined, next: DocumentWorkload | null): void {
-    for (const ip of previous?.ips ?? []) {
-      const holders = this.#holders.get(ip);
-      holders?.delete(uid);
-      if (holders?.size === 0) this.#holders.delete(ip);
-    }
+    for (const ip of previous?.ips ?? []) this.#release(ip, previous!.project, uid);
     this.#countFirst(previous, -1);
     this.#countFirst(next, 1);
     if (next === null) {
@@ -272,9 +271,17 @@ export class ClusterState {
     }
     this.#workloads.set(uid, next);
     for (const ip of next.ips) {
-      const holders = this.#holders.get(ip) ?? new Set<string>();
-      this.#holders.set(ip, holders.add(uid));
+      const holders = this.#holders.get(ip) ?? new Map<string, Set<string>>();
+      this.#holders.set(ip, holders.set(next.project, (holders.get(next.project) ?? new Set()).add(uid)));
     }
+  }
+
+  #release(ip: string, project: string, uid: string): void {
+    const holders = this.#holders.get(ip);
+    const uids = holders?.get(project);
+    uids?.delete(uid);
+    if (uids?.size === 0) holders?.delete(project);
+    if (holders?.size === 0) this.#holders.delete(ip);
   }
 
   #countFirst(workload: DocumentWorkload | null | undefined, change: 1 | -1): void {
@@ -284,13 +291,9 @@ export class ClusterState {
 
   /** Pods whose status says that they have the address. */
   #claimants(ip: string): readonly DocumentWorkload[] {
-    return [...(this.#holders.get(ip) ?? [])].map((uid) => this.#workloads.get(uid)!);
-  }
-
-  #renewWorkloads(...concerned: readonly (readonly Pick<DocumentWorkload, "uid" | "project">[])[]): void {
-    const uids = new Set(concerned.flat().map(({ uid }) => uid));
-    const projects = new Set(concerned.flat().map(({ project }) => project));
-    for (const project of projects) for (const uid of uids) this.#renewWorkload(project, uid);
+    return [...(this.#holders.get(ip)?.values() ?? [])].flatMap((uids) =>
+      [...uids].map((uid) => this.#workloads.get(uid)!),
+    );
   }
 
   /** A project knows its own pods, and those that claim an address of one of them: it has to see the conflict. */
@@ -299,8 +302,7 @@ export class ClusterState {
     const held = workload === undefined ? null : this.#held(workload);
     const concerns =
       held !== null &&
-      (held.project === project ||
-        held.ips.some((ip) => this.#claimants(ip).some((other) => other.project === project)));
+      (held.project === project || held.ips.some((ip) => this.#holders.get(ip)?.has(project) === true));
     this.#put(this.#entries(project).workloads, uid, concerns ? held : null);
   }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ClusterState } from "../../../../controller/directory/state.ts";
 import { deltaFor } from "../../../../controller/directory/view.ts";
-import type { EndpointSlice, KubeObject, Node, Service } from "../../../../lib/kube/objects.ts";
+import type { EndpointSlice, KubeObject, Node, Pod, Service } from "../../../../lib/kube/objects.ts";
 
 const serviceOf = (namespace: string, ip: string): Service => ({
   metadata: { name: "web", namespace, uid: `of-${namespace}`, resourceVersion: "1" },
@@ -140,4 +140,24 @@ test("an address that comes to a node is no longer a Service's, whatever is aske
   });
   const { services } = deltaFor(["shop"], state, since);
   assert.deepEqual(services[0]?.vips, ["10.2.0.1"]);
+});
+
+test("pods that all claim one address cost no more than their number", () => {
+  const state = new ClusterState({ defaultMode: "project", clusterRanges: ["10.0.0.0/8"] });
+  const podOf = (at: number): Pod => ({
+    metadata: { name: `p${at}`, namespace: `n${at % 50}`, uid: `uid-${at}`, resourceVersion: "1" },
+    spec: { containers: [{ name: "app" }] },
+    status: { phase: "Running", podIP: "10.9.9.9" },
+  });
+  const startedAt = performance.now();
+  for (let at = 0; at < 500; at++) state.pod({ kind: "added", object: podOf(at) });
+  for (let project = 0; project < 50; project++)
+    assert.equal(state.entriesOf(`n${project}`)?.workloads.size, 500, `n${project}`);
+  assert.ok(performance.now() - startedAt < 10_000);
+  for (let at = 1; at < 500; at++) state.pod({ kind: "removed", object: podOf(at) });
+  assert.deepEqual(
+    [...state.entriesOf("n0")!.workloads].filter(([, { value }]) => value !== null).map(([uid]) => uid),
+    ["uid-0"],
+  );
+  assert.ok([...state.entriesOf("n1")!.workloads.values()].every(({ value }) => value === null));
 });
