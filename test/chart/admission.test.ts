@@ -19,7 +19,7 @@ before(async () => {
   if (why === null) chart = await InstalledChart.start();
 });
 after(async () => {
-  if (why === null) await chart.stop();
+  await chart?.stop();
 });
 
 describe("who may loosen a project", options, () => {

@@ -20,7 +20,7 @@ describe("tencrypt check", why === null ? {} : { skip: why }, () => {
   before(async () => {
     chart = await InstalledChart.start();
   });
-  after(() => chart.stop());
+  after(() => chart?.stop());
 
   const levelOf = async (code: string): Promise<string | undefined> => {
     const { code: status, stdout } = await runWithHelm(

@@ -80,7 +80,7 @@ describe("an upgrade of which one value is given", skip, () => {
     const { code, stderr } = await helm([...install, ...values], api.kubeconfig);
     assert.equal(code, 0, stderr);
   });
-  after(() => api.stop());
+  after(() => api?.stop());
 
   test("would change nothing else", async () => {
     const { code, stdout, stderr } = await tencrypt(api, "upgrade", "--dry-run", "--set", "logLevel=debug");
@@ -149,7 +149,7 @@ describe("an upgrade of which one value is given", skip, () => {
 describe("a ca that was scaled to nothing and back, as for a new root", skip, () => {
   test("is upgraded without a conflict", async (t) => {
     const api = await startApiServer();
-    t.after(() => api.stop());
+    t.after(() => api?.stop());
     const there = ["tencrypt", chart, "-n", releaseNamespace, "--no-hooks"];
     const install = await helm(["install", ...there, "--create-namespace"], api.kubeconfig);
     assert.equal(install.code, 0, install.stderr);
@@ -170,7 +170,7 @@ describe("an installation that is printed", skip, () => {
     printed = await tencrypt(api, "install", "--print", "--set", "mode=strict");
     objects = loadAllYaml(printed.stdout) as readonly Rendered[];
   });
-  after(() => api.stop());
+  after(() => api?.stop());
 
   const binding = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/tencrypt-trust";
 

@@ -45,7 +45,7 @@ describe("a hook of the chart", why === null ? {} : { skip: why }, () => {
   before(async () => {
     chart = await InstalledChart.start();
   });
-  after(() => chart.stop());
+  after(() => chart?.stop());
 
   /** With its rights made anew, as Helm does before each run: the one before gave them up. */
   const trusted = (): Promise<string> => kubeconfigOfAccount(chart.api, "tencrypt-trust", "tencrypt-ca");

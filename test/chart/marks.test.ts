@@ -63,6 +63,9 @@ const namespaces: readonly Case[] = [
     annotations: { "allow-from": `shop/web, ${entry}` },
     warns: [/tencrypt\.io\/allow-from: cannot be read/],
   })),
+  // Not looked at: 4 096 characters are as long as a list may be.
+  { annotations: { "allow-from": "web,".repeat(1_024) }, warns: [/tencrypt\.io\/allow-from: cannot be read/] },
+  { annotations: { "allow-from": `${"web,".repeat(1_024)},` }, warns: [] },
   { annotations: { "allow-from-dry-run": "web" }, warns: [/tencrypt\.io\/allow-from-dry-run: cannot be read/] },
   { annotations: { "allow-egress": "203.0.113.0/24:443,10.0.0.0/8, fd00::/64, [fd00::/64]:443" }, warns: [] },
   ...["example.com:443", "203.0.113.7", "203.0.113.7:443", "10.0.0.0/8:https", "fd00::1"].map((entry) => ({
@@ -97,7 +100,7 @@ before(async () => {
   if (why === null) chart = await InstalledChart.start();
 });
 after(async () => {
-  if (why === null) await chart.stop();
+  await chart?.stop();
 });
 
 const markedBy = ({ labels = {}, annotations = {} }: Case): Marked => ({

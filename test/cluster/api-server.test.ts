@@ -38,7 +38,7 @@ describe("an API server without nodes", why === null ? {} : { skip: why }, () =>
     });
   });
 
-  after(() => api.stop());
+  after(() => api?.stop());
 
   const tokenOf = (): Promise<string> => api.objects.token({ namespace: "shop", serviceAccount: "web", audience, pod });
 

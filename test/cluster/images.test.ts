@@ -26,7 +26,7 @@ describe("the images", why === null ? {} : { skip: why }, () => {
   before(async () => {
     cluster = await Cluster.start();
   });
-  after(() => cluster.stop());
+  after(() => cluster?.stop());
 
   const run = async (name: string, container: Json, more: Json = {}): Promise<Ended> => {
     const path = "/api/v1/namespaces/default/pods";

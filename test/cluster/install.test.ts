@@ -42,7 +42,7 @@ describe("the chart on a cluster", why === null ? {} : { skip: why }, () => {
     cluster = await Cluster.start();
     before_ = await objects();
   });
-  after(() => cluster.stop());
+  after(() => cluster?.stop());
 
   test("is installed by one command, and everything gets ready", async () => {
     const { code, stdout, stderr } = await cluster.helm(

@@ -58,7 +58,7 @@ before(async () => {
   caAddress = await mesh.caAddress();
 });
 after(async () => {
-  if (why === null) await mesh.stop();
+  await mesh?.stop();
 });
 
 /** A pod that asks for a token of our audience by itself. */

@@ -38,7 +38,7 @@ describe("a root that was brought", why === null ? {} : { skip: why }, () => {
     await mesh.deploy("shop", "web");
     await mesh.pod("shop", "client");
   });
-  after(() => mesh.stop());
+  after(() => mesh?.stop());
 
   const published = (): Promise<string> =>
     mesh.cluster.kubectl("-n", "tencrypt-ca", "get", "configmap", "tencrypt-root", "-o", "jsonpath={.data.ca\\.crt}");

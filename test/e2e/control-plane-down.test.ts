@@ -38,7 +38,7 @@ before(async () => {
   await mesh.cluster.objects.namespace("plain");
 });
 after(async () => {
-  if (why === null) await mesh.stop();
+  await mesh?.stop();
 });
 
 describe("without the controller", why === null ? {} : { skip: why }, () => {

@@ -99,7 +99,7 @@ describe("a project", why === null ? {} : { skip: why }, () => {
       service("web-nodeport", { type: "NodePort" }),
     );
   });
-  after(() => mesh.stop());
+  after(() => mesh?.stop());
 
   test("before it is one talks in clear, and the captures see it", async () => {
     for (const { count } of await captured(callAll))

@@ -27,7 +27,7 @@ before(async () => {
   mesh = await Mesh.start({ values: { "telemetry.otlpEndpoint": "http://collector.telemetry.svc:4318" } });
 });
 after(async () => {
-  if (why === null) await mesh.stop();
+  await mesh?.stop();
 });
 
 describe("one request", why === null ? {} : { skip: why }, () => {

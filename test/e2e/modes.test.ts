@@ -69,7 +69,7 @@ before(async () => {
   ]);
 });
 after(async () => {
-  if (why === null) await mesh.stop();
+  await mesh?.stop();
 });
 
 describe("a mode", why === null ? {} : { skip: why }, () => {

@@ -19,7 +19,7 @@ describe("README.md, On Kubernetes", why === null ? {} : { skip: why }, () => {
   before(async () => {
     cluster = await Cluster.start();
   });
-  after(() => cluster.stop());
+  after(() => cluster?.stop());
 
   const run = async (script: string): Promise<string> => {
     const { code, stdout, stderr } = await cluster.run("sh", ["-euc", `cd ${root}\n${script}`]);

@@ -54,7 +54,7 @@ describe("rollouts under load", why === null ? {} : { skip: why }, () => {
     await mesh.project(namespace, { mode: "strict" });
     await mesh.pod(namespace, "client");
   });
-  after(() => mesh.stop());
+  after(() => mesh?.stop());
 
   async function rollUnderLoad(name: string, times: number): Promise<Result> {
     const running = mesh.execWithInput(namespace, "client", "node", "-e", load, name);

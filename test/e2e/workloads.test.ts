@@ -35,7 +35,7 @@ describe("workloads of a strict project", why === null ? {} : { skip: why }, () 
     await mesh.deploy(namespace, "web");
     await mesh.pod(namespace, "client");
   });
-  after(() => mesh.stop());
+  after(() => mesh?.stop());
 
   const appLog = (pod: string): Promise<string> => mesh.cluster.kubectl("-n", namespace, "logs", pod, "-c", "app");
 

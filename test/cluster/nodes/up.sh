@@ -303,7 +303,8 @@ k() { "$bin/kubectl" --kubeconfig "$state/kubeconfig/admin" "$@"; }
 wait_for() { # wait_for SECONDS WHAT COMMAND...
   local end=$(($(date +%s) + $1)) what=$2; shift 2
   until "$@" >/dev/null 2>&1; do
-    [ "$(date +%s)" -lt "$end" ] || { echo "timed out: $what (logs in $state/log)" >&2; exit 1; }
+    # the logs go away with a test's cluster
+    [ "$(date +%s)" -lt "$end" ] || { echo "timed out: $what" >&2; tail -n 8 "$state"/log/*.log >&2; exit 1; }
     sleep 0.2
   done
   say "$what"

@@ -50,7 +50,7 @@ describe("authorities", why === null ? {} : { skip: why }, () => {
   after(async () => {
     for (const client of clients) client.close();
     clients = [];
-    await api.stop();
+    await api?.stop();
   });
 
   /** With the rights that the chart gives the ca. */

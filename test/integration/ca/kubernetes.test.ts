@@ -46,7 +46,7 @@ before(async () => {
 after(async () => {
   if (why !== null) return;
   delete process.env["KUBECONFIG"];
-  await api.stop();
+  await api?.stop();
 });
 
 const secret = (name: string): Promise<Secret> => api.admin.get(`${secretsPath}/${name}`) as unknown as Promise<Secret>;

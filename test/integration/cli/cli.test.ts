@@ -237,7 +237,7 @@ describe("on an API server", why === null ? {} : { skip: why }, () => {
   before(async () => {
     api = await startWithPods();
   });
-  after(() => api.stop());
+  after(() => api?.stop());
 
   test("check --pre of a cluster that fits", async () => {
     const { code, stdout, stderr } = await onApi("check", "--pre");
@@ -288,7 +288,7 @@ describe("on an API server, inject", why === null ? {} : { skip: why }, () => {
   before(async () => {
     api = await startWithPods();
   });
-  after(() => api.stop());
+  after(() => api?.stop());
 
   test("needs an installation, and says so", async () => {
     const { code, stderr } = await run(["inject", "-", "--kubeconfig", api.kubeconfig], {
@@ -404,7 +404,7 @@ describe("on an API server, somebody who may not see all of it", why === null ? 
   before(async () => {
     api = await startWithPods();
   });
-  after(() => api.stop());
+  after(() => api?.stop());
 
   test("who administers one project alone can ask for it, and is told what else is not allowed", async () => {
     await api.objects.serviceAccount("shop", "dev");

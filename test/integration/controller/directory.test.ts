@@ -24,7 +24,7 @@ before(async () => {
   one = await rig.controller();
 });
 after(async () => {
-  if (why === null) await rig.stop();
+  await rig?.stop();
 });
 
 const annotate = (name: string, annotations: Json): Promise<Json> =>

@@ -28,7 +28,7 @@ before(async () => {
 });
 after(async () => {
   client?.close();
-  if (why === null) await rig.stop();
+  await rig?.stop();
 });
 
 const leafIn = async (project: string): Promise<Leaf & { readonly uid: string }> => {

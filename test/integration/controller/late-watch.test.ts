@@ -29,7 +29,7 @@ before(async () => {
 });
 after(async () => {
   mock.restoreAll();
-  if (why === null) await rig.stop();
+  await rig?.stop();
 });
 
 const change = (name: string, metadata: object): Promise<unknown> =>

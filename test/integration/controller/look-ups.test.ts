@@ -26,7 +26,7 @@ before(async () => {
   one = await rig.controller();
 });
 after(async () => {
-  if (why === null) await rig.stop();
+  await rig?.stop();
 });
 
 async function readerIn(project: string): Promise<DirectoryReader> {

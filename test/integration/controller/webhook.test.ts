@@ -122,7 +122,7 @@ after(async () => {
   if (why !== null) return;
   forwarder.close();
   forwarder.closeAllConnections();
-  await rig.stop();
+  await rig?.stop();
   rmSync(folder, { recursive: true, force: true });
 });
 

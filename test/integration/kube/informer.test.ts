@@ -24,7 +24,7 @@ describe("the Kubernetes client", why === null ? {} : { skip: why }, () => {
   });
   after(async () => {
     client.close();
-    await api.stop();
+    await api?.stop();
   });
 
   const put = (name: string, data: Readonly<Record<string, string>> = {}): Promise<ConfigMap> =>

@@ -38,7 +38,7 @@ before(async () => {
   one = await rig.controller({ TENCRYPT_CLUSTER_RANGES: "10.0.0.0/8" });
 });
 after(async () => {
-  if (why === null) await rig.stop();
+  await rig?.stop();
 });
 
 type Line = Readonly<Record<string, unknown>> & { readonly event: string };
