@@ -10,6 +10,11 @@ import { Mesh } from "./kit.ts";
 const why = whyNoCluster();
 const perSecond = 200;
 const rollouts = 10;
+/** In turn: one pod after the other, as it is where nothing is said, and all at once. */
+const strategies = [
+  { maxSurge: "25%", maxUnavailable: "25%" },
+  { maxSurge: "100%", maxUnavailable: 0 },
+];
 
 /** Every request on a connection of its own, so that each of them has to find a pod that is there. */
 const load = `
@@ -60,6 +65,10 @@ describe("rollouts under load", why === null ? {} : { skip: why }, () => {
     const running = mesh.execWithInput(namespace, "client", "node", "-e", load, name);
     await running.started;
     for (let count = 0; count < times; count++) {
+      const rollingUpdate = strategies[count % strategies.length];
+      await mesh.cluster.admin.patch(`/apis/apps/v1/namespaces/${namespace}/deployments/${name}`, {
+        spec: { strategy: { rollingUpdate } },
+      });
       await mesh.cluster.kubectl("-n", namespace, "rollout", "restart", `deployment/${name}`);
       await mesh.rolledOut(namespace, name);
     }
