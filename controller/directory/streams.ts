@@ -5,7 +5,7 @@
  */
 import type { ServerWritableStream } from "@grpc/grpc-js";
 import type { Clock } from "../../lib/clock/clock.ts";
-import { toProject, toService, toWorkload } from "../../lib/directory/wire.ts";
+import { toOwnWorkload, toProject, toService, toWorkload } from "../../lib/directory/wire.ts";
 import type { Revision, Update, WatchRequest } from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import type { DirectoryCaller } from "./gate.ts";
 import { LookedUp } from "./looked-up.ts";
@@ -147,7 +147,7 @@ export class Streams {
     stream.visible = key;
     if (!evenEmpty && isEmpty(delta) && !stream.looked.isDue) return;
     stream.version += 1n;
-    const update = updateOf(delta, {
+    const update = updateOf(delta, stream.caller.podUid, {
       version: stream.version,
       resume: `${this.#parts.instance} ${state.change} ${key}`,
       revisions: [...this.#parts.revisions()],
@@ -175,7 +175,9 @@ const isEmpty = (delta: Delta): boolean =>
     delta.removedServices,
   ].every((list) => list.length === 0);
 
-const updateOf = (delta: Delta, head: Pick<Update, "version" | "resume" | "revisions" | "forget">): Update => ({
+type Head = Pick<Update, "version" | "resume" | "revisions" | "forget">;
+
+const updateOf = (delta: Delta, podUid: string, head: Head): Update => ({
   ...head,
   full: delta.full,
   cluster:
@@ -188,7 +190,7 @@ const updateOf = (delta: Delta, head: Pick<Update, "version" | "resume" | "revis
           nodeAddresses: [...delta.cluster.nodeAddresses],
         },
   projects: delta.projects.map(toProject),
-  workloads: delta.workloads.map(toWorkload),
+  workloads: delta.workloads.map((each) => (each.uid === podUid ? toOwnWorkload(each) : toWorkload(each))),
   services: delta.services.map(toService),
   removedProjects: [...delta.removedProjects],
   removedWorkloads: [...delta.removedWorkloads],

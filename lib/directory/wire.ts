@@ -25,7 +25,14 @@ export const fromProject = (project: Project): DocumentProject => ({
   nodeSources: orNull(project.nodeSources),
 });
 
-export const toWorkload = (workload: DocumentWorkload): Workload => ({
+/**
+ * As everybody is told of it but the pod itself. Whom a pod lets in concerns nobody else, and is as long as its author likes:
+ * the lists of some hundred pods would be more than a proxy reads of a whole update.
+ */
+export const toWorkload = (workload: DocumentWorkload): Workload =>
+  toOwnWorkload({ ...workload, allowFrom: [], allowFromDryRun: [] });
+
+export const toOwnWorkload = (workload: DocumentWorkload): Workload => ({
   project: workload.project,
   serviceAccount: workload.serviceAccount,
   pod: workload.pod,
