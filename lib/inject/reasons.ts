@@ -57,7 +57,7 @@ export const injectReasons = {
   },
   privileged_container: {
     outcome: "refused",
-    what: "in mode strict no container may be privileged or add NET_ADMIN, NET_RAW, SYS_ADMIN, SYS_PTRACE or ALL: it could undo the rules or read the proxy's key",
+    what: "in mode strict no container may be privileged or add NET_ADMIN, NET_RAW, SYS_ADMIN, SYS_PTRACE, SYS_MODULE, SYS_RAWIO, BPF, PERFMON, DAC_READ_SEARCH or ALL: it could undo the rules, or read the proxy's key or token",
     hint: "remove the privilege, or choose another mode",
   },
   proxy_uid_taken: {

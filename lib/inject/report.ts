@@ -69,12 +69,27 @@ type SecurityContext = {
   readonly capabilities?: { readonly add?: readonly string[] };
 };
 
-const risky: readonly string[] = ["NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE", "ALL"];
+/**
+ * They change the rules or go past them (NET), reach the proxy's memory or the kernel's (the other ones), or open files of the
+ * node by their number, other pods' tokens among them (DAC_READ_SEARCH).
+ */
+const riskyCapabilities: readonly string[] = [
+  "NET_ADMIN",
+  "NET_RAW",
+  "SYS_ADMIN",
+  "SYS_PTRACE",
+  "SYS_MODULE",
+  "SYS_RAWIO",
+  "BPF",
+  "PERFMON",
+  "DAC_READ_SEARCH",
+  "ALL",
+];
 
 export function mayUndoRules({ securityContext }: Container): boolean {
   const { privileged, capabilities } = (securityContext ?? {}) as SecurityContext;
   const added = (capabilities?.add ?? []).map((name) => name.toUpperCase().replace(/^CAP_/, ""));
-  return privileged === true || added.some((name) => risky.includes(name));
+  return privileged === true || added.some((name) => riskyCapabilities.includes(name));
 }
 
 const openshiftRange = /^([0-9]{1,10})[/-]([0-9]{1,10})$/;
