@@ -133,7 +133,7 @@ export class ClusterState {
   }
 
   podsAt(ip: string): readonly DocumentWorkload[] {
-    return this.#vips.has(ip) ? [] : this.#claimants(ip);
+    return this.#vips.has(ip) ? [] : this.#claimants(ip).map((workload) => this.#held(workload)!);
   }
 
   serviceAt(ip: string): Service | undefined {
@@ -166,8 +166,7 @@ export class ClusterState {
     for (const ip of old.symmetricDifference(fresh)) this.#moved(ip);
     // Who claims one of these addresses too is seen by more projects now, or by fewer.
     const rivals = [...addresses].flatMap((ip) => this.#claimants(ip));
-    for (const project of new Set([namespace, ...rivals.map((rival) => rival.project)]))
-      this.#renewWorkload(project, uid);
+    for (const project of this.#projectsAt(addresses).add(namespace)) this.#renewWorkload(project, uid);
     for (const rival of new Set(rivals)) this.#renewWorkload(namespace, rival.uid);
   }
 
@@ -180,8 +179,8 @@ export class ClusterState {
     const rivals = this.#claim(key, previous, next);
     for (const ip of this.#index(key, previous, next)) {
       this.#moved(ip);
-      for (const project of this.#holders.get(ip)?.keys() ?? [])
-        for (const { uid } of this.#claimants(ip)) this.#renewWorkload(project, uid);
+      for (const { uid, ips } of this.#claimants(ip))
+        for (const project of this.#projectsAt(ips)) this.#renewWorkload(project, uid);
     }
     for (const each of [key, ...rivals]) this.#servicesDue.add(each);
   }
@@ -294,6 +293,11 @@ export class ClusterState {
     return [...(this.#holders.get(ip)?.values() ?? [])].flatMap((uids) =>
       [...uids].map((uid) => this.#workloads.get(uid)!),
     );
+  }
+
+  /** Those of all pods whose status says that they have one of the addresses. */
+  #projectsAt(ips: Iterable<string>): Set<string> {
+    return new Set([...ips].flatMap((ip) => [...(this.#holders.get(ip)?.keys() ?? [])]));
   }
 
   /** A project knows its own pods, and those that claim an address of one of them: it has to see the conflict. */

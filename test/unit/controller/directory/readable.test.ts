@@ -170,3 +170,18 @@ test("a pod that says it has a Service's address", () => {
   assert.deepEqual(update.services[0]!.vips, ["10.2.0.1"]);
   assert.deepEqual(update.workloads, []);
 });
+
+test("such a pod in a project that it shares another address with, before the Service and after it", () => {
+  const state = new ClusterState({ defaultMode: "project", clusterRanges: ["10.0.0.0/8"] });
+  const pod = podOf({ podIP: "10.3.0.1", podIPs: [{ ip: "10.3.0.1" }, { ip: "10.2.0.1" }] });
+  const rival: Pod = { ...podOf({ podIP: "10.3.0.1" }), metadata: metadataOf("rival", "billing") };
+  const told = (project: string): unknown => state.entriesOf(project)?.workloads.get("uid-cart")?.value?.ips;
+  for (const object of [pod, rival]) state.pod({ kind: "added", object });
+  assert.deepEqual(told("billing"), ["10.3.0.1", "10.2.0.1"]);
+  state.service({ kind: "added", object: serviceOf({}) });
+  assert.deepEqual([told("shop"), told("billing")], [["10.3.0.1"], ["10.3.0.1"]]);
+  assert.deepEqual(
+    state.podsAt("10.3.0.1").map(({ ips }) => ips),
+    [["10.3.0.1"], ["10.3.0.1"]],
+  );
+});
