@@ -353,8 +353,7 @@ export class ClusterState {
   #renewService(key: string): void {
     const project = projectOfKey(key);
     const service = this.#services.get(key);
-    const pair = service === undefined ? null : this.#pairOf(service, clusterIpsOf(service), this.#claimedBy(service));
-    this.#put(this.#entries(project).services, key, pair);
+    this.#put(this.#entries(project).services, key, service === undefined ? null : this.#pairOf(service));
   }
 
   /** Two Services of a project may claim one address: the first by name has it. */
@@ -365,10 +364,12 @@ export class ClusterState {
     );
   }
 
-  #pairOf(service: Service, own: readonly string[], claimed: readonly string[]): ServicePair | null {
+  #pairOf(service: Service): ServicePair | null {
+    const vips = clusterIpsOf(service);
     const slices = [...(this.#slices.get(keyOf(service))?.values() ?? [])];
-    const all = serviceOf(service, slices, [...own, ...claimed]);
-    return all === null ? null : { own: all, foreign: serviceOf(service, slices, own) };
+    const own = serviceOf(service, slices, [...vips, ...this.#claimedBy(service)]);
+    // Endpoints by thousands are made once.
+    return own === null ? null : { own, foreign: vips.length === 0 ? null : { ...own, vips } };
   }
 
   #mayClaim(ip: string): boolean {
