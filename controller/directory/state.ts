@@ -8,7 +8,6 @@ import type { DocumentProject, DocumentService, DocumentWorkload } from "../../l
 import type { EndpointSlice, Namespace, Node, Pod, Service, ServiceCidr } from "../../lib/kube/objects.ts";
 import { keyOf } from "../../lib/kube/informer.ts";
 import type { Change } from "../../lib/kube/informer.ts";
-import { isIpv6 } from "../../lib/net/address.ts";
 import type { Ip } from "../../lib/net/address.ts";
 import type { Mode } from "../../lib/project/mode.ts";
 import { isProject } from "../../lib/project/settings.ts";
@@ -16,6 +15,7 @@ import { clusterAddresses, isClaimable } from "./addresses.ts";
 import type { ClusterAddresses } from "./addresses.ts";
 import { Claims } from "./claims.ts";
 import { claimedIpsOf, clusterIpsOf, projectOf, serviceOf, workloadOf } from "./entities.ts";
+import { Holders } from "./holders.ts";
 
 export type StateSettings = { readonly defaultMode: Mode; readonly clusterRanges: readonly string[] };
 
@@ -70,12 +70,10 @@ export class ClusterState {
   readonly #slices = new Map<string, Map<string, EndpointSlice>>();
   readonly #nodes = new Map<string, Node>();
   readonly #cidrs = new Map<string, ServiceCidr>();
-  /** Uids of the pods that hold an address, by their project. */
-  readonly #holders = new Map<string, Map<string, Set<string>>>();
-  readonly #workloads = new Map<string, DocumentWorkload>();
   /** Services by their cluster addresses. */
   readonly #vips = new Map<string, Set<string>>();
   readonly #claims = new Claims();
+  readonly #holders = new Holders();
   readonly #tombstones: { readonly change: number; readonly forget: () => void }[] = [];
   #cluster: Entry<ClusterAddresses> = { value: null, digest: "", change: 0 };
   #isClusterDue = false;
@@ -84,8 +82,6 @@ export class ClusterState {
   #oldest = 0;
   readonly #touched = new Set<string>();
   readonly #onMoved: ((ip: string) => void)[] = [];
-  /** How many pods have their first address of each family. */
-  readonly #first = { ipv4: 0, ipv6: 0 };
 
   constructor(settings: StateSettings) {
     this.#settings = settings;
@@ -128,12 +124,11 @@ export class ClusterState {
 
   /** Whether a pod may hold the address beside one of the other family that it is listed by. */
   mayBeSecond(ip: Ip): boolean {
-    const { ipv4, ipv6 } = this.#first;
-    return (isIpv6(ip) ? ipv4 : ipv6) > 0 || ipv4 + ipv6 === 0;
+    return this.#holders.mayBeSecond(ip);
   }
 
   podsAt(ip: string): readonly DocumentWorkload[] {
-    return this.#vips.has(ip) ? [] : this.#claimants(ip).map((workload) => this.#held(workload)!);
+    return this.#vips.has(ip) ? [] : this.#holders.at(ip).map((workload) => this.#held(workload)!);
   }
 
   serviceAt(ip: string): Service | undefined {
@@ -159,14 +154,14 @@ export class ClusterState {
   pod(change: Change<Pod>): void {
     const { uid, namespace = "" } = change.object.metadata;
     const next = change.kind === "removed" ? null : workloadOf(change.object);
-    const previous = this.#workloads.get(uid);
+    const previous = this.#holders.get(uid);
     const [old, fresh] = [new Set(previous?.ips), new Set(next?.ips)];
     const addresses = old.union(fresh);
-    this.#hold(uid, previous, next);
+    this.#holders.put(uid, next);
     for (const ip of old.symmetricDifference(fresh)) this.#moved(ip);
     // Who claims one of these addresses too is seen by more projects now, or by fewer.
-    const rivals = [...addresses].flatMap((ip) => this.#claimants(ip));
-    for (const project of this.#projectsAt(addresses).add(namespace)) this.#renewWorkload(project, uid);
+    const rivals = [...addresses].flatMap((ip) => this.#holders.at(ip));
+    for (const project of this.#holders.projectsAt(addresses).add(namespace)) this.#renewWorkload(project, uid);
     for (const rival of new Set(rivals)) this.#renewWorkload(namespace, rival.uid);
   }
 
@@ -179,8 +174,8 @@ export class ClusterState {
     const rivals = this.#claim(key, previous, next);
     for (const ip of this.#index(key, previous, next)) {
       this.#moved(ip);
-      for (const { uid, ips } of this.#claimants(ip))
-        for (const project of this.#projectsAt(ips)) this.#renewWorkload(project, uid);
+      for (const { uid, ips } of this.#holders.at(ip))
+        for (const project of this.#holders.projectsAt(ips)) this.#renewWorkload(project, uid);
     }
     for (const each of [key, ...rivals]) this.#servicesDue.add(each);
   }
@@ -260,53 +255,11 @@ export class ClusterState {
     }
   }
 
-  #hold(uid: string, previous: DocumentWorkload | undefined, next: DocumentWorkload | null): void {
-    for (const ip of previous?.ips ?? []) this.#release(ip, previous!.project, uid);
-    this.#countFirst(previous, -1);
-    this.#countFirst(next, 1);
-    if (next === null) {
-      this.#workloads.delete(uid);
-      return;
-    }
-    this.#workloads.set(uid, next);
-    for (const ip of next.ips) {
-      const holders = this.#holders.get(ip) ?? new Map<string, Set<string>>();
-      this.#holders.set(ip, holders.set(next.project, (holders.get(next.project) ?? new Set()).add(uid)));
-    }
-  }
-
-  #release(ip: string, project: string, uid: string): void {
-    const holders = this.#holders.get(ip);
-    const uids = holders?.get(project);
-    uids?.delete(uid);
-    if (uids?.size === 0) holders?.delete(project);
-    if (holders?.size === 0) this.#holders.delete(ip);
-  }
-
-  #countFirst(workload: DocumentWorkload | null | undefined, change: 1 | -1): void {
-    const first = workload?.ips[0];
-    if (first !== undefined) this.#first[isIpv6(first as Ip) ? "ipv6" : "ipv4"] += change;
-  }
-
-  /** Pods whose status says that they have the address. */
-  #claimants(ip: string): readonly DocumentWorkload[] {
-    return [...(this.#holders.get(ip)?.values() ?? [])].flatMap((uids) =>
-      [...uids].map((uid) => this.#workloads.get(uid)!),
-    );
-  }
-
-  /** Those of all pods whose status says that they have one of the addresses. */
-  #projectsAt(ips: Iterable<string>): Set<string> {
-    return new Set([...ips].flatMap((ip) => [...(this.#holders.get(ip)?.keys() ?? [])]));
-  }
-
   /** A project knows its own pods, and those that claim an address of one of them: it has to see the conflict. */
   #renewWorkload(project: string, uid: string): void {
-    const workload = this.#workloads.get(uid);
+    const workload = this.#holders.get(uid);
     const held = workload === undefined ? null : this.#held(workload);
-    const concerns =
-      held !== null &&
-      (held.project === project || held.ips.some((ip) => this.#holders.get(ip)?.has(project) === true));
+    const concerns = held !== null && (held.project === project || this.#holders.projectsAt(held.ips).has(project));
     this.#put(this.#entries(project).workloads, uid, concerns ? held : null);
   }
 
