@@ -32,7 +32,10 @@ export const mostConnections = 64;
 type Answer = Page | null;
 
 /** A page may take its time; what asks for it waits no longer than it likes itself. */
-export function pageServer(answer: (request: IncomingMessage) => Answer | Promise<Answer>): Server {
+export function pageServer(
+  answer: (request: IncomingMessage) => Answer | Promise<Answer>,
+  most = mostConnections,
+): Server {
   const server = createServer(bounds, (request, response) => {
     const page = request.method === "GET" ? answer(request) : plainPage(405, "only GET");
     if (page instanceof Promise)
@@ -42,7 +45,7 @@ export function pageServer(answer: (request: IncomingMessage) => Answer | Promis
       );
     else send(response, page);
   });
-  boundConnections(server);
+  boundConnections(server, most);
   return server;
 }
 
@@ -52,10 +55,10 @@ function send(response: ServerResponse, page: Answer): void {
   response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(text) }).end(text);
 }
 
-function boundConnections(server: Server): void {
+function boundConnections(server: Server, most: number): void {
   const open = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
-    if (open.size >= mostConnections) {
+    if (open.size >= most) {
       const oldest = oldestOfBusiest(open);
       open.delete(oldest);
       oldest.destroy();

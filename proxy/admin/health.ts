@@ -20,18 +20,24 @@ export type HealthParts = {
   readonly mayAsk: (source: Ip, path: string) => Promise<boolean>;
 };
 
+type Places = { readonly ofOne: number; readonly ofAll: number };
+
 /**
- * Whoever else asks must not make the application's load, nor keep the kubelet out, which asks for each that is declared once
- * at a time: so many of one address, or as many as there are, and four times that of all.
+ * How much is performed at once. A kubelet asks for each that is declared once at a time, so that is what one address may ask
+ * for, and all of them four times as much: whoever else asks neither makes the application's load nor keeps the kubelet out.
  */
-const fewestOfSource = 16;
+const placesFor = (declared: number): Places => {
+  const ofOne = Math.max(16, declared);
+  return { ofOne, ofAll: 4 * ofOne };
+};
 
 /**
  * `/live`: 200 while the process answers. `/ready`: 200 or 503. A declared path: as the probe says. Everything else: 404.
  * To a kubelet a handler has failed only where its connection has: any status is a success.
  */
 export function serveHealth({ isReady, probes, perform, mayAsk }: HealthParts): Server {
-  const underWay = new Sources(Math.max(fewestOfSource, probes.size));
+  const places = placesFor(probes.size);
+  const underWay = new Sources(places);
   const declared = async (path: string, action: ProbeAction, socket: Socket): Promise<Page | null> => {
     // A link-local address comes with the name of its device.
     const source = ipFromSocket(socket.remoteAddress?.split("%")[0]);
@@ -50,7 +56,7 @@ export function serveHealth({ isReady, probes, perform, mayAsk }: HealthParts): 
     if (url === "/ready") return isReady() ? plainPage(200, "ready") : plainPage(503, "not ready");
     const action = probes.get(url);
     return action === undefined ? notFound : declared(url, action, socket);
-  });
+  }, places.ofAll);
 }
 
 async function untilGone<T>(socket: Socket, work: (gone: AbortSignal) => Promise<T>): Promise<T> {
@@ -63,17 +69,17 @@ async function untilGone<T>(socket: Socket, work: (gone: AbortSignal) => Promise
 
 /** How many requests of each address are under way. */
 class Sources {
-  readonly #mostOfOne: number;
+  readonly #places: Places;
   readonly #of = new Map<Ip, number>();
   #all = 0;
 
-  constructor(mostOfOne: number) {
-    this.#mostOfOne = mostOfOne;
+  constructor(places: Places) {
+    this.#places = places;
   }
 
   enter(source: Ip): boolean {
     const own = this.#of.get(source) ?? 0;
-    if (own >= this.#mostOfOne || this.#all >= 4 * this.#mostOfOne) return false;
+    if (own >= this.#places.ofOne || this.#all >= this.#places.ofAll) return false;
     this.#of.set(source, own + 1);
     this.#all++;
     return true;

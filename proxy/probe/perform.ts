@@ -24,7 +24,7 @@ const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 /** As much of a body as a kubelet reads. */
 const longestBody = 10 * 1024;
 
-/** `host` is the pod's own address; `gone` that of the caller, for whom nothing is done any more. */
+/** `host` is the pod's own address; `gone`: the caller has gone, for whom no request over HTTP is made any more. */
 export type Surroundings = { readonly host: Ip; readonly clock: Clock; readonly gone: AbortSignal };
 
 /** Never rejects: what Node refuses to send, like a line break in a header, is a failure too. */
@@ -48,10 +48,7 @@ function performed(action: ProbeAction, at: Surroundings): Promise<ProbeOutcome>
 }
 
 type HttpAction = Extract<ProbeAction, { kind: "http" }>;
-type Target = {
-  readonly host: string;
-  readonly clock: Clock;
-  readonly gone: AbortSignal;
+type Target = Surroundings & {
   readonly port: number;
   readonly path: string;
   readonly scheme: "http" | "https";

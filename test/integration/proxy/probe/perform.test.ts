@@ -250,6 +250,7 @@ const anybody = (): Promise<boolean> => Promise.resolve(true);
 for (const [containers, most] of [
   [1, 16],
   [7, 21],
+  [30, 90],
 ] as const)
   test(`whoever may not ask gets nothing performed, and one address not all places, of ${containers} containers`, async (t) => {
     const kinds = ["liveness", "readiness", "startup"];
