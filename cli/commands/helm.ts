@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { control } from "../../lib/kube/names.ts";
-import { countProtected } from "../../lib/kube/protected-pods.ts";
+import { countProtected, namedCounts, totalOf } from "../../lib/kube/protected-pods.ts";
 import { withCluster } from "../cluster.ts";
 import type { Connection } from "../cluster.ts";
 import { changes, told } from "../diff.ts";
@@ -116,21 +116,14 @@ export async function uninstall(options: HelmOptions, screen: Terminal): Promise
   await helm(["uninstall", release, ...there, "--wait", "--timeout", options.timeout], "progress");
 }
 
-const mostNamed = 20;
-
 /** What ends, and where: by the pods, as one that has a proxy may be in a namespace that is no project any more. */
 const ending = (options: Connection): Promise<string> =>
   withCluster(options, async ({ client }) => {
     const counts = await countProtected(client);
     const what = `This removes the control plane of the cluster ${client.server} and all keys of the ca.\n`;
     if (counts.size === 0) return `${what}No pod has a proxy of Tencrypt: nothing loses its connections.\n`;
-    const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
-    const named = [...counts]
-      .toSorted(([one], [other]) => one.localeCompare(other))
-      .map(([project, count]) => `${project} ${count}`);
-    const rest = named.length > mostNamed ? [`${named.length - mostNamed} more`] : [];
     return (
-      `${what}Pods that have a proxy: ${total} (${[...named.slice(0, mostNamed), ...rest].join(", ")}). They keep refusing clear ` +
+      `${what}Pods that have a proxy: ${totalOf(counts)} (${namedCounts(counts)}). They keep refusing clear ` +
       "text, and lose all connections\nwhen their certificates end. Take the proxies out first: docs/operations.md, A " +
       "project without Tencrypt again\n"
     );

@@ -9,6 +9,9 @@ const hasProxy = (pod: Pod): boolean => !isTerminal(pod) && readSidecar(pod).kin
 /** Of pods, some 10 KB each: a page of more makes the heap grow towards a Job's limit before it is collected. */
 const pageSize = 200;
 
+/** Of namespaces in a text; a cluster may have thousands. */
+const mostNamed = 20;
+
 /** By namespace. */
 export async function countProtected(client: Pick<KubeClient, "get">): Promise<ReadonlyMap<string, number>> {
   const counts = new Map<string, number>();
@@ -19,3 +22,14 @@ export async function countProtected(client: Pick<KubeClient, "get">): Promise<R
     }
   return counts;
 }
+
+/** `shop 3, web 1`, by name. */
+export function namedCounts(counts: ReadonlyMap<string, number>): string {
+  const all = [...counts]
+    .toSorted(([one], [other]) => one.localeCompare(other))
+    .map(([namespace, count]) => `${namespace} ${count}`);
+  return [...all.slice(0, mostNamed), ...(all.length > mostNamed ? [`${all.length - mostNamed} more`] : [])].join(", ");
+}
+
+export const totalOf = (counts: ReadonlyMap<string, number>): number =>
+  counts.values().reduce((sum, count) => sum + count, 0);
