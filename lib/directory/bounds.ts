@@ -5,10 +5,10 @@
  */
 export const most = {
   items: 1_000_000,
-  rules: 1024,
+  /** Of a list that users write into an annotation. */
+  entries: 1024,
   ips: 64,
   ports: 1024,
-  peers: 1024,
   ranges: 1024,
   features: 64,
   text: 253,

@@ -3,6 +3,7 @@
  * unknown mode is `strict`, an entry of a list that allows something allows nothing, and a list of callers of which no
  * entry can be read admits nobody instead of everybody. Every problem is told. Pure.
  */
+import { most } from "../directory/bounds.ts";
 import { isName } from "../identity/spiffe-id.ts";
 import { annotations, projectLabel } from "../kube/names.ts";
 import { modes } from "./mode.ts";
@@ -43,7 +44,6 @@ export type Reading<T> = { readonly settings: T; readonly problems: readonly str
 
 /** Names no caller that can exist: a project's name has no dot. */
 export const nobody = "nobody.tencrypt.io/nobody";
-const mostEntries = 1024;
 const uidText = /^[A-Za-z0-9-]{1,64}$/;
 
 export const isProject = ({ labels }: Marked): boolean => labels?.[projectLabel] === "enabled";
@@ -77,10 +77,10 @@ class Reader {
       .split(",")
       .map((entry) => entry.trim())
       .filter((entry) => entry !== "");
-    if (entries.length > mostEntries)
-      this.problems.push(`${name}: more than ${mostEntries} entries, the rest is left out`);
+    if (entries.length > most.entries)
+      this.problems.push(`${name}: more than ${most.entries} entries, the rest is left out`);
     const readable: T[] = [];
-    for (const entry of entries.slice(0, mostEntries)) {
+    for (const entry of entries.slice(0, most.entries)) {
       const value = read(entry);
       if (value === null) this.problems.push(`${name}: ${JSON.stringify(entry.slice(0, 128))} is not ${expected}`);
       else readable.push(value);

@@ -116,7 +116,7 @@ export function readProject(field: Field): Project {
     uid: fields.uid.uid(),
     mode: readMode(fields.mode),
     dryRun: fields.dryRun.optional(null, readMode),
-    peers: fields.peers.optional([], (peers) => peers.items(most.peers).map(readPeer)),
+    peers: fields.peers.optional([], (peers) => peers.items(most.entries).map(readPeer)),
     nodeSources: fields.nodeSources.optional(null, (choice) => choice.choice(["refuse", "accept"])),
     udp: fields.udp.optional("dns-only", (choice) => choice.choice(["dns-only", "allow"])),
     allowEgress: readRules(fields.allowEgress, "a CIDR[:port]", parseAddressRule),
@@ -148,7 +148,7 @@ function readMode(field: Field): Mode {
 function readRules<T>(field: Field, expected: string, parse: (text: string) => T | null): readonly T[] {
   if (field.absent) return [];
   return field
-    .items(most.rules)
+    .items(most.entries)
     .map((item) => item.parsed(expected, parse))
     .filter((rule) => rule !== null);
 }
