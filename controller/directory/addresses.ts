@@ -1,9 +1,7 @@
 /** What all proxies have to know of the cluster: its ranges, and the addresses of its nodes. Pure. */
 import type { Node, ServiceCidr } from "../../lib/kube/objects.ts";
 import { most } from "../../lib/directory/bounds.ts";
-import { contains, merged, parseCidr } from "../../lib/net/cidr.ts";
-import type { Cidr } from "../../lib/net/cidr.ts";
-import { ipBytes } from "../../lib/net/address.ts";
+import { anyContains, merged, parseCidr } from "../../lib/net/cidr.ts";
 import type { Ip } from "../../lib/net/address.ts";
 import { readIp } from "./entities.ts";
 
@@ -53,9 +51,9 @@ export function clusterAddresses(
   };
 }
 
-/** Whether a Service may claim the address for its project: nothing of the cluster's own. */
-export function isClaimable(ip: string, { clusterRanges, nodeAddresses }: ClusterAddresses): boolean {
-  const bytes = ipBytes(ip as Ip);
-  const ranges = clusterRanges.map((text) => parseCidr(text)).filter((cidr): cidr is Cidr => cidr !== null);
-  return !nodeAddresses.includes(ip) && !ranges.some((cidr) => contains(cidr, bytes));
+/** Which addresses a Service may claim for its project: nothing of the cluster's own. */
+export function claimable({ clusterRanges, nodeAddresses }: ClusterAddresses): (ip: string) => boolean {
+  const ofNodes = new Set(nodeAddresses);
+  const ranges = clusterRanges.map((text) => parseCidr(text)).filter((cidr) => cidr !== null);
+  return (ip) => !ofNodes.has(ip) && !anyContains(ranges, ip as Ip);
 }

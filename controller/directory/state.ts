@@ -11,7 +11,7 @@ import type { Change } from "../../lib/kube/informer.ts";
 import type { Ip } from "../../lib/net/address.ts";
 import type { Mode } from "../../lib/project/mode.ts";
 import { isProject } from "../../lib/project/settings.ts";
-import { clusterAddresses, isClaimable } from "./addresses.ts";
+import { claimable, clusterAddresses } from "./addresses.ts";
 import type { ClusterAddresses } from "./addresses.ts";
 import { Claims } from "./claims.ts";
 import { claimedIpsOf, clusterIpsOf, projectOf, serviceOf, workloadOf } from "./entities.ts";
@@ -76,6 +76,7 @@ export class ClusterState {
   readonly #holders = new Holders();
   readonly #tombstones: { readonly change: number; readonly forget: () => void }[] = [];
   #cluster: Entry<ClusterAddresses> = { value: null, digest: "", change: 0 };
+  #isClaimable: (ip: string) => boolean = () => false;
   #isClusterDue = false;
   readonly #servicesDue = new Set<string>();
   #change = 0;
@@ -326,7 +327,7 @@ export class ClusterState {
   }
 
   #mayClaim(ip: string): boolean {
-    return isClaimable(ip, this.#cluster.value!) && !this.#holders.has(ip) && !this.#vips.has(ip);
+    return this.#isClaimable(ip) && !this.#holders.has(ip) && !this.#vips.has(ip);
   }
 
   /** What is made of many objects, of all nodes or of a Service's slices, is made when it is asked for: they come by thousands. */
@@ -343,6 +344,7 @@ export class ClusterState {
     const before = this.#cluster;
     this.#cluster = this.#next(before.value === null ? undefined : before, value);
     if (this.#cluster === before) return;
+    this.#isClaimable = claimable(value);
     for (const key of this.#claims.all()) this.#servicesDue.add(key);
   }
 }

@@ -161,3 +161,28 @@ test("pods that all claim one address cost no more than their number", () => {
   );
   assert.ok([...state.entriesOf("n1")!.workloads.values()].every(({ value }) => value === null));
 });
+
+test("a node that comes to thousands costs little, however many addresses Services claim", () => {
+  const state = new ClusterState({ defaultMode: "project", clusterRanges: [] });
+  const numbers = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index);
+  const nodeOf = (at: number): Node => ({
+    metadata: { name: `n${at}`, uid: `uid-${at}`, resourceVersion: "1" },
+    // Every other range: none lie side by side.
+    spec: { podCIDR: `10.${at >> 7}.${(at & 127) * 2}.0/24` },
+    status: { addresses: [{ type: "InternalIP", address: `192.168.${at >> 8}.${at & 255}` }] },
+  });
+  for (const at of numbers(2_000)) state.node({ kind: "added", object: nodeOf(at) });
+  for (const at of numbers(200)) {
+    const { metadata, spec } = serviceOf("shop", `10.250.0.${at}`);
+    const externalIPs = numbers(62).map((last) => `203.0.${at}.${last + 1}`);
+    state.service({
+      kind: "added",
+      object: { metadata: { ...metadata, name: `web-${at}`, uid: `${at}` }, spec: { ...spec, externalIPs } },
+    });
+  }
+  const { change } = state;
+  state.node({ kind: "added", object: nodeOf(2_000) });
+  const startedAt = performance.now();
+  assert.equal(state.change, change + 1);
+  assert.ok(performance.now() - startedAt < 4_000);
+});
