@@ -9,18 +9,11 @@ import { listAll } from "../../lib/kube/list.ts";
 import { containers, control, projectSecretLabel } from "../../lib/kube/names.ts";
 import type { Namespace, Secret } from "../../lib/kube/objects.ts";
 import { isTerminal, readSidecar } from "../../lib/kube/sidecar.ts";
-import type { PodFact } from "./facts.ts";
+import type { AuthorityFact, PodFact } from "./facts.ts";
 import { finding } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 import { read, readable } from "./readable.ts";
 import type { Readable } from "./readable.ts";
-
-export type AuthorityFact = {
-  /** Null: the control plane's. */
-  readonly project: string | null;
-  /** In milliseconds since the epoch; null where the certificate cannot be read. */
-  readonly notAfter: number | null;
-};
 
 const day = 86_400_000;
 const warningMs = 90 * day;

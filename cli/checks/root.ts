@@ -10,18 +10,11 @@ import { readSidecar } from "../../lib/kube/sidecar.ts";
 import { matchesPins } from "../../lib/trust/bundle.ts";
 import { levelOfEnd } from "./authorities.ts";
 import { settingOf } from "./deployed.ts";
-import type { Deployment, Facts, PodFact } from "./facts.ts";
+import type { Deployment, Facts, PodFact, RootSecretFact } from "./facts.ts";
 import { finding, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 import { readable } from "./readable.ts";
 import type { Readable } from "./readable.ts";
-
-export type RootSecretFact =
-  /** Who may not read Secrets is told less, and not refused: authorities are known from the ca's metrics too. */
-  | { readonly kind: "unknown"; readonly why: string }
-  | { readonly kind: "absent"; readonly name: string }
-  /** `fault`: why nothing can be issued with it; null where all is well. */
-  | { readonly kind: "found"; readonly name: string; readonly pem: string; readonly fault: string | null };
 
 const day = 86_400_000;
 

@@ -1,0 +1,105 @@
+/** Gathers what `tencrypt check` judges: each fact, or why it could not be had. */
+import { KubeError } from "../../lib/kube/client.ts";
+import type { KubeClient } from "../../lib/kube/client.ts";
+import { listAll } from "../../lib/kube/list.ts";
+import { control, projectLabel, rootConfigMap, webhookConfigurations } from "../../lib/kube/names.ts";
+import type { ConfigMap, Pod } from "../../lib/kube/objects.ts";
+import { authorities } from "./authorities.ts";
+import type { Deployment, Facts, WebhookConfiguration } from "./facts.ts";
+import { readable } from "./readable.ts";
+import type { Readable } from "./readable.ts";
+import { rootSecretOf } from "./root.ts";
+
+const rights: readonly (readonly [verb: string, group: string, resource: string])[] = [
+  ["create", "", "namespaces"],
+  ["create", "apps", "deployments"],
+  ["create", "rbac.authorization.k8s.io", "clusterroles"],
+  ["create", "admissionregistration.k8s.io", "mutatingwebhookconfigurations"],
+  ["create", "admissionregistration.k8s.io", "validatingadmissionpolicies"],
+];
+
+async function forbidden(client: KubeClient): Promise<readonly string[]> {
+  const path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+  const asked = rights.map(async ([verb, group, resource]) => {
+    const { status } = await client.create<{ readonly status?: { readonly allowed?: boolean } }>(path, {
+      spec: { resourceAttributes: { verb, group, resource } },
+    });
+    return status?.allowed === true ? null : `${verb} ${resource}`;
+  });
+  return (await Promise.all(asked)).filter((right) => right !== null);
+}
+
+/** Those of all replicas of the ca that show them to us. */
+async function caMetrics(client: KubeClient): Promise<readonly string[]> {
+  const { namespace } = control.ca;
+  const path = `/api/v1/namespaces/${namespace}/pods`;
+  const pods = await readable("pods of the ca", listAll<Pod>(client, path, "app.kubernetes.io/name=tencrypt"));
+  const texts = await Promise.all(
+    (pods.kind === "read" ? pods.value : []).map(({ metadata }) =>
+      client
+        .text(`${path}/${metadata.name}:${control.metricsPort}/proxy/metrics`)
+        .catch((error: unknown) => (error instanceof KubeError ? "" : Promise.reject(error))),
+    ),
+  );
+  return texts.filter((text) => text !== "");
+}
+
+/** How often callers of the ca came from elsewhere, added over its replicas. */
+function sourceMismatches(metrics: readonly string[]): number | null {
+  if (metrics.length === 0) return null;
+  const counted = /tencrypt_ca_refusals_total\{[^}]*reason="source_mismatch"[^}]*\} ([0-9]+)/g;
+  return metrics.flatMap((text) => [...text.matchAll(counted)]).reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+const admission = "/apis/admissionregistration.k8s.io/v1";
+
+/** By discovery, which everybody may read. */
+async function knowsPolicies(client: KubeClient): Promise<boolean> {
+  const found = await client.find<{ readonly resources: readonly { readonly name: string }[] }>(admission);
+  return found?.resources.some(({ name }) => name === "validatingadmissionpolicies") === true;
+}
+
+/** One object that may be absent. */
+const one = <T>(client: KubeClient, what: string, path: string): Promise<Readable<T | null>> =>
+  readable(what, client.find<T>(path));
+
+const every = <T>(client: KubeClient, path: string, selector = ""): Promise<Readable<readonly T[]>> =>
+  readable(path.slice(path.lastIndexOf("/") + 1), listAll<T>(client, path, selector));
+
+const deployment = (client: KubeClient, namespace: string, name: string): Promise<Readable<Deployment | null>> =>
+  one(client, `deployment ${name}`, `/apis/apps/v1/namespaces/${namespace}/deployments/${name}`);
+
+export async function publishedRoot(client: KubeClient): Promise<Readable<string | null>> {
+  const path = `/api/v1/namespaces/${control.ca.namespace}/configmaps/${rootConfigMap.name}`;
+  const found = await one<ConfigMap>(client, `configmap ${rootConfigMap.name}`, path);
+  return found.kind === "read" ? { ...found, value: found.value?.data?.[rootConfigMap.key] ?? null } : found;
+}
+
+export async function gather(client: KubeClient, now: number): Promise<Facts> {
+  const metrics = await caMetrics(client);
+  const { gitVersion } = await client.get<{ readonly gitVersion: string }>("/version");
+  const configuration = (kind: "mutating" | "validating"): Promise<Readable<WebhookConfiguration | null>> => {
+    const plural = `${kind}webhookconfigurations`;
+    return one(client, plural, `${admission}/${plural}/${webhookConfigurations[kind]}`);
+  };
+  const ca = await deployment(client, control.ca.namespace, "tencrypt-ca");
+  return {
+    now,
+    version: gitVersion,
+    knowsPolicies: await knowsPolicies(client),
+    forbidden: await forbidden(client),
+    serverTime: await client.serverTime(),
+    controller: await deployment(client, control.controller.namespace, "tencrypt-controller"),
+    ca,
+    mutating: await configuration("mutating"),
+    validating: await configuration("validating"),
+    policies: await every(client, `${admission}/validatingadmissionpolicies`),
+    bindings: await every(client, `${admission}/validatingadmissionpolicybindings`),
+    rootPem: await publishedRoot(client),
+    rootSecret: await rootSecretOf(client, ca),
+    authorities: await authorities(client, metrics),
+    sourceMismatches: sourceMismatches(metrics),
+    projects: await every(client, "/api/v1/namespaces", projectLabel),
+    pods: await every(client, "/api/v1/pods"),
+  };
+}
