@@ -9,9 +9,13 @@ export type ControllerMetrics = {
   lookedUp(outcome: string): void;
   injection(outcome: string, reason: string): void;
   /** Read at each rendering. */
-  follow(
-    read: () => { readonly certificateEnd: number | null; readonly unprotected: ReadonlyMap<string, number> },
-  ): void;
+  follow(read: () => Facts): void;
+};
+
+type Facts = {
+  readonly certificateEnd: number | null;
+  readonly unprotected: ReadonlyMap<string, number>;
+  readonly cutServices: number;
 };
 
 const second = 1000;
@@ -36,6 +40,12 @@ export const controllerMetrics = {
     help: "Pods that the webhook has seen, by outcome and, where it was not injected, the reason.",
     labels: { outcome: 4, reason: 32 },
   },
+  cut: {
+    type: "gauge",
+    name: "tencrypt_controller_directory_services_cut",
+    help: "Services of which proxies are told no ports, because their project has too many and too large ones.",
+    labels: {},
+  },
   end: {
     type: "gauge",
     name: "tencrypt_controller_certificate_end_timestamp_seconds",
@@ -55,6 +65,7 @@ export function createMetrics(): ControllerMetrics {
   const watching = registry.gauge(controllerMetrics.watching).labels({});
   const lookups = registry.counter(controllerMetrics.lookups);
   const injections = registry.counter(controllerMetrics.injections);
+  const cut = registry.gauge(controllerMetrics.cut).labels({});
   const end = registry.gauge(controllerMetrics.end).labels({});
   const unprotected = registry.gauge(controllerMetrics.unprotected);
   return {
@@ -65,6 +76,7 @@ export function createMetrics(): ControllerMetrics {
     follow: (read) =>
       registry.onRender(() => {
         const now = read();
+        cut.set(now.cutServices);
         if (now.certificateEnd !== null) end.set(now.certificateEnd / second);
         // Projects beyond those that have a name here share a gauge.
         for (const project of now.unprotected.keys()) unprotected.labels({ project }).set(0);

@@ -51,7 +51,7 @@ export async function start(config: ControllerConfig, clock: Clock, log: Log): P
   const metrics = createMetrics();
   const agent = createAgent(config, client, { clock, log });
   const base: Base = { config, clock, log, client, agent, metrics };
-  const { informers, directory, streams } = await startDirectory(base);
+  const { informers, directory, streams, cutServices } = await startDirectory(base);
   const webhooks = await startWebhooks({
     ...base,
     namespaces: informers.namespaces,
@@ -72,7 +72,7 @@ export async function start(config: ControllerConfig, clock: Clock, log: Log): P
     webhooks.renew(credentials);
   });
   agent.start();
-  const reconciler = report(base, informers);
+  const reconciler = report(base, { informers, cutServices });
   return {
     directory,
     metrics: { port: health.port },
@@ -95,17 +95,26 @@ export async function start(config: ControllerConfig, clock: Clock, log: Log): P
 }
 
 /** What the controller sees and cannot mend: in metrics, and at pods. */
-function report({ config, client, clock, log, agent, metrics }: Base, informers: Informers): Reconciler {
+function report(
+  { config, client, clock, log, agent, metrics }: Base,
+  { informers, cutServices }: Pick<Directory, "informers" | "cutServices">,
+): Reconciler {
   const events = createEvents({ client, clock, log, controller: "tencrypt.io/controller", instance: config.podName });
   const reconciler = startReconciler({ pods: informers.pods, namespaces: informers.namespaces, events, clock });
   metrics.follow(() => ({
     certificateEnd: agent.current()?.identity.notAfter ?? null,
     unprotected: reconciler.counts(),
+    cutServices: cutServices(),
   }));
   return reconciler;
 }
 
-type Directory = { readonly informers: Informers; readonly directory: DirectoryServer; readonly streams: Streams };
+type Directory = {
+  readonly informers: Informers;
+  readonly directory: DirectoryServer;
+  readonly streams: Streams;
+  readonly cutServices: () => number;
+};
 
 async function startDirectory({ config, clock, log, client, agent, metrics }: Base): Promise<Directory> {
   const state = new ClusterState({ defaultMode: config.defaultMode, clusterRanges: config.clusterRanges });
@@ -131,7 +140,7 @@ async function startDirectory({ config, clock, log, client, agent, metrics }: Ba
     log,
   });
   log("info", "listening", { name: "directory", address: directory.address, port: directory.port });
-  return { informers, directory, streams };
+  return { informers, directory, streams, cutServices: () => state.cut };
 }
 
 /** The root comes from the API server, which knows who may write there. */

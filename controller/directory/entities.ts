@@ -134,6 +134,20 @@ export function serviceOf(
   };
 }
 
+/** Octets that a Service takes in an update, about. */
+export const sizeOf = ({ vips, ports, endpoints }: DocumentService): number =>
+  100 +
+  20 * vips.length +
+  ports.reduce((sum, { appProtocol }) => sum + 20 + (appProtocol?.length ?? 0), 0) +
+  endpoints.reduce(
+    (sum, { zone, node, ports: own }) =>
+      sum + 60 + (zone?.length ?? 0) + (node?.length ?? 0) + 10 * Object.keys(own).length,
+    0,
+  );
+
+/** What is told of a Service for which there is no room: whose its addresses are, so that nobody takes them for somebody else's. */
+export const withoutPorts = (service: DocumentService): DocumentService => ({ ...service, ports: [], endpoints: [] });
+
 /** Of a Service, by the ports of its endpoints: beyond them endpoints are left out. One is worth so many ports itself. */
 const mostPorts = 100_000;
 const worthOfEndpoint = 10;

@@ -14,8 +14,9 @@ import { isProject } from "../../lib/project/settings.ts";
 import { claimable, clusterAddresses } from "./addresses.ts";
 import type { ClusterAddresses } from "./addresses.ts";
 import { Claims } from "./claims.ts";
-import { claimedIpsOf, clusterIpsOf, projectOf, serviceOf, workloadOf } from "./entities.ts";
+import { claimedIpsOf, clusterIpsOf, projectOf, serviceOf, sizeOf, withoutPorts, workloadOf } from "./entities.ts";
 import { Holders } from "./holders.ts";
+import { Room } from "./room.ts";
 
 export type StateSettings = { readonly defaultMode: Mode; readonly clusterRanges: readonly string[] };
 
@@ -38,6 +39,9 @@ export type ProjectEntries = {
 
 /** How many entries that are gone are remembered, so that streams can tell it; older streams get everything anew. */
 const mostTombstones = 20_000;
+
+/** Octets in an update, about, of the Services of a project: some 50 000 endpoints with two ports. */
+const mostOfServices = 8 * 1024 * 1024;
 
 const projectOfKey = (key: string): string => key.slice(0, key.indexOf("/"));
 
@@ -73,6 +77,7 @@ export class ClusterState {
   /** Services by their cluster addresses. */
   readonly #vips = new Map<string, Set<string>>();
   readonly #claims = new Claims();
+  readonly #room = new Room(mostOfServices);
   readonly #holders = new Holders();
   readonly #tombstones: { readonly change: number; readonly forget: () => void }[] = [];
   #cluster: Entry<ClusterAddresses> = { value: null, digest: "", change: 0 };
@@ -104,6 +109,12 @@ export class ClusterState {
   get cluster(): Entry<ClusterAddresses> {
     this.#settle();
     return this.#cluster;
+  }
+
+  /** Services that are told without their ports, because their project has too many. */
+  get cut(): number {
+    this.#settle();
+    return this.#room.waiting;
   }
 
   entriesOf(project: string): ProjectEntries | undefined {
@@ -307,7 +318,11 @@ export class ClusterState {
   #renewService(key: string): void {
     const project = projectOfKey(key);
     const service = this.#services.get(key);
-    this.#put(this.#entries(project).services, key, service === undefined ? null : this.#pairOf(service));
+    const told = service === undefined ? null : this.#toldOf(service);
+    const { fits, mayFit } = this.#room.take(project, key, told === null ? 0 : sizeOf(told));
+    for (const each of mayFit) this.#servicesDue.add(each);
+    const own = told === null || fits ? told : withoutPorts(told);
+    this.#put(this.#entries(project).services, key, own === null ? null : this.#pairOf(service!, own));
   }
 
   /** Two Services of a project may claim one address: the first by name has it. */
@@ -318,12 +333,15 @@ export class ClusterState {
     );
   }
 
-  #pairOf(service: Service): ServicePair | null {
-    const vips = clusterIpsOf(service);
+  #toldOf(service: Service): DocumentService | null {
     const slices = [...(this.#slices.get(keyOf(service))?.values() ?? [])];
-    const own = serviceOf(service, slices, [...vips, ...this.#claimedBy(service)]);
-    // Endpoints by thousands are made once.
-    return own === null ? null : { own, foreign: vips.length === 0 ? null : { ...own, vips } };
+    return serviceOf(service, slices, [...clusterIpsOf(service), ...this.#claimedBy(service)]);
+  }
+
+  /** Endpoints by thousands are made once. */
+  #pairOf(service: Service, own: DocumentService): ServicePair {
+    const vips = clusterIpsOf(service);
+    return { own, foreign: vips.length === 0 ? null : { ...own, vips } };
   }
 
   #mayClaim(ip: string): boolean {
@@ -333,9 +351,12 @@ export class ClusterState {
   /** What is made of many objects, of all nodes or of a Service's slices, is made when it is asked for: they come by thousands. */
   #settle(): void {
     if (this.#isClusterDue) this.#renewCluster();
-    const due = [...this.#servicesDue];
-    this.#servicesDue.clear();
-    for (const key of due) this.#renewService(key);
+    // What becomes smaller makes room for others, which are due then.
+    while (this.#servicesDue.size > 0) {
+      const due = [...this.#servicesDue];
+      this.#servicesDue.clear();
+      for (const key of due) this.#renewService(key);
+    }
   }
 
   #renewCluster(): void {

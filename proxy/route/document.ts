@@ -212,7 +212,8 @@ export function readService(field: Field): Service {
   const project = fields.project.name();
   const name = fields.name.name();
   const ports = fields.ports.items(most.ports).map(readServicePort);
-  const endpoints = fields.endpoints.items(most.items).map((endpoint) => readEndpoint(endpoint, ports));
+  const numbers = new Set(ports.map(({ port }) => port));
+  const endpoints = fields.endpoints.items(most.items).map((endpoint) => readEndpoint(endpoint, numbers));
   return {
     project,
     name,
@@ -237,7 +238,7 @@ function readServicePort(field: Field): ServicePort {
   };
 }
 
-function readEndpoint(field: Field, servicePorts: readonly ServicePort[]): ServiceEndpoint {
+function readEndpoint(field: Field, servicePorts: ReadonlySet<number>): ServiceEndpoint {
   const fields = field.object(["ip", "ports", "ready", "serving", "terminating", "zone", "node"]);
   const ready = fields.ready.boolean();
   return {
@@ -252,13 +253,12 @@ function readEndpoint(field: Field, servicePorts: readonly ServicePort[]): Servi
 }
 
 /** Service port to endpoint port: a JSON object's keys are texts. */
-function readPortMap(field: Field, servicePorts: readonly ServicePort[]): ReadonlyMap<number, number> {
+function readPortMap(field: Field, servicePorts: ReadonlySet<number>): ReadonlyMap<number, number> {
   const ports = new Map<number, number>();
   for (const [key, value] of field.entries()) {
     const port = parsePort(key);
     if (port === null) value.problem("its key is not a port");
-    else if (!servicePorts.some((servicePort) => servicePort.port === port))
-      value.warning("the Service has no such port, ignored");
+    else if (!servicePorts.has(port)) value.warning("the Service has no such port, ignored");
     else ports.set(port, value.port());
   }
   return ports;
