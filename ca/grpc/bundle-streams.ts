@@ -24,7 +24,8 @@ const mostOfOnePod = 8;
 
 export class BundleStreams {
   readonly #parts: StreamParts;
-  readonly #open = new Set<WatchCall>();
+  /** Each with how to end it. */
+  readonly #open = new Map<WatchCall, () => void>();
   readonly #ofPod = new Map<string, number>();
 
   constructor(parts: StreamParts) {
@@ -39,14 +40,19 @@ export class BundleStreams {
       return;
     }
     this.#ofPod.set(pod.podUid, count + 1);
-    this.#open.add(call);
     this.#parts.watching(1);
     const stop = this.#feed(call, role === "controller" ? null : pod.namespace);
-    const end = until(this.#parts.clock, provenUntil, () => call.end());
+    // What is written behind the end would destroy the stream before its status is sent, and its reader would wait for ever.
+    const end = (): void => {
+      stop();
+      call.end();
+    };
+    this.#open.set(call, end);
+    const proof = until(this.#parts.clock, provenUntil, end);
     const close = (): void => {
       if (!this.#open.delete(call)) return;
       stop();
-      end.cancel();
+      proof.cancel();
       this.#parts.watching(-1);
       this.#forget(pod.podUid);
     };
@@ -54,7 +60,7 @@ export class BundleStreams {
   }
 
   endAll(): void {
-    for (const call of this.#open) call.end();
+    for (const end of this.#open.values()) end();
   }
 
   #feed(call: WatchCall, project: string | null): () => void {
