@@ -63,22 +63,27 @@ export class BundleStreams {
     for (const end of this.#open.values()) end();
   }
 
+  /** One bundle is under way at a time: gRPC would keep sixteen of them for a reader that does not read. */
   #feed(call: WatchCall, project: string | null): () => void {
     const { publisher } = this.#parts;
     let sent: bigint | null = null;
-    let blocked = false;
+    let sending = false;
+    let stopped = false;
     const send = (): void => {
-      if (blocked || publisher.current.version === sent) return;
+      if (stopped || sending || publisher.current.version === sent) return;
       sent = publisher.current.version;
-      if (call.write(bundleFor(project, publisher.current))) return;
-      blocked = true;
-      call.once("drain", () => {
-        blocked = false;
+      sending = true;
+      call.write(bundleFor(project, publisher.current), () => {
+        sending = false;
         send();
       });
     };
     send();
-    return publisher.subscribe(send);
+    const unsubscribe = publisher.subscribe(send);
+    return () => {
+      stopped = true;
+      unsubscribe();
+    };
   }
 
   #forget(podUid: string): void {

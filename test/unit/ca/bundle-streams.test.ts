@@ -86,3 +86,22 @@ for (const how of ["its proof ends", "the ca drains"])
     await call.take();
     assert.deepEqual([call.versions, call.hasStatus, call.errored], [[1n], true, null]);
   });
+
+test("a reader that is slow is spared the versions in between, never the newest", async () => {
+  const { call, publish } = start();
+  for (const version of [2n, 3n, 4n]) publish(version);
+  await call.take();
+  await call.take();
+  assert.deepEqual(call.versions, [1n, 4n]);
+  publish(5n);
+  assert.deepEqual(call.versions, [1n, 4n, 5n]);
+});
+
+test("a stream whose caller is gone is written to no more", async () => {
+  const { call, publish } = start();
+  publish(2n);
+  call.emit("cancelled");
+  await call.take();
+  publish(3n);
+  assert.deepEqual([call.versions, call.errored], [[1n], null]);
+});
