@@ -4,7 +4,7 @@
  * gRPC is loaded when the first call is made.
  */
 import { readFile } from "node:fs/promises";
-import type { Client, Metadata } from "@grpc/grpc-js";
+import type { ChannelOptions, Client, Metadata } from "@grpc/grpc-js";
 import type { Clock } from "../clock/clock.ts";
 import { channelCredentials, channelOptions, follow } from "../grpc/channel.ts";
 import type { StreamHandlers } from "../grpc/channel.ts";
@@ -43,6 +43,9 @@ export type CaClient = {
 };
 
 const callTimeoutMs = 10_000;
+const largestAnswer = 4 * 1024 * 1024;
+/** The controller's bundle holds every project: 6 MiB where a cluster has as many namespaces as Kubernetes is made for. */
+const largestBundle = 32 * 1024 * 1024;
 /**
  * For a connection, or for what stands against it. A dial to an address that is gone, as the replicas' just after both were
  * replaced, is repeated by the kernel for two minutes, and gRPC waits for it.
@@ -60,11 +63,12 @@ export async function createCaClient(options: CaClientOptions, trust: BootstrapT
   const server = { name: "the CA", who: controlPlane.ca, bundle: trust.bundle, maxLeafLifetimeMs, clock };
   const credentials = channelCredentials(grpc, { ca: [...trust.roots] }, server);
   // Shorter than the agent's own pause, which a call made during this one would only lengthen.
-  const bounds = channelOptions(server, { largestMessage: 4 * 1024 * 1024, longestBackoffMs: 1_000 });
+  const bounds = (largestMessage: number): ChannelOptions =>
+    channelOptions(server, { largestMessage, longestBackoffMs: 1_000 });
   const dialled = (): InstanceType<typeof istio.IstioCertificateServiceClient> =>
-    new istio.IstioCertificateServiceClient(options.address, credentials, bounds);
+    new istio.IstioCertificateServiceClient(options.address, credentials, bounds(largestAnswer));
   let certificates = dialled();
-  const bundles = new tencrypt.TrustBundleClient(options.address, credentials, bounds);
+  const bundles = new tencrypt.TrustBundleClient(options.address, credentials, bounds(largestBundle));
   const answered = (client: Client): Promise<void> => dialAnswered(grpc, client, options.clock.now() + dialTimeoutMs);
 
   const issue = async (csr: string): Promise<Issued> => {
