@@ -110,8 +110,11 @@ export async function createCaClient(options: CaClientOptions, trust: BootstrapT
 }
 
 async function bearer(grpc: typeof import("@grpc/grpc-js"), tokenFile: string): Promise<Metadata> {
+  const token = (await readFile(tokenFile, "utf8")).trim();
+  // gRPC would quote what no header can hold in its error, and errors are logged.
+  if (!/^[ -~]*$/.test(token)) throw new Error(`${tokenFile} does not hold one token`);
   const metadata = new grpc.Metadata();
-  metadata.set("authorization", `Bearer ${(await readFile(tokenFile, "utf8")).trim()}`);
+  metadata.set("authorization", `Bearer ${token}`);
   return metadata;
 }
 
