@@ -29,6 +29,7 @@ import type { SigningAuthority, Stage } from "./authority.ts";
 import { StoreError } from "./files.ts";
 import type { Pair } from "./files.ts";
 import { knowledgeOf, projectSecret } from "./kubernetes-knowledge.ts";
+import type { HeldCertificates } from "./kubernetes-knowledge.ts";
 import { numberKnowledge, publishRoot } from "./kubernetes-versions.ts";
 import type { ProjectIssuer, Published, Store } from "./store.ts";
 
@@ -223,6 +224,7 @@ class KubernetesStore implements Store {
   readonly #making = new Map<string, Promise<ProjectIssuer>>();
   /** Problems already logged, so that a look does not repeat them. */
   #reported: ReadonlySet<string> = new Set();
+  #held: HeldCertificates = new Map();
 
   constructor(settings: KubernetesStoreSettings, parts: KubernetesStoreParts, opened: Opened) {
     this.#settings = settings;
@@ -285,7 +287,9 @@ class KubernetesStore implements Store {
           listAll<Namespace>(client, "/api/v1/namespaces", `${projectLabel}=enabled`),
           listAll<Secret>(client, this.#secrets.path, projectSecretLabel),
         ]);
-        const { knowledge, problems } = knowledgeOf({ namespaces, secrets }, surroundings);
+        const look = knowledgeOf({ namespaces, secrets }, { ...surroundings, held: this.#held });
+        const { knowledge, problems } = look;
+        this.#held = look.held;
         for (const detail of problems) if (!this.#reported.has(detail)) log("error", "project_unusable", { detail });
         this.#reported = new Set(problems);
         return knowledge;

@@ -139,7 +139,7 @@ export class IdentityAgent {
   #bundleArrived(message: Bundle): void {
     this.#watchAttempts = 0;
     if (isDeepStrictEqual(message, this.#bundle?.message)) return;
-    const read = readBundle(message, this.#options.own.trustDomain);
+    const read = readBundle(message, this.#options.own.trustDomain, this.#bundle?.bundle ?? null);
     if (read.kind === "refused") {
       this.#options.log("error", "trust_bundle_refused", { version: message.version, problems: read.problems });
       return;

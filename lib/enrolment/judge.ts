@@ -12,19 +12,15 @@ export type ReadBundle =
   | { readonly kind: "bundle"; readonly bundle: TrustBundle; readonly roots: readonly string[] }
   | { readonly kind: "refused"; readonly problems: readonly string[] };
 
-export function readBundle(message: Bundle, trustDomain: string): ReadBundle {
+/** `held`: the one in use, so that only what changed is checked. */
+export function readBundle(message: Bundle, trustDomain: string, held: TrustBundle | null): ReadBundle {
   const projects = message.projects.map(({ name, namespaceUid, authorities }) => ({
     name,
     uid: namespaceUid,
     authorities,
   }));
-  const loaded = loadBundle({
-    version: message.version,
-    trustDomain,
-    roots: message.roots,
-    projects,
-    denied: message.denied,
-  });
+  const { version, roots, denied } = message;
+  const loaded = loadBundle({ version, trustDomain, roots, projects, denied }, held);
   if (loaded.kind === "refused") return loaded;
   return { kind: "bundle", bundle: loaded.bundle, roots: message.roots.map(pem) };
 }

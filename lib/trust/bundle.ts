@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { isName } from "../identity/spiffe-id.ts";
 import { readProjectAuthority, readRoot } from "../x509/authority.ts";
 import type { Authority, ReadAuthority } from "../x509/authority.ts";
+import { equalBytes } from "../x509/der.ts";
 import type { TrustBundle } from "../x509/verify.ts";
 
 /** As it comes from the wire or a file; certificates in DER. */
@@ -29,13 +30,21 @@ export type LoadedBundle =
 
 type Problems = string[];
 
-/** Roots alone, without a project, are a bundle: what a program trusts before it has talked to the CA. */
-export function loadBundle(parts: BundleParts): LoadedBundle {
+/**
+ * Roots alone, without a project, are a bundle: what a program trusts before it has talked to the CA. `held` is the one in
+ * use: what it has checked is not checked again, as a signature takes a moment and one project of thousands has changed.
+ */
+export function loadBundle(parts: BundleParts, held: TrustBundle | null = null): LoadedBundle {
   const problems: Problems = [];
   if (!isName(parts.trustDomain)) problems.push("trustDomain: not a name");
   if (parts.roots.length === 0) problems.push("roots: none");
-  const roots = parts.roots.flatMap((der, index) => accepted(readRoot(der), `roots[${index}]`, problems));
-  const projects = loadProjects(parts, roots, problems);
+  const roots = parts.roots.flatMap((der, index) => {
+    const known = withDer(held?.roots, der);
+    return known === undefined ? accepted(readRoot(der), `roots[${index}]`, problems) : [known];
+  });
+  // Which project's CA it is depends on the trust domain.
+  const same = held?.trustDomain === parts.trustDomain ? held : null;
+  const projects = loadProjects(parts, { roots, held: same }, problems);
   const empty = parts.denied.indexOf("");
   if (empty >= 0) problems.push(`denied[${empty}]: empty`);
   if (problems.length > 0) return { kind: "refused", problems };
@@ -45,7 +54,12 @@ export function loadBundle(parts: BundleParts): LoadedBundle {
   };
 }
 
-function loadProjects(parts: BundleParts, roots: readonly Authority[], problems: Problems): TrustBundle["projects"] {
+const withDer = (authorities: readonly Authority[] | undefined, der: Uint8Array): Authority | undefined =>
+  authorities?.find((each) => equalBytes(each.der, der));
+
+type Surroundings = { readonly roots: readonly Authority[]; readonly held: TrustBundle | null };
+
+function loadProjects(parts: BundleParts, { roots, held }: Surroundings, problems: Problems): TrustBundle["projects"] {
   const projects = new Map<string, { readonly uid: string; readonly authorities: readonly Authority[] }>();
   for (const { name, uid, authorities } of parts.projects) {
     const where = `projects[${name.slice(0, 64)}]`;
@@ -53,13 +67,13 @@ function loadProjects(parts: BundleParts, roots: readonly Authority[], problems:
     if (projects.has(name)) problems.push(`${where}: twice`);
     // A leaf with an empty namespace uid must not match anything.
     if (uid === "") problems.push(`${where}.uid: empty`);
-    const read = authorities.flatMap((der, index) =>
-      accepted(
-        readProjectAuthority(der, name, { trustDomain: parts.trustDomain, roots }),
-        `${where}.authorities[${index}]`,
-        problems,
-      ),
-    );
+    const before = held?.projects.get(name)?.authorities;
+    const read = authorities.flatMap((der, index) => {
+      const known = withDer(before, der);
+      if (known !== undefined && known.issuer !== null && roots.includes(known.issuer)) return [known];
+      const anew = readProjectAuthority(der, name, { trustDomain: parts.trustDomain, roots });
+      return accepted(anew, `${where}.authorities[${index}]`, problems);
+    });
     projects.set(name, { uid, authorities: read });
   }
   return projects;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { suite, test } from "node:test";
 import { loadBundle, matchesPins, pinOf } from "../../../../lib/trust/bundle.ts";
-import type { BundleParts } from "../../../../lib/trust/bundle.ts";
+import type { BundleParts, LoadedBundle } from "../../../../lib/trust/bundle.ts";
 import { explicit, hex, implicit, integer, name, nothing, sequence } from "../../../pki/der-writer.ts";
 import {
   controlPlaneUri,
@@ -72,6 +72,46 @@ test("a bundle is keyed by project, and each authority knows its root", () => {
   );
   assert.ok(shop!.key.equals(pki.project("shop").key.publicKey));
 });
+
+/** The bundle that follows one in use. */
+function after(first: Partial<BundleParts>, next: Partial<BundleParts>): [LoadedBundle, LoadedBundle] {
+  const held = loadBundle({ ...pki.rawBundle(), ...first });
+  assert.ok(held.kind === "bundle");
+  return [held, loadBundle({ ...pki.rawBundle(), ...next }, held.bundle)];
+}
+
+const authoritiesOf = (loaded: LoadedBundle): readonly object[] =>
+  loaded.kind === "refused"
+    ? []
+    : [...loaded.bundle.roots, ...[...loaded.bundle.projects.values()].flatMap(({ authorities }) => authorities)];
+
+test("of a bundle that follows, only what is not in the one in use is checked", () => {
+  const projects = pki.rawBundle().projects.map((each) => ({ ...each, uid: `${each.uid}-again` }));
+  const [held, next] = after({}, { version: 8n, projects, denied: ["p"] });
+  assert.ok(next.kind === "bundle");
+  const { bundle } = next;
+  assert.deepEqual([bundle.version, [...bundle.denied]], [8n, ["p"]]);
+  assert.deepEqual(
+    [...bundle.projects.values()].map(({ uid }) => uid),
+    ["uid-shop-again", "uid-other-again"],
+  );
+  const before = authoritiesOf(held);
+  assert.equal(before.length, 3);
+  for (const [index, each] of authoritiesOf(next).entries()) assert.ok(each === before[index], `${index} is another`);
+});
+
+const elsewhere = createPki({ projects: [] });
+const asShops = [{ name: "shop", uid: "uid-shop", authorities: [pki.project("other").der] }];
+for (const [what, next, problem] of [
+  ["under another root", { roots: [elsewhere.root.der] }, /untrusted_chain|bad_signature/],
+  ["for another project", { projects: asShops }, /bad_subject_alternative_name/],
+  ["in another trust domain", { trustDomain: "elsewhere.test" }, /bad_subject_alternative_name|bad_name_constraints/],
+] as const)
+  test(`what the bundle in use took is refused ${what}`, () => {
+    const [, loaded] = after({}, next);
+    assert.ok(loaded.kind === "refused");
+    assert.match(loaded.problems.join("; "), problem);
+  });
 
 test("roots alone are a bundle, and so is a project without a CA yet", () => {
   assert.deepEqual(problemsOf({ projects: [] }), []);
