@@ -2,6 +2,7 @@
 import type { Reason } from "../lib/errors/reasons.ts";
 import type { MetricDefinition } from "../lib/metrics/definition.ts";
 import { Registry } from "../lib/metrics/registry.ts";
+import type { GaugeFamily } from "../lib/metrics/registry.ts";
 
 export type AuthorityEnd = {
   readonly authority: "root" | "control-plane" | "project";
@@ -50,6 +51,22 @@ export const caMetrics = {
   },
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 
+/** The first to end come first, behind those that are no project's: what is beyond the bound shares a gauge. */
+const inOrder = (ends: readonly AuthorityEnd[]): readonly AuthorityEnd[] => [
+  ...ends.filter(({ authority }) => authority !== "project"),
+  ...ends.filter(({ authority }) => authority === "project").toSorted((one, other) => one.notAfter - other.notAfter),
+];
+
+function show(ends: readonly AuthorityEnd[], family: GaugeFamily<"authority" | "project">): void {
+  family.clear();
+  const gauges = inOrder(ends).map(({ authority, project, notAfter }) => ({
+    gauge: family.labels({ authority, project }),
+    notAfter,
+  }));
+  // A gauge that is shared shows the first to end.
+  for (const { gauge, notAfter } of gauges.toReversed()) gauge.set(notAfter / second);
+}
+
 export function createMetrics(): CaMetrics {
   const registry = new Registry();
   const issued = registry.counter(caMetrics.issued).labels({});
@@ -66,8 +83,7 @@ export function createMetrics(): CaMetrics {
       registry.onRender(() => {
         const now = read();
         version.set(Number(now.version));
-        for (const { authority, project, notAfter } of now.ends)
-          end.labels({ authority, project }).set(notAfter / second);
+        show(now.ends, end);
       }),
   };
 }

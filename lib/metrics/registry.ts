@@ -24,6 +24,11 @@ export type Histogram = { observe(value: number): void };
 /** `labels` looks a child up or makes it; hold on to the child where the path is hot. */
 export type Family<L extends string, Child> = { labels(values: Readonly<Record<L, string>>): Child };
 
+export type GaugeFamily<L extends string> = Family<L, Gauge> & {
+  /** Forgets all children, for what is read anew at each rendering: whoever is gone is shown no more. */
+  clear(): void;
+};
+
 export const overflow = "overflow";
 const longestLabel = 128;
 const defaultSeriesBound = 1_000;
@@ -80,6 +85,11 @@ class Children<Child> {
     if (this.names.length === 0) this.labels({});
   }
 
+  clear(): void {
+    this.all.clear();
+    for (const seen of this.#seen) seen.clear();
+  }
+
   labels(given: Readonly<Record<string, string>>): Child {
     const raw = this.names.map((name) => given[name] ?? "");
     // What would be cleaned is never found: keys hold clean values, and as many of them.
@@ -134,7 +144,7 @@ export class Registry {
     return this.#scalars(definition);
   }
 
-  gauge<L extends string>(definition: GaugeDefinition<L>): Family<L, Gauge> {
+  gauge<L extends string>(definition: GaugeDefinition<L>): GaugeFamily<L> {
     return this.#scalars(definition);
   }
 
