@@ -1,6 +1,6 @@
 /**
  * One JSON line an event, on stdout. Field values are data: whatever a peer sends ends up inside one JSON string, cut
- * at 1 KiB, so no peer can forge or flood a line. Never hand a key, a token or a header value of an application here.
+ * at 1 KiB, and a list at 64 of them, so no peer can forge or flood a line. Never hand a key, a token or a header value of an application here.
  */
 
 export type Level = "debug" | "info" | "warn" | "error";
@@ -9,9 +9,12 @@ export type Log = (level: Level, event: string, fields?: Fields) => void;
 
 const severity: Readonly<Record<Level, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
 const longestText = 1024;
+const longestList = 64;
 
 const cut = (_key: string, value: unknown): unknown => {
   if (typeof value === "bigint") return value.toString();
+  if (Array.isArray(value) && value.length > longestList)
+    return [...value.slice(0, longestList), `… and ${value.length - longestList} more`];
   return typeof value === "string" && value.length > longestText ? `${value.slice(0, longestText)}…` : value;
 };
 
