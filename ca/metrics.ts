@@ -16,7 +16,7 @@ export type CaMetrics = {
   refused(operation: "certificate" | "bundle" | "request", reason: Reason): void;
   /** A stream of bundles was opened (1) or closed (-1). */
   watching(change: 1 | -1): void;
-  /** Read at each rendering. */
+  /** Read at each rendering; the same list of ends is looked at once. */
   follow(read: () => { readonly version: bigint; readonly ends: readonly AuthorityEnd[] }): void;
 };
 
@@ -74,6 +74,7 @@ export function createMetrics(): CaMetrics {
   const watching = registry.gauge(caMetrics.watching).labels({});
   const version = registry.gauge(caMetrics.version).labels({});
   const end = registry.gauge(caMetrics.end);
+  let shown: readonly AuthorityEnd[] | null = null;
   return {
     registry,
     issued: () => issued.add(),
@@ -83,7 +84,8 @@ export function createMetrics(): CaMetrics {
       registry.onRender(() => {
         const now = read();
         version.set(Number(now.version));
-        show(now.ends, end);
+        if (now.ends !== shown) show(now.ends, end);
+        shown = now.ends;
       }),
   };
 }

@@ -47,7 +47,8 @@ export async function start(
   const store = await openStore(config, client, { clock, log });
   const publisher = await Publisher.start(store, { clock, log });
   const metrics = createMetrics();
-  metrics.follow(() => ({ version: publisher.current.version, ends: endsOf(store, publisher) }));
+  const ends = followEnds(store, publisher);
+  metrics.follow(() => ({ version: publisher.current.version, ends: ends() }));
   const ca = new Ca({
     settings: { trustDomain: config.trustDomain, leafTtl: config.leafTtl, rateLimit: config.rateLimit, mostConcurrent },
     authenticator,
@@ -164,6 +165,18 @@ async function stop(server: GrpcServer, { serving, publisher, closeHealth }: ToS
   publisher.stop();
   serving.stop();
   closeHealth.close();
+}
+
+/** Made anew only where something has changed: whoever reaches the port may ask for the metrics as often as it likes. */
+function followEnds(store: Store, publisher: Publisher): () => readonly AuthorityEnd[] {
+  let ends: readonly AuthorityEnd[] = [];
+  let seen: readonly unknown[] = [];
+  return () => {
+    const now = [store.controlPlane, publisher.current.knowledge];
+    if (now.some((each, index) => each !== seen[index])) ends = endsOf(store, publisher);
+    seen = now;
+    return ends;
+  };
 }
 
 function endsOf(store: Store, publisher: Publisher): readonly AuthorityEnd[] {

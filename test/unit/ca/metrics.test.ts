@@ -52,3 +52,21 @@ test("names of projects that are gone take no place", () => {
   const [, look] = shown([...own, ...all], [...own, ofProject("new", 5)]);
   assert.equal(look!.get("project new"), 5);
 });
+
+test("the same ends are looked at once, however often somebody asks", () => {
+  const metrics = createMetrics();
+  let looks = 0;
+  const counted = {
+    ...own[0]!,
+    get notAfter(): number {
+      looks++;
+      return 9_000_000;
+    },
+  };
+  const ends = [counted];
+  metrics.follow(() => ({ version: 1n, ends }));
+  const first = metrics.registry.render("prometheus");
+  const before = looks;
+  assert.equal(metrics.registry.render("prometheus"), first);
+  assert.equal(looks, before);
+});
