@@ -33,6 +33,8 @@ export type CaSettings = {
   readonly leafTtl: number;
   readonly rateLimit: RateLimit;
   readonly mostConcurrent: number;
+  /** Of these at a time: where the API server is slow, a source within its rate would have all places. */
+  readonly mostOfOneSource: number;
 };
 export type CaParts = {
   readonly settings: CaSettings;
@@ -57,6 +59,7 @@ export class Ca {
   readonly #sources: RateLimiter;
   readonly #pods: RateLimiter;
   #underWay = 0;
+  readonly #underWayOf = new Map<string, number>();
 
   constructor(parts: CaParts) {
     this.#parts = parts;
@@ -114,12 +117,22 @@ export class Ca {
       return denial("rate_limited", "the source's limit");
     if (this.#underWay >= this.#parts.settings.mostConcurrent)
       return denial("ca_busy", `${this.#underWay} calls under way`);
-    this.#underWay++;
+    const ofSource = this.#underWayOf.get(call.source) ?? 0;
+    if (ofSource >= this.#parts.settings.mostOfOneSource)
+      return denial("ca_busy", `${ofSource} calls of the source under way`);
+    this.#count(call.source, 1);
     try {
       return await serve();
     } finally {
-      this.#underWay--;
+      this.#count(call.source, -1);
     }
+  }
+
+  #count(source: string, change: 1 | -1): void {
+    this.#underWay += change;
+    const left = (this.#underWayOf.get(source) ?? 0) + change;
+    if (left === 0) this.#underWayOf.delete(source);
+    else this.#underWayOf.set(source, left);
   }
 
   async #admit(call: Call): Promise<Caller | Denial> {

@@ -13,6 +13,7 @@ import { kubernetesAuthenticator } from "./authn/kubernetes.ts";
 import { staticAuthenticator } from "./authn/static.ts";
 import { Publisher } from "./bundle/publisher.ts";
 import { Ca } from "./ca.ts";
+import type { CaSettings } from "./ca.ts";
 import type { CaConfig } from "./config.ts";
 import { ServingCredentials } from "./grpc/credentials.ts";
 import { listen, sourcesArePods, sourcesAreShared } from "./grpc/server.ts";
@@ -29,6 +30,8 @@ import { openKubernetes } from "./store/kubernetes.ts";
 import type { Store } from "./store/store.ts";
 
 const mostConcurrent = 64;
+/** A proxy asks for a certificate and a stream, and for both once more while it replaces them. */
+const mostOfOnePod = 8;
 const drainMs = 5_000;
 
 export type RunningCa = { readonly address: string; readonly port: number; stop(): Promise<void> };
@@ -50,7 +53,7 @@ export async function start(
   const ends = followEnds(store, publisher);
   metrics.follow(() => ({ version: publisher.current.version, ends: ends() }));
   const ca = new Ca({
-    settings: { trustDomain: config.trustDomain, leafTtl: config.leafTtl, rateLimit: config.rateLimit, mostConcurrent },
+    settings: settingsOf(config),
     authenticator,
     store,
     publisher,
@@ -81,6 +84,14 @@ export async function start(
   };
   return { address: server.address, port: server.port, stop: stopAll };
 }
+
+const settingsOf = (config: CaConfig): CaSettings => ({
+  trustDomain: config.trustDomain,
+  leafTtl: config.leafTtl,
+  rateLimit: config.rateLimit,
+  mostConcurrent,
+  mostOfOneSource: seesPods(config) ? mostOfOnePod : mostConcurrent,
+});
 
 /** A pod that calls from an address other than its own is refused. */
 const seesPods = ({ authenticator }: CaConfig): boolean =>

@@ -221,7 +221,7 @@ export const reasons = {
     "find what restarts in a loop, or raise the chart's ca.rateLimit and ca.rateBurst (TENCRYPT_CA_RATE_LIMIT, TENCRYPT_CA_RATE_BURST)",
   ),
   ca_busy: local(
-    "as many calls as the ca takes at once are under way, or its log is not read and the issuance would have no line",
+    "as many calls as the ca takes at once, in all or of one pod, are under way, or its log is not read and the issuance would have no line",
     "the caller tries again by itself; add a replica if this lasts, and look at what reads the ca's log",
   ),
   request_incomplete: peer(

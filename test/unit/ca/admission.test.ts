@@ -8,7 +8,7 @@ import type { TestContext } from "node:test";
 import type { Authenticator, Caller } from "../../../ca/authn/caller.ts";
 import { Publisher } from "../../../ca/bundle/publisher.ts";
 import { Ca } from "../../../ca/ca.ts";
-import type { Call } from "../../../ca/ca.ts";
+import type { Call, CaSettings } from "../../../ca/ca.ts";
 import { denial } from "../../../ca/denial.ts";
 import type { Denial } from "../../../ca/denial.ts";
 import { openFolder } from "../../../ca/store/folder.ts";
@@ -49,7 +49,13 @@ class FakeAuthenticator implements Authenticator {
 
 type Parts = { readonly ca: Ca; readonly authenticator: FakeAuthenticator; readonly refused: string[] };
 
-async function newCa(t: TestContext, burst: number): Promise<Parts> {
+type Bounds = Pick<CaSettings, "mostConcurrent" | "mostOfOneSource">;
+
+async function newCa(
+  t: TestContext,
+  burst: number,
+  bounds: Bounds = { mostConcurrent: 2, mostOfOneSource: 2 },
+): Promise<Parts> {
   const path = mkdtempSync(join(tmpdir(), "tencrypt-admission-"));
   const clock = manualClock(Date.now());
   const store = await openFolder({ path, trustDomain }, clock, silent);
@@ -65,7 +71,7 @@ async function newCa(t: TestContext, burst: number): Promise<Parts> {
     issued: () => {},
     refused: (operation: string, { reason }: Denial) => void refused.push(`${operation} ${reason}`),
   };
-  const settings = { trustDomain, leafTtl: 3_600_000, rateLimit: { perSecond: 1, burst }, mostConcurrent: 2 };
+  const settings = { trustDomain, leafTtl: 3_600_000, rateLimit: { perSecond: 1, burst }, ...bounds };
   return { ca: new Ca({ settings, authenticator, store, publisher, audit, clock }), authenticator, refused };
 }
 
@@ -81,6 +87,15 @@ void test("no more proofs run at once than the bound; a place that gets free is 
   assert.deepEqual((await Promise.all(slow)).map(reasonOf), ["caller", "caller"]);
   assert.equal(reasonOf(await ca.admitWatch(from("c", "pod"))), "caller");
   assert.deepEqual(refused, ["bundle ca_busy"]);
+});
+
+void test("however slow the proofs of one source are, another source has places, and its own are free again after", async (t) => {
+  const { ca, authenticator } = await newCa(t, 100, { mostConcurrent: 4, mostOfOneSource: 2 });
+  const slow = ["slow-1", "slow-2", "slow-3", "slow-4"].map((token) => ca.admitWatch(from("a", token)));
+  assert.equal(reasonOf(await ca.admitWatch(from("b", "pod"))), "caller");
+  authenticator.letGo();
+  assert.deepEqual((await Promise.all(slow)).map(reasonOf), ["caller", "caller", "ca_busy", "ca_busy"]);
+  assert.equal(reasonOf(await ca.admitWatch(from("a", "pod-of-a"))), "caller");
 });
 
 void test("a token without form costs no proof", async (t) => {
