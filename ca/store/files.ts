@@ -68,8 +68,9 @@ export async function createFile(folder: string, name: string, text: string): Pr
   const prepared = join(folder, `.prepared-${randomBytes(8).toString("hex")}`);
   await ensureFolder(folder);
   const done = await tolerate(path, ["EEXIST"], async () => {
-    await writeSynced(prepared, text);
     try {
+      // On a full disk the file is made, and remains empty.
+      await writeSynced(prepared, text);
       await link(prepared, path);
     } finally {
       await rm(prepared, { force: true });

@@ -17,7 +17,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { openFolder } from "../../../ca/store/folder.ts";
-import { StoreError } from "../../../ca/store/files.ts";
+import { createFile, StoreError } from "../../../ca/store/files.ts";
 import type { ProjectIssuer, Store } from "../../../ca/store/store.ts";
 import { systemClock } from "../../../lib/clock/clock.ts";
 import { silent } from "../../../lib/log/log.ts";
@@ -339,4 +339,11 @@ void test("a store that is not there yet is made", async (t) => {
   const path = join(newFolder(t), "deep/er");
   await open(path);
   assert.ok(existsSync(join(path, "root.pem")));
+});
+
+void test("a file that cannot be written, as on a full disk, leaves nothing behind, however often it is tried", async (t) => {
+  const path = newFolder(t);
+  const unwritable = 0 as unknown as string;
+  for (let tries = 0; tries < 3; tries++) await assert.rejects(createFile(path, "version", unwritable), StoreError);
+  assert.deepEqual(readdirSync(path), []);
 });
