@@ -17,7 +17,7 @@ import { isStatus, KubeError } from "../../lib/kube/client.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
 import { Informer } from "../../lib/kube/informer.ts";
 import { listAll } from "../../lib/kube/list.ts";
-import { projectLabel, projectSecretLabel, rootSecret } from "../../lib/kube/names.ts";
+import { annotations, projectLabel, projectSecretLabel, rootSecret } from "../../lib/kube/names.ts";
 import type { Namespace, Secret } from "../../lib/kube/objects.ts";
 import type { Log } from "../../lib/log/log.ts";
 import { denial } from "../denial.ts";
@@ -210,6 +210,16 @@ type Opened = {
   readonly controlPlane: SigningAuthority;
 };
 
+const peersOf = ({ metadata }: Namespace): string | undefined => metadata.annotations?.[annotations.peers];
+
+/** All that a look reads of a namespace. */
+function asKnown({ metadata }: Namespace): Namespace {
+  const { name, uid, resourceVersion, annotations: written } = metadata;
+  const peers = written?.[annotations.peers];
+  const kept = peers === undefined ? {} : { annotations: { [annotations.peers]: peers } };
+  return { metadata: { name, uid, resourceVersion, ...kept } };
+}
+
 class KubernetesStore implements Store {
   readonly root: SigningAuthority;
   #controlPlane: SigningAuthority;
@@ -299,13 +309,21 @@ class KubernetesStore implements Store {
 
   watch(changed: () => void): () => void {
     const { client, clock, log } = this.#parts;
+    // What went between the first look and the first list is in no change.
+    let isDue = true;
     const namespaces = new Informer<Namespace>({
       client,
       clock,
       log,
       path: "/api/v1/namespaces",
       query: `labelSelector=${encodeURIComponent(`${projectLabel}=enabled`)}`,
-      onBatch: changed,
+      keep: asKnown,
+      onChange: (change) => (isDue ||= change.kind !== "updated" || peersOf(change.old) !== peersOf(change.object)),
+      // Others write much into namespaces, and a look lists them all.
+      onBatch: () => {
+        if (isDue) changed();
+        isDue = false;
+      },
     });
     const secrets = new Informer<Secret>({
       client,

@@ -1,6 +1,7 @@
 // A look at thousands of projects of which one has changed: what was checked before is not checked again, and nothing else is believed.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import type { Knowledge, Store } from "../../../ca/store/store.ts";
 import { manualClock } from "../../clock/manual-clock.ts";
 import { day } from "../../pki/pki.ts";
@@ -45,4 +46,36 @@ test("a certificate that has ended since the look before is not trusted any more
   assert.equal((await look(store)).projects.size, 2);
   clock.leap(731 * day);
   assert.equal((await look(store)).projects.size, 0);
+});
+
+test("what others write into a namespace is no reason for a look; its peers, and that it comes or goes, are", async (t) => {
+  const { kube, store } = await start();
+  let looks = 0;
+  t.after(store.watch(() => void looks++));
+  const settled = async (): Promise<number> => {
+    for (let turn = 0; turn < 10; turn++) await setImmediate();
+    const found = looks;
+    looks = 0;
+    return found;
+  };
+  assert.ok((await settled()) > 0, "the first list is looked at");
+  const path = "/api/v1/namespaces/shop";
+  const write = (annotations: Readonly<Record<string, string>>): void => {
+    const shop = kube.peek(path)!;
+    kube.put(path, { ...shop, metadata: { ...shop.metadata, annotations } });
+  };
+  for (const seen of ["1", "2"]) {
+    write({ "example.com/seen": seen });
+    assert.equal(await settled(), 0);
+  }
+  write({ "example.com/seen": "2", "tencrypt.io/peers": "other/uid-other" });
+  assert.equal(await settled(), 1);
+  write({ "example.com/seen": "3", "tencrypt.io/peers": "other/uid-other" });
+  assert.equal(await settled(), 0);
+  write({});
+  assert.equal(await settled(), 1);
+  kube.remove(path);
+  assert.equal(await settled(), 1);
+  kube.project("shop", "uid-of-another");
+  assert.equal(await settled(), 1);
 });
