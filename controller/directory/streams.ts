@@ -134,7 +134,8 @@ export class Streams {
   /** `deltas` holds what other streams of the same flush have computed. */
   #send(stream: Stream, deltas: Map<string, Delta>, evenEmpty: boolean): void {
     stream.missed = stream.sending;
-    if (stream.sending) return;
+    // What is written behind the end would destroy the stream before its status is sent.
+    if (stream.sending || stream.call.writableEnded) return;
     const { state } = this.#parts;
     const visible = visibleProjects(stream.caller.project, state);
     const key = visible.join();

@@ -10,11 +10,15 @@ import { manualClock } from "../../../clock/manual-clock.ts";
 
 const caller = { project: "shop", podUid: "uid-self", spiffeId: "" };
 
+type SlowCall = EventEmitter & { writableEnded: boolean };
+
 /** A caller that has read an update when the test says so. */
 class Slow {
   readonly updates: Update[] = [];
-  readonly call = Object.assign(new EventEmitter(), {
+  readonly call: SlowCall = Object.assign(new EventEmitter(), {
     request: { version: 0n, resume: "", revisions: [] },
+    writableEnded: false,
+    end: (): void => void (this.call.writableEnded = true),
     write: (update: Update, written: () => void): void => {
       this.updates.push(update);
       this.read = written;
@@ -75,6 +79,18 @@ describe("a slow caller", () => {
     world.open(slow);
     world.mode("strict");
     slow.call.emit("cancelled");
+    slow.read();
+    assert.equal(slow.updates.length, 1);
+  });
+
+  test("whose stream has ended is sent nothing behind the end, be it due before or after", () => {
+    const world = new World();
+    const slow = new Slow();
+    world.mode("project");
+    world.open(slow);
+    world.mode("permissive");
+    world.streams.endAll();
+    world.mode("strict");
     slow.read();
     assert.equal(slow.updates.length, 1);
   });
