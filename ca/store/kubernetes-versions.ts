@@ -39,7 +39,8 @@ async function write(
   }
 }
 
-const numberText = /^[0-9]{1,20}$/;
+/** Far above any number of ours, which are milliseconds, and within the 64 bits of the wire. */
+const numberText = /^[0-9]{1,18}$/;
 
 /** Somebody else may have written it: what is no number is told, and not made up. */
 function numberOf(record: ConfigMap | null): bigint {

@@ -74,7 +74,8 @@ export function createEvents(parts: EventParts): Events {
 
 function nameOf({ name, uid }: Regarding, { reason, cause }: EventNews): string {
   const hash = createHash("sha256").update(`${uid} ${reason} ${cause}`).digest("hex").slice(0, 16);
-  return `${name.slice(0, longestName)}.${hash}`;
+  // A name that is cut must not end in what no label may end in.
+  return `${name.slice(0, longestName).replace(/[.-]+$/, "")}.${hash}`;
 }
 
 type Told = { readonly pod: Regarding; readonly news: EventNews };

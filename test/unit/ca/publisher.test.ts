@@ -86,7 +86,7 @@ test("a number in the ConfigMap that is none is told by name, and ends nothing",
   const publisher = await Publisher.start(await openStore(kube, manualClock()), { clock: manualClock(), log });
   t.after(() => publisher.stop());
   const before = publisher.current.version;
-  for (const version of ["12a", "-1", "0x10", ""]) {
+  for (const version of ["12a", "-1", "0x10", "", "99999999999999999999"]) {
     kube.put(bundlePath, { metadata: { name: "tencrypt-bundle" }, data: { version, digest: "" } });
     await publisher.refresh();
     assert.equal(publisher.current.version, before);
