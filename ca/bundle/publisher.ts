@@ -21,8 +21,8 @@ export class Publisher {
   #current: Published;
   #running: Promise<void> | null = null;
   #again = false;
-  #failing = false;
-  #retryMs = firstRetryMs;
+  /** Looks that failed, one after the other. */
+  #failures = 0;
   #retry: Timer | null = null;
   #stopWatching: (() => void) | null = null;
 
@@ -79,8 +79,7 @@ export class Publisher {
     this.#retry?.cancel();
     try {
       const next = await this.#store.publish(this.#current.version);
-      this.#failing = false;
-      this.#retryMs = firstRetryMs;
+      this.#failures = 0;
       if (next.version === this.#current.version) return;
       this.#current = next;
       this.#log("info", "bundle_published", {
@@ -96,13 +95,11 @@ export class Publisher {
 
   /** Whatever it is: what was published last stays. */
   #failed(error: unknown): void {
-    if (!this.#failing) {
+    if (this.#failures === 0) {
       if (error instanceof StoreError) this.#log("error", "store_unavailable", { detail: error.message });
       else this.#log("error", "defect", { detail: error instanceof Error ? error.stack : String(error) });
     }
-    this.#failing = true;
-    if (this.#stopWatching === null) return;
-    this.#retry = this.#clock.after(this.#retryMs, () => void this.refresh());
-    this.#retryMs = Math.min(this.#retryMs * 2, longestRetryMs);
+    const pause = Math.min(firstRetryMs * 2 ** this.#failures++, longestRetryMs);
+    if (this.#stopWatching !== null) this.#retry = this.#clock.after(pause, () => void this.refresh());
   }
 }

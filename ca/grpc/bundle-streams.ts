@@ -24,8 +24,7 @@ const mostOfOnePod = 8;
 
 export class BundleStreams {
   readonly #parts: StreamParts;
-  /** Each with how to end it. */
-  readonly #open = new Map<WatchCall, () => void>();
+  readonly #open = new Set<WatchCall>();
   readonly #ofPod = new Map<string, number>();
 
   constructor(parts: StreamParts) {
@@ -40,15 +39,10 @@ export class BundleStreams {
       return;
     }
     this.#ofPod.set(pod.podUid, count + 1);
+    this.#open.add(call);
     this.#parts.watching(1);
     const stop = this.#feed(call, role === "controller" ? null : pod.namespace);
-    // What is written behind the end would destroy the stream before its status is sent, and its reader would wait for ever.
-    const end = (): void => {
-      stop();
-      call.end();
-    };
-    this.#open.set(call, end);
-    const proof = until(this.#parts.clock, provenUntil, end);
+    const proof = until(this.#parts.clock, provenUntil, () => call.end());
     const close = (): void => {
       if (!this.#open.delete(call)) return;
       stop();
@@ -60,7 +54,7 @@ export class BundleStreams {
   }
 
   endAll(): void {
-    for (const end of this.#open.values()) end();
+    for (const call of this.#open) call.end();
   }
 
   /** One bundle is under way at a time: gRPC would keep sixteen of them for a reader that does not read. */
@@ -68,9 +62,10 @@ export class BundleStreams {
     const { publisher } = this.#parts;
     let sent: bigint | null = null;
     let sending = false;
-    let stopped = false;
     const send = (): void => {
-      if (stopped || sending || publisher.current.version === sent) return;
+      if (sending || publisher.current.version === sent) return;
+      // What is written behind the end would destroy the stream before its status is sent, and its reader would wait for ever.
+      if (call.writableEnded || !this.#open.has(call)) return;
       sent = publisher.current.version;
       sending = true;
       call.write(bundleFor(project, publisher.current), () => {
@@ -79,11 +74,7 @@ export class BundleStreams {
       });
     };
     send();
-    const unsubscribe = publisher.subscribe(send);
-    return () => {
-      stopped = true;
-      unsubscribe();
-    };
+    return publisher.subscribe(send);
   }
 
   #forget(podUid: string): void {
