@@ -6,7 +6,7 @@
 import { Settings } from "../lib/config/settings.ts";
 import type { Environment } from "../lib/config/settings.ts";
 import { parsePort } from "../lib/net/address.ts";
-import { defaultPorts, portSetting } from "../lib/net/ports.ts";
+import { defaultPorts, ofEachPort, portSetting } from "../lib/net/ports.ts";
 import type { Ports } from "../lib/net/ports.ts";
 
 /** A container that runs under a UID of its own, and the outbound port that is its alone. */
@@ -41,18 +41,8 @@ function parseCaptures(text: string): readonly Capture[] | null {
 }
 
 /** Rules name ports, so 0 (any free port) has no meaning here. */
-function readPorts(settings: Settings): { readonly [name in keyof Ports]: number | undefined } {
-  const read = (name: keyof Ports): number | undefined =>
-    settings.read(portSetting(name), defaultPorts[name], "a port from 1 to 65535", parsePort);
-  return {
-    outbound: read("outbound"),
-    inbound: read("inbound"),
-    tunnel: read("tunnel"),
-    admin: read("admin"),
-    metrics: read("metrics"),
-    health: read("health"),
-  };
-}
+const readPorts = (settings: Settings): { readonly [name in keyof Ports]: number | undefined } =>
+  ofEachPort((name) => settings.read(portSetting(name), defaultPorts[name], "a port from 1 to 65535", parsePort));
 
 /** Throws a `SettingsError` with every problem; `unread` names variables of ours that nothing reads, for a warning. */
 export function readConfig(env: Environment): { readonly config: Config; readonly unread: readonly string[] } {

@@ -4,7 +4,7 @@ import type { Environment } from "../lib/config/settings.ts";
 import { isName } from "../lib/identity/spiffe-id.ts";
 import type { Level } from "../lib/log/log.ts";
 import type { Ip } from "../lib/net/address.ts";
-import { defaultPorts, portSetting } from "../lib/net/ports.ts";
+import { defaultPorts, ofEachPort, portSetting } from "../lib/net/ports.ts";
 import type { Ports } from "../lib/net/ports.ts";
 import { readTracingSettings } from "./observe/tracing-settings.ts";
 import { readProbes } from "./probe/declared.ts";
@@ -97,15 +97,7 @@ function readDirectory(settings: Settings): ProxyConfig["directory"] | undefined
 }
 
 function readPorts(settings: Settings): Ports | undefined {
-  const read = (name: keyof Ports): number | undefined => settings.port(portSetting(name), defaultPorts[name]);
-  const ports = {
-    outbound: read("outbound"),
-    inbound: read("inbound"),
-    tunnel: read("tunnel"),
-    admin: read("admin"),
-    metrics: read("metrics"),
-    health: read("health"),
-  };
+  const ports = ofEachPort((name) => settings.port(portSetting(name), defaultPorts[name]));
   const fixed = Object.values(ports).filter((port) => port !== 0 && port !== undefined);
   if (new Set(fixed).size !== fixed.length)
     settings.problem("two of the TENCRYPT_..._PORT settings name the same port");

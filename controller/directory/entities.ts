@@ -19,7 +19,7 @@ import type {
 import { most } from "../../lib/directory/bounds.ts";
 import type { EndpointSlice, Namespace, Pod, Service } from "../../lib/kube/objects.ts";
 import { addressesOf, readSidecar } from "../../lib/kube/sidecar.ts";
-import { isOfHost, parseIp } from "../../lib/net/address.ts";
+import { isOfHost, isPort, parseIp } from "../../lib/net/address.ts";
 import type { Ip } from "../../lib/net/address.ts";
 import type { Mode } from "../../lib/project/mode.ts";
 import { readPodSettings, readProjectSettings } from "../../lib/project/settings.ts";
@@ -193,14 +193,11 @@ function endpointOf(
   };
 }
 
-/** Of a slice an API server takes any number. */
-const isPort = (port: number | null | undefined): port is number =>
-  port !== null && port !== undefined && port >= 1 && port <= 65_535;
-
 /** Port of the Service to port of the slice, by the name that both have. */
 function portsOf(service: Service, slice: EndpointSlice): Readonly<Record<string, number>> {
   const numbers = new Map<string, number>();
   for (const { name, port, protocol } of slice.ports ?? [])
+    // An API server takes any number here.
     if (isTcp(protocol) && isPort(port)) numbers.set(name ?? "", port);
   const ports: Record<string, number> = {};
   for (const { name, port } of portsToTell(service)) {

@@ -109,10 +109,13 @@ export function ipBytes(ip: Ip): Uint8Array {
 
 const portText = /^[1-9][0-9]{0,4}$/;
 
+export const isPort = (value: unknown): value is number =>
+  Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 65_535;
+
 /** A port of 1 to 65535 without sign, space or leading zeros. */
 export function parsePort(text: string): number | null {
-  const port = portText.test(text) ? Number(text) : 0;
-  return port >= 1 && port <= 65_535 ? port : null;
+  const port = portText.test(text) ? Number(text) : null;
+  return isPort(port) ? port : null;
 }
 
 /** `ip:port` or `[ip]:port`, in exactly the form that `formatEndpoint` writes; anything else is null. */

@@ -12,4 +12,15 @@ export const defaultPorts = {
 /** The setting that names another one. */
 export const portSetting = (name: keyof typeof defaultPorts): string => `TENCRYPT_${name.toUpperCase()}_PORT`;
 
-export type Ports = { readonly [name in keyof typeof defaultPorts]: number };
+/** Something of each port. */
+export const ofEachPort = <T>(make: (name: keyof typeof defaultPorts) => T): PerPort<T> => ({
+  outbound: make("outbound"),
+  inbound: make("inbound"),
+  tunnel: make("tunnel"),
+  admin: make("admin"),
+  metrics: make("metrics"),
+  health: make("health"),
+});
+
+type PerPort<T> = { readonly [name in keyof typeof defaultPorts]: T };
+export type Ports = PerPort<number>;

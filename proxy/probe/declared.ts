@@ -2,6 +2,7 @@
  * The probes and lifecycle handlers that the application declared, as injection passes them on: a JSON object, by the path
  * under which the kubelet asks for them. What is not exactly of that form is a problem of the settings. Pure.
  */
+import { isPort } from "../../lib/net/address.ts";
 
 export type Header = { readonly name: string; readonly value: string };
 
@@ -33,8 +34,6 @@ const longestService = 127;
 
 const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value);
-const isPort = (value: unknown): value is number =>
-  Number.isInteger(value) && Number(value) > 0 && Number(value) < 65_536;
 
 /** Null for a text that is not what injection writes. */
 export function readProbes(text: string): ProbeActions | null {
