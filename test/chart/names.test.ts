@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { admissionPolicies, warningPolicies, webhookConfigurations, webhookNames } from "../../lib/kube/names.ts";
+import { marksOf } from "../../lib/project/marks.ts";
 import { rendered } from "./rendered.ts";
 
 const named = (kind: string): readonly string[] =>
@@ -29,3 +30,19 @@ test("the webhooks", () => {
     );
   }
 });
+
+for (const [name, kind] of [
+  ["tencrypt-marks", "namespace"],
+  ["tencrypt-template-marks", "pod"],
+] as const)
+  test(`${name} knows the labels and annotations that count on a ${kind}`, () => {
+    const policy = rendered("default").find(
+      (object) => object.kind === "ValidatingAdmissionPolicy" && object.metadata.name === name,
+    );
+    assert.ok(policy !== undefined);
+    const { variables } = policy["spec"] as { variables: { name: string; expression: string }[] };
+    const known = variables
+      .filter((variable) => variable.name === "forms" || variable.name === "unknown")
+      .flatMap(({ expression }) => expression.match(/tencrypt\.io\/[\w-]+/g) ?? []);
+    assert.deepEqual(known.toSorted(), [...marksOf[kind].labels, ...marksOf[kind].annotations].toSorted());
+  });

@@ -52,3 +52,16 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" 
 {{- define "tencrypt.neverProjects" -}}
 [kube-system, kube-public, kube-node-lease, tencrypt-system, tencrypt-ca]
 {{- end }}
+
+{{/* A policy holds everywhere. Call with (list . "tencrypt-pods" "Deny"). */}}
+{{- define "tencrypt.policyBinding" -}}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ index . 1 }}
+  labels:
+    {{- include "tencrypt.labels" (list (index . 0) "policies") | nindent 4 }}
+spec:
+  policyName: {{ index . 1 }}
+  validationActions: [{{ index . 2 }}]
+{{- end }}
