@@ -1,6 +1,6 @@
 /**
  * Finds and runs the test files, each in a process of its own through node:test's `run()`. Counted are the tests, not
- * the describe blocks around them, unless a block is skipped as a whole; a file that holds no test, ends with another
+ * the describe blocks around them, unless a block is skipped as a whole or its hook fails; a file that holds no test, ends with another
  * exit code than 0 or does not end at all is a failure of its own.
  */
 import { globSync } from "node:fs";
@@ -20,8 +20,6 @@ const calm: readonly string[] = [
 ];
 /** Files that say how long something may take, or put load on the machine: nothing runs beside them. */
 const alone: readonly string[] = [
-  "test/e2e/late-pod",
-  "test/e2e/modes",
   "test/e2e/rollout",
   "test/integration/ca/bundle",
   "test/integration/controller/directory",
@@ -67,9 +65,13 @@ type TestEvent = {
     readonly type?: string;
     readonly duration_ms: number;
     readonly passed?: boolean;
-    readonly error?: Error;
+    readonly error?: Error & { readonly failureType?: string };
   };
 };
+
+/** Of blocks count only those that were skipped, and those whose hook failed: their tests do not say why they did not run. */
+const counts = ({ skip, details: { type, error } }: TestEvent): boolean =>
+  type !== "suite" || skip !== undefined || error?.failureType === "hookFailed";
 
 function detailOf(error: Error | undefined): string {
   if (error === undefined) return "failed without an error";
@@ -104,7 +106,7 @@ async function listen(path: string, signal: AbortSignal): Promise<Record> {
     if (event.entryFile === undefined && resolve(event.name) === resolve(path)) {
       // The event of the file itself carries no entry file; its completion alone tells of a bad exit code.
       record.endedBadly ||= event.details.passed === false;
-    } else if (type !== "test:complete" && (event.details.type !== "suite" || event.skip !== undefined)) {
+    } else if (type !== "test:complete" && counts(event)) {
       record.outcomes.push(outcomeOf(path, event, type === "test:pass"));
     }
   }

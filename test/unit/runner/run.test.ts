@@ -48,6 +48,15 @@ describe("the test runner", () => {
     assert.equal(run.last, "1 passed, 1 failed, 0 skipped");
   });
 
+  test("shows why the tests of a block did not run: its hook failed", (t) => {
+    const block = 'import { before, describe, test } from "node:test";\n';
+    const text = `${block}describe("all", () => { before(() => { throw new Error("no ground"); }); test("one", () => {}); });`;
+    const run = runFiles(t, { a: text });
+    assert.equal(run.code, 1);
+    assert.match(run.output, /no ground/);
+    assert.equal(run.last, "1 passed, 2 failed, 0 skipped");
+  });
+
   test("prints the reason of a skip, and fails for it in CI alone", (t) => {
     const files = { a: `${head}test("one", { skip: "needs the moon" }, () => {});` };
     const here = runFiles(t, files);
