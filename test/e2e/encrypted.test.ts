@@ -59,22 +59,8 @@ const captured = async (during: () => Promise<unknown>): Promise<readonly Captur
   return Promise.all(captures.map((capture) => capture.stop()));
 };
 
-const sessions = async (pod: string): Promise<readonly Session[]> => {
-  const script = "fetch('http://127.0.0.1:15000/status').then((r) => r.text()).then(console.log)";
-  const text = await mesh.cluster.kubectl(
-    "-n",
-    namespace,
-    "exec",
-    pod,
-    "-c",
-    "tencrypt-proxy",
-    "--",
-    "node",
-    "-e",
-    script,
-  );
-  return (JSON.parse(text) as { readonly sessions: readonly Session[] }).sessions;
-};
+const sessions = async (pod: string): Promise<readonly Session[]> =>
+  (await mesh.status(namespace, pod))["sessions"] as readonly Session[];
 
 describe("a project", why === null ? {} : { skip: why }, () => {
   before(async () => {

@@ -321,6 +321,13 @@ export class Mesh {
     return { ok: code === 0, text: stdout };
   }
 
+  /** What a pod's proxy says of itself. */
+  async status(namespace: string, pod: string): Promise<Json> {
+    const script = "fetch('http://127.0.0.1:15000/status').then((r) => r.text()).then(console.log)";
+    const inProxy = ["-c", "tencrypt-proxy", "--", "node", "-e", script];
+    return JSON.parse(await this.cluster.kubectl("-n", namespace, "exec", pod, ...inProxy)) as Json;
+  }
+
   /** What a pod's proxy logged. */
   async log(namespace: string, pod: string, container = "tencrypt-proxy"): Promise<readonly LogLine[]> {
     const text = await this.cluster.kubectl("-n", namespace, "logs", pod, "-c", container);

@@ -13,9 +13,6 @@ const url = "http://server.shop/";
 
 let mesh: Mesh;
 
-/** A change of the namespace counts within this long. */
-const soonMs = 2_000;
-
 type Caller = readonly [namespace: string, pod: string];
 const client: Caller = ["shop", "client"];
 const second: Caller = ["shop", "second"];
@@ -30,26 +27,9 @@ const serverPod = async (): Promise<string> => (await mesh.pods("shop", "server"
 const shop = (annotations: Readonly<Record<string, string | null>>): Promise<unknown> =>
   mesh.annotate("shop", annotations);
 
-/** What was changed a moment ago reaches the proxies in their own time: `soonMs` says how long that takes. */
+/** What was changed a moment ago reaches the proxies in their own time, which another file measures. */
 const expect = (caller: Caller, expected: boolean, to = url): Promise<void> =>
   eventually(async () => assert.equal(await passes(caller, to), expected, `${caller.join("/")} -> ${to}`), 10_000);
-
-const modeOf = async (pod: string): Promise<string> => {
-  const script = "fetch('http://127.0.0.1:15000/status').then((r) => r.text()).then(console.log)";
-  const text = await mesh.cluster.kubectl(
-    "-n",
-    "shop",
-    "exec",
-    pod,
-    "-c",
-    "tencrypt-proxy",
-    "--",
-    "node",
-    "-e",
-    script,
-  );
-  return (JSON.parse(text) as { readonly mode: string }).mode;
-};
 
 before(async () => {
   if (why !== null) return;
@@ -97,13 +77,9 @@ describe("a mode", why === null ? {} : { skip: why }, () => {
   });
 
   test("strict refuses everybody who is not named", async () => {
-    const name = await serverPod();
-    const changed = performance.now();
     await shop({ mode: "strict" });
-    await eventually(async () => assert.equal(await modeOf(name), "strict"));
-    assert.ok(performance.now() - changed < soonMs, "a change counts soon");
-    await expect(client, true);
     for (const caller of [bare, stranger, other]) await expect(caller, false);
+    await expect(client, true);
     assert.equal((await mesh.refusal("shop", await serverPod(), "plaintext_refused"))["mode"], "strict");
     await shop({ "allow-ingress": "plain/default:8080" });
     await expect(stranger, true);

@@ -1,10 +1,12 @@
 /**
  * Rollouts under load: a server that goes on accepting for 2 s after SIGTERM loses no request, ten times in a row. One
- * that closes its listener at once may lose connections that the kernel had accepted for it, and only those.
+ * that closes its listener at once may lose connections that the kernel had accepted for it, and only those. And how soon
+ * running proxies go by what has changed.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { whyNoCluster } from "../cluster/cluster.ts";
+import { eventually } from "../cluster/eventually.ts";
 import { Mesh } from "./kit.ts";
 
 const why = whyNoCluster();
@@ -50,17 +52,18 @@ const server = (onTerm: string): string => `
 
 type Result = { readonly sent: number; readonly answered: number; readonly failures: Readonly<Record<string, number>> };
 
+let mesh: Mesh;
+const namespace = "rolling";
+
+before(async () => {
+  if (why !== null) return;
+  mesh = await Mesh.start({ nodes: 2 });
+  await mesh.project(namespace, { mode: "strict" });
+  await mesh.pod(namespace, "client");
+});
+after(() => mesh?.stop());
+
 describe("rollouts under load", why === null ? {} : { skip: why }, () => {
-  let mesh: Mesh;
-  const namespace = "rolling";
-
-  before(async () => {
-    mesh = await Mesh.start({ nodes: 2 });
-    await mesh.project(namespace, { mode: "strict" });
-    await mesh.pod(namespace, "client");
-  });
-  after(() => mesh?.stop());
-
   async function rollUnderLoad(name: string, times: number): Promise<Result> {
     const running = mesh.execWithInput(namespace, "client", "node", "-e", load, name);
     await running.started;
@@ -100,5 +103,59 @@ describe("rollouts under load", why === null ? {} : { skip: why }, () => {
     const all = Object.values(failures).reduce((sum, count) => sum + count, 0);
     assert.equal(all - resets, 0, JSON.stringify(failures));
     assert.ok(resets <= sent / 100, `${resets} of ${sent}`);
+  });
+});
+
+describe("what has changed", why === null ? {} : { skip: why }, () => {
+  /** Asks until it has met two pods, and writes when it met each, milliseconds since the epoch. */
+  const meetTwo = `
+    const met = new Map();
+    const ask = async () => {
+      const answer = await fetch("http://grow/", { headers: { connection: "close" } });
+      const [name] = (await answer.text()).split(" ");
+      if (!met.has(name)) met.set(name, Date.now());
+    };
+    const end = Date.now() + 20_000;
+    (async () => { while (met.size < 2 && Date.now() < end) await ask(); })().then(
+      () => console.log(JSON.stringify([...met])),
+      (error) => { console.error(error); process.exit(1); },
+    );
+  `;
+
+  const readyNow = async (service: string): Promise<readonly string[]> => {
+    const selector = `labelSelector=${encodeURIComponent(`kubernetes.io/service-name=${service}`)}`;
+    const path = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices?${selector}`;
+    const { items } = (await mesh.cluster.admin.get(path)) as unknown as {
+      items: { endpoints?: { conditions: { ready?: boolean }; targetRef: { name: string } }[] }[];
+    };
+    const ready = items.flatMap(({ endpoints = [] }) =>
+      endpoints.filter(({ conditions }) => conditions.ready === true),
+    );
+    return ready.map(({ targetRef }) => targetRef.name);
+  };
+
+  test("counts within a second where it is a new replica whose endpoint is ready", async () => {
+    await mesh.deploy(namespace, "grow");
+    const meeting = mesh.exec(namespace, "client", "node", "-e", meetTwo);
+    await mesh.cluster.kubectl("-n", namespace, "scale", "deployment/grow", "--replicas=2");
+    const [older] = await readyNow("grow");
+    let newer: string | undefined;
+    while (newer === undefined) newer = (await readyNow("grow")).find((name) => name !== older);
+    const ready = Date.now();
+    const { code, stdout, stderr } = await meeting;
+    assert.equal(code, 0, stderr);
+    const met = new Map(JSON.parse(stdout) as [string, number][]);
+    const waited = (met.get(newer) ?? Infinity) - ready;
+    assert.ok(waited < 1_000, `${newer} was used ${waited} ms after its endpoint was ready`);
+  });
+
+  test("counts within two seconds where it is the mode of a project", async () => {
+    await mesh.project("tightened", { mode: "permissive" });
+    await mesh.pod("tightened", "server");
+    const changed = performance.now();
+    await mesh.annotate("tightened", { mode: "strict" });
+    await eventually(async () => assert.equal((await mesh.status("tightened", "server"))["mode"], "strict"));
+    const waited = performance.now() - changed;
+    assert.ok(waited < 2_000, `strict after ${waited} ms`);
   });
 });
