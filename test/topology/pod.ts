@@ -127,4 +127,4 @@ export class Pod {
 }
 
 export type ServerName = "http-server" | "greeting-server" | "echo-server" | "bulk-server";
-export type AppName = ServerName | "http-client" | "dialer" | "tunnel-client" | "flooder" | "collector";
+export type AppName = ServerName | "http-client" | "dialer" | "tunnel-client" | "flooder" | "collector" | "meddler";
