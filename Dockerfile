@@ -20,12 +20,14 @@ COPY . .
 RUN node build/main.ts /out && \
   mkdir /control-plane && cp -r /out/package.json /out/ca /out/controller /out/hook /control-plane/
 
-# The addon is the platform's own.
-FROM ${NODE} AS addon
+# The addons are the platform's own.
+FROM ${NODE} AS addons
 RUN command -v cc >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
-WORKDIR /src/proxy/listen
-COPY proxy/listen/socket-options.c proxy/listen/build-addon.sh ./
-RUN NODE_INCLUDE=/usr/local/include/node sh build-addon.sh
+WORKDIR /src
+COPY build/addons.sh build/
+COPY proxy/listen/socket-options.c proxy/listen/
+COPY proxy/memory/trim.c proxy/memory/
+RUN NODE_INCLUDE=/usr/local/include/node sh build/addons.sh
 
 # What Node needs to run, and nothing else: no shell, no other program.
 FROM ${NODE} AS runtime-files
@@ -57,15 +59,16 @@ ENTRYPOINT ["/usr/local/bin/node"]
 FROM runtime AS proxy
 COPY --from=bundles /out/package.json dist/
 COPY --from=bundles /out/proxy dist/proxy
-COPY --from=addon /src/proxy/listen/socket-options.node dist/proxy/
+COPY --from=addons /src/proxy/listen/socket-options.node /src/proxy/memory/trim.node dist/proxy/
 # Figures for each are in docs/performance.md.
 # - Freed memory up to 16 MB stays with the process: buffers of a bulk transfer otherwise cost a page fault for each 4 KB.
 # - Heap: of the container's memory. Left to itself, Node lets that of a proxy with 256 MiB grow to 275 MB.
 # - Buffers are counted with the heap, which may grow to 32 MB before all of it is collected. With V8's own limit for
 #   what lies outside of the heap, all of it is collected for every 25 MB that a connection carries.
 # - New objects have 12 MB instead of 48: a flood of streams then holds less at its worst, and nothing is slower.
+# - The proxy may collect when it is idle: proxy/memory/give-back.ts.
 ENV MALLOC_TRIM_THRESHOLD_=16777216
-CMD ["--max-old-space-size-percentage=50", "--external-memory-accounted-in-global-limit", "--initial-old-space-size=32", "--max-semi-space-size=4", "dist/proxy/main.js"]
+CMD ["--max-old-space-size-percentage=50", "--external-memory-accounted-in-global-limit", "--initial-old-space-size=32", "--max-semi-space-size=4", "--expose-gc", "dist/proxy/main.js"]
 
 FROM runtime AS control-plane
 COPY --from=bundles /control-plane dist

@@ -8,6 +8,7 @@ import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Cluster } from "../test/topology/cluster.ts";
 import { needsRoot } from "../test/topology/cluster.ts";
 import { readArguments, usage, UsageError } from "./data-path/arguments.ts";
@@ -18,7 +19,7 @@ import { topFunctions } from "./data-path/cpu-profile.ts";
 import { writeScript } from "./data-path/load.ts";
 import { ratios, summaries, table } from "./data-path/report.ts";
 import type { Results } from "./data-path/report.ts";
-import { loadedMemory, scenarios } from "./data-path/scenarios.ts";
+import { memoryNow, restMs, scenarios } from "./data-path/scenarios.ts";
 import type { Figures, Setting } from "./data-path/scenarios.ts";
 
 const exitCodes = { usage: 64, notPossible: 77 } as const;
@@ -104,8 +105,10 @@ async function main(args: Arguments, started: (cluster: Cluster) => void): Promi
     noise.push(...measured.noise);
     keep(name, scenarios[name].what, measured.results);
   }
-  const memory = new Map(contenders.map((contender) => [contender.name, [loadedMemory(contender)]]));
-  keep("memory-loaded", "memory after all of this load", memory);
+  const memory = (): Results => new Map(contenders.map((contender) => [contender.name, [memoryNow(contender)]]));
+  keep("memory-loaded", "memory after all of this load", memory());
+  await sleep(restMs);
+  keep("memory-rested", "memory after a rest", memory());
   const loads = noise.map(({ load }) => load);
   console.log(
     `\nload average ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)} on ${machine.cores} cores`,

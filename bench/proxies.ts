@@ -12,11 +12,10 @@ import type { Child } from "../test/topology/cluster.ts";
 import { uids } from "../test/topology/enter.ts";
 import { proxyEnvironment, startCa, startInit } from "../test/topology/programs.ts";
 import { memoryOf } from "./data-path/process.ts";
+import { restMs } from "./data-path/scenarios.ts";
 import { median } from "./data-path/report.ts";
 
 const count = Number(process.argv[2] ?? 10);
-/** V8 gives back what its start needed. */
-const settleMs = 10_000;
 
 const mb = (kilobytes: readonly number[]): string => (median(kilobytes) / 1000).toFixed(1);
 
@@ -44,7 +43,7 @@ try {
     startedIn.push(performance.now() - began);
     proxies.push(proxy);
   }
-  await sleep(settleMs);
+  await sleep(restMs);
   const memory = proxies.map(({ pid }) => memoryOf([pid]));
   console.log(`${count} proxies, Node ${process.version}, load average ${loadavg()[0]!.toFixed(1)}; medians`);
   console.log(

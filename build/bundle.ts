@@ -37,6 +37,9 @@ export async function bundleProgram(name: Program, out: string): Promise<Metafil
     banner: { js: banner },
     // Only services that nobody starts here (channelz, ORCA) would load it, and with it a second protobuf library.
     external: ["@grpc/proto-loader"],
+    // V8 keeps the text for as long as the program runs: 0.3 MB less. Lines stay short enough for an error to show one.
+    minifyWhitespace: true,
+    lineLimit: 160,
     logLevel: "warning",
   });
   for (const addon of globSync(`${name}/**/*.node`, { cwd: root })) {

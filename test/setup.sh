@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes a clone ready for every npm script: npm packages, the socket-options addon, and the system tools.
+# Makes a clone ready for every npm script: npm packages, the addons of the proxy, and the system tools.
 #
 # Idempotent, quick when nothing is missing, safe to run several times at once. Installs system packages with apt-get
 # as root; where it cannot, it stops with one line that says what to install (exit 77). Without root only what the
@@ -60,12 +60,12 @@ install_npm_packages() {
   touch node_modules/.package-lock.json
 }
 
-build_addon() {
-  [ ! -e proxy/listen/build-addon.sh ] || sh proxy/listen/build-addon.sh >&2
+build_addons() {
+  [ ! -e build/addons.sh ] || sh build/addons.sh >&2
 }
 
 install_packages
 exec 9<package-lock.json # a file that is there for every user; the lock is on it, its text is npm's
 flock 9
 install_npm_packages
-build_addon
+build_addons

@@ -2,7 +2,7 @@
  * What the process is and uses, read only when somebody scrapes: no timer and no histogram run in between.
  */
 import { readdirSync } from "node:fs";
-import { performance } from "node:perf_hooks";
+import { followBusyShare } from "../../lib/clock/busy-share.ts";
 import type { Registry } from "../../lib/metrics/registry.ts";
 import { proxyMetrics } from "./metric-names.ts";
 
@@ -23,11 +23,9 @@ export function registerProcessMetrics(registry: Registry, facts: ProcessFacts):
   const utilization = registry.gauge(proxyMetrics.eventLoopUtilization).labels({});
   const cpu = follow(registry.counter(proxyMetrics.cpuSeconds).labels({}));
   const lines = follow(registry.counter(proxyMetrics.logLinesDropped).labels({}));
-  let before = performance.eventLoopUtilization();
+  const busyShare = followBusyShare();
   registry.onRender(() => {
-    const now = performance.eventLoopUtilization();
-    utilization.set(performance.eventLoopUtilization(now, before).utilization);
-    before = now;
+    utilization.set(busyShare());
     memory.set(process.memoryUsage.rss());
     files.set(countOpenFiles());
     const { user, system } = process.cpuUsage();
