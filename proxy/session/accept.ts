@@ -150,7 +150,11 @@ export class TunnelListener {
       firstTerms(socket, peer, { role: "server", identity }),
       this.#context.onClose,
     );
-    http2.once("remoteSettings", () => this.#settled(end));
+    http2.once("remoteSettings", () => {
+      this.#settled(end);
+      // Renewed while the handshake went on. Only now is it known whether the peer can re-authenticate.
+      session.certificateRenewed(identity.generation);
+    });
     this.#context.onSession(session);
   }
 

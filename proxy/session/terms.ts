@@ -1,6 +1,7 @@
 /** The terms of a session: as the handshake left them, and after an exchange of re-authentication. */
 import type { TLSSocket } from "node:tls";
 import type { Identity } from "../../lib/enrolment/identity.ts";
+import { equalBytes } from "../../lib/x509/der.ts";
 import type { Peer } from "../../lib/x509/verify.ts";
 import type { TlsFacts } from "../observe/events.ts";
 import { digestOf, exporterLabel, exporterLength } from "./proof.ts";
@@ -10,8 +11,10 @@ import type { Terms } from "./session.ts";
 type Own = { readonly role: Role; readonly identity: Identity };
 
 export function firstTerms(socket: TLSSocket, peer: Peer, { role, identity }: Own): Terms {
-  // What was shown in the handshake: ours may have been renewed while it went on.
-  const own = digestOf(socket.getX509Certificate()!.raw);
+  // What counts is what was shown in the handshake: ours may have been renewed while it went on.
+  const shown = socket.getX509Certificate()!;
+  const isCurrent = equalBytes(shown.raw, identity.chain[0]!);
+  const own = digestOf(shown.raw);
   const far = digestOf(socket.getPeerX509Certificate()!.raw);
   return {
     peer,
@@ -22,8 +25,8 @@ export function firstTerms(socket: TLSSocket, peer: Peer, { role, identity }: Ow
       ownIdentity: identity.uri,
       ...shownBy(peer),
     },
-    generation: identity.generation,
-    ownNotAfter: identity.notAfter,
+    generation: isCurrent ? identity.generation : identity.generation - 1,
+    ownNotAfter: isCurrent ? identity.notAfter : shown.validToDate.getTime(),
     leaves: role === "client" ? { client: own, server: far } : { client: far, server: own },
   };
 }
