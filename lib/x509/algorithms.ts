@@ -87,9 +87,9 @@ function modulusBits(value: Uint8Array): number {
 }
 
 /** The key as node:crypto sees it; null if it refuses it (a point that is not on the curve). */
-export function importKey(info: PublicKeyInfo): KeyObject | null {
+export function importKey({ der }: Pick<PublicKeyInfo, "der">): KeyObject | null {
   try {
-    return createPublicKey({ key: Buffer.from(info.der), format: "der", type: "spki" });
+    return createPublicKey({ key: Buffer.from(der), format: "der", type: "spki" });
   } catch {
     return null;
   }

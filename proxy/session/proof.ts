@@ -10,10 +10,11 @@
  *   | SHA-256 of the client's leaf so far, 32 | the same of the server's, 32
  *   | SHA-256 of the new chain, 32 | SHA-256 of the request that is answered, 32 (zeros in the request)
  */
-import { createHash, createPublicKey, sign } from "node:crypto";
+import { createHash, sign } from "node:crypto";
 import type { KeyObject } from "node:crypto";
+import type { Reason } from "../../lib/errors/reasons.ts";
 import type { Fault } from "../../lib/x509/fault.ts";
-import { checkSignature } from "../../lib/x509/algorithms.ts";
+import { checkSignature, importKey } from "../../lib/x509/algorithms.ts";
 import { verify } from "../../lib/x509/verify.ts";
 import type { Peer, Refusal, Verification } from "../../lib/x509/verify.ts";
 
@@ -72,17 +73,20 @@ export function checkProof(
 ): Peer | Refusal {
   const verdict = verify({ ...against, chain: proof.chain, openssl: { kind: "not-asked" } });
   if (verdict.kind === "refusal") return verdict;
-  const key = createPublicKey({ key: Buffer.from(verdict.publicKey), format: "der", type: "spki" });
+  const refused = (reason: Reason, detail: string): Refusal => ({
+    kind: "refusal",
+    reason,
+    detail,
+    claimed: verdict.uri,
+  });
+  // In a handshake OpenSSL has looked at the point.
+  const key = importKey({ der: verdict.publicKey });
+  if (key === null) return refused("bad_key", "refused by OpenSSL");
   const algorithm = key.asymmetricKeyType === "ed25519" ? "ed25519" : "ecdsa-sha256";
   const signed = { tbs: signedBytes(binding, proof), algorithm, signature: proof.signature } as const;
   return checkSignature(signed, key) === "good"
     ? verdict
-    : {
-        kind: "refusal",
-        reason: "bad_reauthentication",
-        detail: "not signed for this session and exchange by the key of the certificate",
-        claimed: verdict.uri,
-      };
+    : refused("bad_reauthentication", "not signed for this session and exchange by the key of the certificate");
 }
 
 // --- the octets of request and answer: version, number, chain, signature

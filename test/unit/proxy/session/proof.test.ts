@@ -14,7 +14,7 @@ import {
 } from "../../../../proxy/session/proof.ts";
 import type { Binding, Proof } from "../../../../proxy/session/proof.ts";
 import { createPki, day, generateKey, hour } from "../../../pki/pki.ts";
-import type { Leaf, LeafOptions } from "../../../pki/pki.ts";
+import type { Edit, Leaf, LeafOptions } from "../../../pki/pki.ts";
 
 const pki = createPki({
   projects: [
@@ -39,6 +39,11 @@ const binding: Binding = {
 };
 const proofOf = (leaf: Leaf, under: Binding = binding, sequence = 1): Proof =>
   createProof(under, { sequence, chain: leaf.chain, key: leaf.key.privateKey });
+
+const offTheCurve: Edit = (parts) => ({
+  ...parts,
+  spki: parts.spki.map((octet, at) => (at === 90 ? octet ^ 1 : octet)),
+});
 
 /** `peer`, or the reason of the refusal. */
 function outcome(proof: Proof, under: Binding = binding): string {
@@ -101,6 +106,7 @@ describe("a chain that a handshake would refuse is refused", () => {
     "that has ended": [leafOf({ notBefore: Date.now() - 2 * hour, notAfter: Date.now() - hour }), "expired"],
     "with a forged signature": [leafOf({ signer: generateKey("p256") }), "bad_signature"],
     "with an RSA key": [leafOf({ keyType: "rsa" }), "bad_key"],
+    "with a point that is not on its curve": [leafOf({ edit: offTheCurve }), "bad_key"],
   };
   for (const [what, [leaf, reason]] of Object.entries(chains))
     test(what, () => assert.equal(outcome(proofOf(leaf)), reason));
