@@ -7,7 +7,7 @@
 import type { KeyObject } from "node:crypto";
 import type { Reason } from "../errors/reasons.ts";
 import { checkSignature, importKey } from "./algorithms.ts";
-import { extensionOids, keyUsageBits, parseCertificate } from "./certificate.ts";
+import { extensionOids, keyUsageBits, parseCertificate, purposes } from "./certificate.ts";
 import type { Certificate } from "./certificate.ts";
 import { equalBytes } from "./der.ts";
 import { serialFault, unknownCritical } from "./fault.ts";
@@ -42,6 +42,7 @@ const known: ReadonlySet<string> = new Set([
   extensionOids.subjectAltName,
   extensionOids.basicConstraints,
   extensionOids.nameConstraints,
+  extensionOids.extendedKeyUsage,
 ]);
 
 const fault = (reason: Reason, detail: string): Fault => ({ reason, detail });
@@ -125,7 +126,11 @@ function rootExtensionFault(root: Certificate): Fault | null {
   if (constraints === null || !constraints.ca || constraints.pathLength === 0)
     return fault("bad_basic_constraints", "no CA of CAs");
   const mayCertify = root.keyUsage === null || (root.keyUsage & keyUsageBits.keyCertSign) !== 0;
-  return mayCertify ? null : fault("bad_key_usage", "no keyCertSign");
+  if (!mayCertify) return fault("bad_key_usage", "no keyCertSign");
+  // OpenSSL holds a whole chain to it, in each handshake.
+  const usages = root.extendedKeyUsage;
+  const forBothEnds = usages === null || Object.values(purposes).every((each) => usages.includes(each));
+  return forBothEnds ? null : fault("bad_extended_key_usage", "not for clients and servers");
 }
 
 function issuedExtensionFault(certificate: Certificate): Fault | null {

@@ -75,6 +75,8 @@ export const extensionOids = {
   podIdentity: "1.3.6.1.4.1.57683.1",
 } as const;
 
+export const purposes = { serverAuth: "1.3.6.1.5.5.7.3.1", clientAuth: "1.3.6.1.5.5.7.3.2" } as const;
+
 export const keyUsageBits = { digitalSignature: 1 << 0, keyCertSign: 1 << 5, crlSign: 1 << 6 } as const;
 
 /** Never throws. */

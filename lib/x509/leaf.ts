@@ -1,7 +1,7 @@
 /** What a leaf of the mesh has to look like, rule by rule, each with its reason. Pure. */
 import { parseSpiffeId } from "../identity/spiffe-id.ts";
 import type { SpiffeId } from "../identity/spiffe-id.ts";
-import { extensionOids, keyUsageBits } from "./certificate.ts";
+import { extensionOids, keyUsageBits, purposes } from "./certificate.ts";
 import type { Certificate } from "./certificate.ts";
 import { serialFault, unknownCritical } from "./fault.ts";
 import type { Fault } from "./fault.ts";
@@ -55,8 +55,6 @@ const known: ReadonlySet<string> = new Set([
   extensionOids.basicConstraints,
   extensionOids.extendedKeyUsage,
 ]);
-
-const purposes = { serverAuth: "1.3.6.1.5.5.7.3.1", clientAuth: "1.3.6.1.5.5.7.3.2" } as const;
 
 /** Both purposes of a proxy, no other, none twice. */
 export function leafExtensionFault(leaf: Certificate): Fault | null {

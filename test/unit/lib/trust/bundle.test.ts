@@ -48,6 +48,10 @@ const withRoot = (options: Partial<AuthorityOptions>) => (): Partial<BundleParts
 const withAuthority = (options: Partial<AuthorityOptions>) => (): Partial<BundleParts> => ({
   projects: [{ name: "shop", uid: "uid-shop", authorities: [authority(options).der] }],
 });
+const forPurposes =
+  (...usages: readonly string[]): Edit =>
+  (parts) =>
+    withExtension(parts, extensions.extendedKeyUsage(...usages));
 const edited = (edit: Edit) => withAuthority({ edit });
 const extended = (extension: Parameters<typeof withExtension>[1]) => edited((parts) => withExtension(parts, extension));
 const constrained = (...fields: readonly Uint8Array[]) =>
@@ -150,6 +154,9 @@ test("further kinds of good CAs", () => {
   );
   for (const keyType of ["p256", "p384", "ed25519", "rsa"] as const)
     assert.deepEqual(problemsOf(withRoot({ keyType })()), []);
+  const both = extensions.extendedKeyUsage(oids.codeSigning, oids.clientAuth, oids.serverAuth);
+  for (const critical of [true, false])
+    assert.deepEqual(problemsOf(withRoot({ edit: (parts) => withExtension(parts, { ...both, critical }) })()), []);
   assert.deepEqual(
     problemsOf(withRoot({ pathLength: 1, edit: (parts) => withoutExtension(parts, oids.keyUsage) })()),
     [],
@@ -189,6 +196,12 @@ const rows: readonly Row[] = [
     "a root that may not certify",
     withRoot({ edit: (parts) => withExtension(parts, extensions.keyUsage(0)) }),
     /^roots\[0\]: bad_key_usage/,
+  ],
+  ["a root for servers only", withRoot({ edit: forPurposes(oids.serverAuth) }), /^roots\[0\]: bad_extended_key_usage/],
+  [
+    "a root for any purpose, which to OpenSSL is neither of ours",
+    withRoot({ edit: forPurposes("2.5.29.37.0") }),
+    /^roots\[0\]: bad_extended_key_usage/,
   ],
   [
     "a root that another CA issued",
