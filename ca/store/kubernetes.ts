@@ -102,15 +102,24 @@ class Secrets {
     if (present !== null) return this.#checked(present, null, null);
     if (broughtRoot !== null)
       throw new StoreError(`Secret ${broughtRoot} is missing: it was named as the root that somebody else brings`);
-    if ((await this.read(controlPlaneSecret)) !== null)
+    const left = await this.#issued();
+    // Another replica may have made the root meanwhile, and what it issues.
+    if (left !== null && (await this.read(rootSecret)) === null)
       throw new StoreError(
-        `Secret ${rootSecret} is missing but ${controlPlaneSecret} is there: restore the root, or delete what it issued`,
+        `Secret ${rootSecret} is missing but ${left} is there: restore the root, or delete what it issued`,
       );
     const secret = await this.orMade(rootSecret, () => ({
       name: rootSecret,
       data: dataOf(newRoot(this.#parts.clock.now())),
     }));
     return this.#checked(secret, null, null);
+  }
+
+  /** The name of one that holds what a root has issued. */
+  async #issued(): Promise<string | null> {
+    if ((await this.read(controlPlaneSecret)) !== null) return controlPlaneSecret;
+    const [project] = await listAll<Secret>(this.#parts.client, this.path, projectSecretLabel);
+    return project?.metadata.name ?? null;
   }
 
   async controlPlane(root: SigningAuthority): Promise<SigningAuthority> {
