@@ -75,14 +75,14 @@ export function readPublicKey(info: Element, bytes: Uint8Array): PublicKeyInfo {
   }
 }
 
-/** RSAPublicKey (RFC 8017, A.1.1). */
+/** RSAPublicKey (RFC 8017, A.1.1): two numbers. OpenSSL would take a negative one for a positive one. */
 function modulusBits(value: Uint8Array): number {
   const root = parse(value);
-  const [modulus, exponent, ...rest] = childrenOf(root, tags.sequence);
-  if (rest.length > 0) malformed("RSAPublicKey", root.start);
-  expectTag(exponent, tags.integer, root);
-  const octets = contents(value, expectTag(modulus, tags.integer, root));
-  const first = octets[0] === 0x00 ? octets.subarray(1) : octets;
+  const numbers = childrenOf(root, tags.sequence).map((each) => contents(value, expectTag(each, tags.integer, root)));
+  const [modulus] = numbers;
+  if (modulus === undefined || numbers.length !== 2 || numbers.some((octets) => (octets[0]! & 0x80) !== 0))
+    return malformed("RSAPublicKey", root.start);
+  const first = modulus[0] === 0x00 ? modulus.subarray(1) : modulus;
   return first.length === 0 ? 0 : (first.length - 1) * 8 + (32 - Math.clz32(first[0]!));
 }
 

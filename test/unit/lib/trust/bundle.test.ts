@@ -1,10 +1,10 @@
 /** What a bundle takes in: one row a rule of the profile of roots and project CAs. */
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
+import { createHash, createPublicKey } from "node:crypto";
 import { suite, test } from "node:test";
 import { loadBundle, matchesPins, pinOf } from "../../../../lib/trust/bundle.ts";
 import type { BundleParts, LoadedBundle } from "../../../../lib/trust/bundle.ts";
-import { explicit, hex, implicit, integer, name, nothing, sequence } from "../../../pki/der-writer.ts";
+import { bitString, explicit, hex, implicit, integer, name, nothing, sequence, tlv } from "../../../pki/der-writer.ts";
 import {
   controlPlaneUri,
   createAuthority,
@@ -17,7 +17,7 @@ import {
   withExtension,
   withoutExtension,
 } from "../../../pki/pki.ts";
-import type { AuthorityOptions, Edit, TestAuthority } from "../../../pki/pki.ts";
+import type { AuthorityOptions, Edit, Template, TestAuthority } from "../../../pki/pki.ts";
 
 const pki = createPki({
   projects: [
@@ -175,6 +175,11 @@ const rows: readonly Row[] = [
   ["a root that is no DER", () => ({ roots: [hex("3080")], projects: [] }), /^roots\[0\]: malformed_certificate: /],
   ["a root of v1", withRoot({ edit: (parts) => ({ ...parts, version: hex("") }) }), /^roots\[0\]: bad_version: v1/],
   ["a root with RSA 1024", withRoot({ keyType: "rsa-1024" }), /^roots\[0\]: bad_key: rsa 1024/],
+  [
+    "a root whose modulus is a negative number, which OpenSSL takes for a positive one",
+    withRoot({ keyType: "rsa", edit: negativeModulus }),
+    /^roots\[0\]: malformed_certificate: RSAPublicKey/,
+  ],
   ["a root with secp256k1", withRoot({ keyType: "secp256k1" }), /^roots\[0\]: bad_key: other/],
   [
     "a root signed with SHA-1",
@@ -366,6 +371,16 @@ function forged(): Uint8Array {
   const key = generateKey("p256");
   const like = root({ key });
   return createAuthority({ commonName: "root", uri: null, issuer: { ...like, key: generateKey("p256") }, key }).der;
+}
+
+/** Without the zero octet before its first bit. */
+function negativeModulus(parts: Template): Template {
+  const { n, e } = createPublicKey({ key: Buffer.from(parts.spki), format: "der", type: "spki" }).export({
+    format: "jwk",
+  });
+  const [modulus, exponent] = [n!, e!].map((text) => tlv(0x02, new Uint8Array(Buffer.from(text, "base64url"))));
+  const rsaEncryption = hex("300d06092a864886f70d0101010500");
+  return { ...parts, spki: sequence(rsaEncryption, bitString(sequence(modulus!, exponent!))) };
 }
 
 function offCurve(): Uint8Array {
