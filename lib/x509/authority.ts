@@ -48,7 +48,7 @@ const known: ReadonlySet<string> = new Set([
 const fault = (reason: Reason, detail: string): Fault => ({ reason, detail });
 const refused = (why: Fault): ReadAuthority => ({ kind: "fault", fault: why });
 
-/** Self-signed; RSA from 2048 bits, P-384, P-256 or Ed25519. */
+/** Self-signed; RSA from 2048 bits, P-384, P-256 or Ed25519. Its serial number is its owner's affair: nobody issued it. */
 export function readRoot(der: Uint8Array): ReadAuthority {
   const parsed = parseCertificate(Uint8Array.from(der));
   if (parsed.kind === "malformed") return refused(fault("malformed_certificate", parsed.what));
@@ -88,6 +88,7 @@ function readIssued(der: Uint8Array, uri: string): Issued {
   if (parsed.kind === "malformed") return { kind: "fault", fault: fault("malformed_certificate", parsed.what) };
   const wrong =
     formFault(parsed.value) ??
+    serialFault(parsed.value) ??
     issuedKeyFault(parsed.value) ??
     purposeFault(parsed.value, uri) ??
     issuedExtensionFault(parsed.value);
@@ -96,8 +97,6 @@ function readIssued(der: Uint8Array, uri: string): Issued {
 
 function formFault(certificate: Certificate): Fault | null {
   if (certificate.version !== 3) return fault("bad_version", `v${certificate.version}`);
-  const serial = serialFault(certificate);
-  if (serial !== null) return serial;
   if (!certificate.algorithmsAgree) return fault("bad_algorithm", "inner and outer differ");
   if (certificate.algorithm === "other") return fault("bad_algorithm", "unknown");
   return certificate.subjectEmpty ? fault("malformed_certificate", "a CA without a subject") : null;

@@ -154,6 +154,8 @@ test("further kinds of good CAs", () => {
   );
   for (const keyType of ["p256", "p384", "ed25519", "rsa"] as const)
     assert.deepEqual(problemsOf(withRoot({ keyType })()), []);
+  // Go Daddy's, Starfield's and Amazon's have it, and whoever followed the old examples of OpenSSL.
+  assert.deepEqual(problemsOf(withRoot({ edit: (parts) => ({ ...parts, serial: integer(0) }) })()), []);
   const both = extensions.extendedKeyUsage(oids.codeSigning, oids.clientAuth, oids.serverAuth);
   for (const critical of [true, false])
     assert.deepEqual(problemsOf(withRoot({ edit: (parts) => withExtension(parts, { ...both, critical }) })()), []);
