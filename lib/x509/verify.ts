@@ -10,7 +10,7 @@
  *     third                       no_certificate, chain_too_large, chain_too_long (untrusted_chain if OpenSSL says so)
  *  2. the leaf's form             malformed_certificate, bad_version, bad_serial, bad_algorithm, bad_key
  *  3. its name, and whether it is one that is expected here: another project's own certificate ends here
- *                                 bad_subject_alternative_name, identity_mismatch
+ *                                 bad_subject_alternative_name, identity_mismatch (untrusted_chain if OpenSSL says so)
  *  4. its issuer is one that the bundle lists for exactly that name: an expected name from another CA ends here
  *                                 wrong_issuer (untrusted_chain if OpenSSL says so)
  *  5. the times of leaf, CA and root
@@ -113,7 +113,7 @@ export function verify(verification: Verification): Peer | Refusal {
   const name = leafName(leaf, verification.expected.kind === "control-plane" ? "with-hosts" : "alone");
   if (name.kind === "fault") return refusal(name.fault, claimed);
   const unexpected = expectationFault(name.id, verification);
-  if (unexpected !== null) return refusal(unexpected, claimed);
+  if (unexpected !== null) return refusal(untrusted(verification.openssl, unexpected), claimed);
 
   const issuer = findIssuer(leaf, name.id, verification);
   if (issuer.kind === "fault") return refusal(issuer.fault, claimed);
@@ -141,7 +141,7 @@ function claimOf(leaf: Certificate): string | null {
   return leaf.names?.find((name) => name.kind === "uri")?.text.slice(0, longestClaim) ?? null;
 }
 
-/** Where the chain leads nowhere that the bundle knows: OpenSSL's word for it, if it has one, tells more than ours. */
+/** Where nobody vouches for the name, or the chain leads nowhere: OpenSSL's word for it, if it has one, tells more than ours. */
 function untrusted(openssl: OpensslVerdict, otherwise: Fault): Fault {
   return openssl.kind === "refused" && timeCodes.get(openssl.code) === undefined
     ? { reason: "untrusted_chain", detail: openssl.code }

@@ -98,6 +98,15 @@ refusals("the issuer", [
     }),
   ],
   [
+    "a mesh of one's own that names another project, seen by OpenSSL",
+    "untrusted_chain",
+    /SELF_SIGNED_CERT_IN_CHAIN/,
+    () => ({
+      chain: stranger.issueLeaf({ project: "shop", uri: "spiffe://cluster.local/ns/other/sa/cart" }).chain,
+      openssl: { kind: "refused", code: "SELF_SIGNED_CERT_IN_CHAIN" },
+    }),
+  ],
+  [
     "a mesh of one's own, not seen by OpenSSL",
     "wrong_issuer",
     /does not list/,
