@@ -42,9 +42,9 @@ export function loadBundle(parts: BundleParts, held: TrustBundle | null = null):
     const known = withDer(held?.roots, der);
     return known === undefined ? accepted(readRoot(der), `roots[${index}]`, problems) : [known];
   });
-  // Which project's CA it is depends on the trust domain.
-  const same = held?.trustDomain === parts.trustDomain ? held : null;
-  const projects = loadProjects(parts, { roots, held: same }, problems);
+  // Which project's CA it is depends on the trust domain, and who vouches for it on the roots.
+  const isSame = held?.trustDomain === parts.trustDomain && areSame(held.roots, roots);
+  const projects = loadProjects(parts, { roots, held: isSame ? held : null }, problems);
   const empty = parts.denied.indexOf("");
   if (empty >= 0) problems.push(`denied[${empty}]: empty`);
   if (problems.length > 0) return { kind: "refused", problems };
@@ -56,6 +56,9 @@ export function loadBundle(parts: BundleParts, held: TrustBundle | null = null):
 
 const withDer = (authorities: readonly Authority[] | undefined, der: Uint8Array): Authority | undefined =>
   authorities?.find((each) => equalBytes(each.der, der));
+
+const areSame = (some: readonly Authority[], others: readonly Authority[]): boolean =>
+  some.length === others.length && some.every((each, index) => each === others[index]);
 
 type Surroundings = { readonly roots: readonly Authority[]; readonly held: TrustBundle | null };
 
@@ -70,7 +73,7 @@ function loadProjects(parts: BundleParts, { roots, held }: Surroundings, problem
     const before = held?.projects.get(name)?.authorities;
     const read = authorities.flatMap((der, index) => {
       const known = withDer(before, der);
-      if (known !== undefined && known.issuer !== null && roots.includes(known.issuer)) return [known];
+      if (known !== undefined) return [known];
       const anew = readProjectAuthority(der, name, { trustDomain: parts.trustDomain, roots });
       return accepted(anew, `${where}.authorities[${index}]`, problems);
     });

@@ -146,11 +146,13 @@ function issuedExtensionFault(certificate: Certificate): Fault | null {
   return certificate.extendedKeyUsage === null ? null : fault("bad_extended_key_usage", "in a CA");
 }
 
-/** Several roots may bear one name while one replaces the other. */
+/** Several roots may bear one name while one replaces the other; of those with one key the last to end counts. */
 function signedByRoot(certificate: Certificate, roots: readonly Authority[]): ReadAuthority {
   const named = roots.filter((root) => equalBytes(root.subject, certificate.issuer));
   if (named.length === 0) return refused(fault("untrusted_chain", "issued by no root of the bundle"));
-  const root = named.find((each) => checkSignature(certificate, each.key) === "good");
+  const root = named
+    .toSorted((one, other) => other.notAfter - one.notAfter)
+    .find((each) => checkSignature(certificate, each.key) === "good");
   if (root === undefined) return refused(fault("bad_signature", "not by the root that it names"));
   const key = importKey(certificate.key);
   return key === null ? refused(fault("bad_key", "refused by OpenSSL")) : authority(certificate, key, root);

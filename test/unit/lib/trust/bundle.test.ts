@@ -9,6 +9,7 @@ import {
   controlPlaneUri,
   createAuthority,
   createPki,
+  day,
   extensions,
   general,
   generateKey,
@@ -102,6 +103,14 @@ test("of a bundle that follows, only what is not in the one in use is checked", 
   const before = authoritiesOf(held);
   assert.equal(before.length, 3);
   for (const [index, each] of authoritiesOf(next).entries()) assert.ok(each === before[index], `${index} is another`);
+});
+
+test("a root that was renewed with its key is the one that CAs of the bundle in use end with", () => {
+  const { key, commonName } = pki.root;
+  const renewed = root({ key, commonName, notAfter: Date.now() + 3_650 * day });
+  const [, next] = after({}, { roots: [pki.root.der, renewed.der] });
+  assert.ok(next.kind === "bundle");
+  assert.deepEqual(next.bundle.projects.get("shop")!.authorities[0]!.issuer!.der, renewed.der);
 });
 
 const elsewhere = createPki({ projects: [] });

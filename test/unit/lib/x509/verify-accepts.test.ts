@@ -146,6 +146,20 @@ test("two roots of one name while one replaces the other", () => {
   accepted({ bundle: bundleOf(pki.rawBundle({ roots: [old.der, pki.root.der] })) });
 });
 
+for (const order of ["first", "last"] as const)
+  test(`a root that was renewed with its key, the certificate that has ended ${order}`, () => {
+    const ended = createAuthority({
+      commonName: pki.root.commonName,
+      uri: null,
+      issuer: null,
+      key: pki.root.key,
+      notBefore: now - 2 * day,
+      notAfter: now - day,
+    });
+    const roots = [ended.der, pki.root.der];
+    accepted({ bundle: bundleOf(pki.rawBundle({ roots: order === "first" ? roots : roots.toReversed() })) });
+  });
+
 test("a peer is believed until the first of leaf, CA and root ends", () => {
   const end = now + 10 * minute;
   const brief = createAuthority({
