@@ -77,7 +77,7 @@ export class Reauthentication {
 
   async #attempt(): Promise<void> {
     const session = this.#session;
-    if (!session.usable || session.exchangeUnderWay) return;
+    if (!session.isOpen || session.exchangeUnderWay) return;
     if (session.streams === 0) return session.retire();
     const credentials = this.#context.credentials();
     if (credentials !== null) {

@@ -134,15 +134,26 @@ export class Session<H extends Http2Session = Http2Session> {
     if (this.#terms.generation !== generation && !this.reauthenticates) this.retire();
   }
 
+  /** Whether a request of ours can be sent on it. */
+  get isOpen(): boolean {
+    return !this.facts.http2.closed && !this.facts.http2.destroyed && !this.isOver;
+  }
+
   /** Whether a new stream may be opened on it. */
   get usable(): boolean {
-    return !this.#retired && !this.facts.http2.closed && !this.facts.http2.destroyed && !this.isOver;
+    return !this.#retired && this.isOpen;
   }
 
   /** No new streams; ends by itself when the open ones have ended. */
   retire(): void {
     this.#retired = true;
     if (!this.facts.http2.closed && !this.facts.http2.destroyed) this.facts.http2.close();
+  }
+
+  /** No new streams of ours. What is open goes on, re-authenticated as ever, and the session ends with the last of it. */
+  leave(): void {
+    this.#retired = true;
+    if (this.streams === 0) this.retire();
   }
 
   /** Ends it now; every stream of it is reset. */
@@ -173,6 +184,7 @@ export class Session<H extends Http2Session = Http2Session> {
 
   streamClosed(): void {
     this.streams--;
+    if (this.#retired && this.streams === 0) this.retire();
   }
 
   /** Streams that turned out to be bulk transfers. */

@@ -1,6 +1,7 @@
 /** Sessions that are re-authenticated in band: what is open on them outlives certificates, for as long as both ends renew. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { constants } from "node:http2";
 import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
 import { describe, test } from "node:test";
 import { Dataplane } from "../../../../proxy/dataplane.ts";
@@ -28,6 +29,17 @@ async function gone({ facts: { http2 } }: Pair["pool"]["sessions"][number]): Pro
   if (!http2.destroyed) await once(http2, "close");
 }
 
+/** The next stream is refused as not processed, as by a peer that is overwhelmed. */
+function refuseNext({ facts: { http2 } }: Pair["accepted"][number]): void {
+  const serving = http2.listeners("stream");
+  http2.removeAllListeners("stream");
+  http2.once("stream", (refused) => {
+    refused.on("error", () => {});
+    refused.close(constants.NGHTTP2_REFUSED_STREAM);
+    for (const each of serving) http2.on("stream", each as (stream: ServerHttp2Stream) => void);
+  });
+}
+
 async function shortConnection(here: Pair): Promise<void> {
   const short = await stream(here);
   await echo(short);
@@ -53,6 +65,25 @@ test("a stream lives through a hundred renewals of both ends, and no request bes
   assert.equal(ours!.end, here.client.current().identity.notAfter);
   assert.equal(theirs!.end, ours!.end);
   assert.equal(ours!.terms.generation, 101);
+});
+
+test("what is open where the peer did not take another stream lives on as well, and nothing new comes there", async (t) => {
+  const here = await pair(t);
+  const long = await stream(here);
+  const [left] = here.pool.sessions;
+  refuseNext(here.accepted[0]!);
+  const short = await stream(here);
+  assert.equal(here.pool.sessions.length, 2, "it was asked again on another session");
+  for (let passed = 0; passed < 2 * lifetimeMs; passed += step) {
+    if (passed % (5 * step) === 0) here.renewBoth();
+    await pass(here, long);
+    await echo(short);
+  }
+  assert.ok(left!.end > here.clock.now());
+  assert.equal(left!.usable, false);
+  long.end();
+  await gone(left!);
+  assert.equal(left!.endReason, null);
 });
 
 test("a peer's renewal is noticed without one of our own, before what it showed first has ended", async (t) => {
