@@ -98,7 +98,8 @@ function readIssued(der: Uint8Array, uri: string): Issued {
 function formFault(certificate: Certificate): Fault | null {
   if (certificate.version !== 3) return fault("bad_version", `v${certificate.version}`);
   if (!certificate.algorithmsAgree) return fault("bad_algorithm", "inner and outer differ");
-  if (certificate.algorithm === "other") return fault("bad_algorithm", "unknown");
+  if (certificate.algorithm === "other")
+    return fault("bad_algorithm", "neither ECDSA, Ed25519 nor RSA (PKCS #1 v1.5) with SHA-256 or better");
   return certificate.subjectEmpty ? fault("malformed_certificate", "a CA without a subject") : null;
 }
 
