@@ -84,9 +84,10 @@ function issue(subject: LeafSubject, surroundings: Surroundings, readBack: ReadB
     openssl: { kind: "not-asked" },
     maxLeafLifetimeMs: subject.ttl,
   });
-  return verdict.kind === "peer"
-    ? leafOf(der, verdict)
-    : denial("certificate_unfit", `${verdict.reason}: ${verdict.detail}`);
+  if (verdict.kind === "peer") return leafOf(der, verdict);
+  // A leaf lives longer than a moment, unless its issuer, or the root, has ended.
+  const reason = verdict.reason === "expired" ? "issuer_unusable" : "certificate_unfit";
+  return denial(reason, `${verdict.reason}: ${verdict.detail}`);
 }
 
 type Trust = {

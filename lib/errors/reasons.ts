@@ -315,8 +315,8 @@ export const reasons = {
     "ask for nothing, or for exactly the own SPIFFE ID",
   ),
   issuer_unusable: local(
-    "the project's CA is damaged, has ended, or was not issued by the root",
-    "the field detail names the Secret or file: bring its copy back, or have the CA replaced: docs/operations.md, Revoke",
+    "the project's CA is damaged, has ended as the root may have, or was not issued by the root",
+    "the field detail names the Secret or file: bring its copy back, or have the CA replaced: docs/operations.md, Revoke; where it says that the root has ended: A new root, on the same page",
   ),
   store_unavailable: local(
     "the store of the ca could not be read or written",

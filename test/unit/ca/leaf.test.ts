@@ -121,13 +121,13 @@ void test("what the verifier would refuse is not handed out: another project's C
   assert.equal(outcome.kind === "denial" ? outcome.reason : outcome.kind, "issuer_unusable");
 });
 
-void test("what the verifier would refuse is not handed out: an issuer that has ended", () => {
+void test("what the verifier would refuse is not handed out: an issuer that has ended, which is no defect", () => {
   const outcome = issueForPod(
     { pod, publicKey, ttl: hour },
     { trustDomain, root, issuer: shop, now: shop.certificate.notAfter },
   );
   assert.deepEqual(outcome.kind === "denial" && [outcome.reason, outcome.detail.split(":")[0]], [
-    "certificate_unfit",
+    "issuer_unusable",
     "expired",
   ]);
 });
