@@ -3,7 +3,8 @@
  *
  * What the rules guarantee together, for IPv4 and IPv6 alike:
  * - TCP that enters or leaves the pod goes to the proxy, and what nat did not capture is refused by filter. Flushing
- *   nat alone therefore gives refusals and not one clear byte.
+ *   nat alone therefore gives refusals and not one clear byte. What the pod forwards (of virtual machines and containers
+ *   inside of it) is no exception.
  * - Nobody but the proxy's UID completes a handshake on a proxy port, inside the pod or from outside.
  * - Loopback and the pod's own addresses are not touched: whoever listens there is in the same pod.
  * - ICMP errors and IPv6 neighbour discovery always pass; other UDP and ICMP as `udp` says.
@@ -39,6 +40,7 @@ export const natIn = "TENCRYPT_NAT_IN";
 export const natOut = "TENCRYPT_NAT_OUT";
 export const filterIn = "TENCRYPT_IN";
 export const filterOut = "TENCRYPT_OUT";
+export const filterForward = "TENCRYPT_FORWARD";
 export const icmpChain = "TENCRYPT_ICMP";
 /** Not in a ruleset: stand in front of it while it is changed. */
 export const guardIn = "TENCRYPT_GUARD_IN";
@@ -148,6 +150,19 @@ function outputRules(config: Config, family: Family): readonly Rule[] {
   ]);
 }
 
+/**
+ * nat brings TCP that would be forwarded to the proxy as well, and the proxy refuses what is not for its pod. So no
+ * connection is forwarded, and there is nothing to know about it.
+ */
+function forwardRules(config: Config, family: Family): readonly Rule[] {
+  const refused: readonly Line[] = [["", unreachable(family), "dns-only: nothing but ICMP errors is forwarded"]];
+  return inChain(filterForward, [
+    ...toIcmp(family),
+    ["-p tcp", reset, "TCP that nat did not bring to the proxy"],
+    ...(config.udp === "dns-only" ? refused : []),
+  ]);
+}
+
 /** A goto: what the ICMP chain lets through does not come back to the rules behind it. */
 const toIcmp = (family: Family): readonly Line[] => [
   [`-p ${icmpProtocol(family)}`, `-g ${icmpChain}`, "ICMP is decided in one place"],
@@ -171,11 +186,19 @@ function icmpRules(udp: Config["udp"], family: Family): readonly Rule[] {
 const filterJumps: readonly Jump[] = [
   { from: "INPUT", to: filterIn, comment: "what comes from outside" },
   { from: "OUTPUT", to: filterOut, comment: "what the pod sends" },
+  { from: "FORWARD", to: filterForward, comment: "what the pod forwards" },
 ];
 
+const filter = (rules: readonly Rule[]): Table => ({
+  name: "filter",
+  chains: [filterIn, filterOut, filterForward, icmpChain],
+  jumps: filterJumps,
+  rules,
+});
+
 export function ruleset(config: Config, family: Family): Ruleset {
-  const rules = [...inputRules(config, family), ...outputRules(config, family), ...icmpRules(config.udp, family)];
-  return [{ name: "filter", chains: [filterIn, filterOut, icmpChain], jumps: filterJumps, rules }, nat(config)];
+  const rules = [inputRules, outputRules, forwardRules].flatMap((of) => of(config, family));
+  return [filter([...rules, ...icmpRules(config.udp, family)]), nat(config)];
 }
 
 /**
@@ -192,9 +215,10 @@ export function refusingRuleset(family: Family): Ruleset {
   const rules = [
     ...inChain(filterIn, [["-i lo", "RETURN", "inside the pod"], ...rest]),
     ...inChain(filterOut, [["-m addrtype --dst-type LOCAL", "RETURN", "inside the pod"], ...rest]),
+    ...inChain(filterForward, rest),
     ...icmpRules("dns-only", family),
   ];
-  return [{ name: "filter", chains: [filterIn, filterOut, icmpChain], jumps: filterJumps, rules }];
+  return [filter(rules)];
 }
 
 /**
@@ -210,6 +234,7 @@ export function guard(family: Family): Table {
     jumps: [
       { from: "INPUT", to: guardIn, comment: "guard" },
       { from: "OUTPUT", to: guardOut, comment: "guard" },
+      { from: "FORWARD", to: guardIn, comment: "guard" },
     ],
     rules: [
       ...inChain(guardIn, [["-i lo", "ACCEPT", "guard: inside the pod"], icmp, drop]),

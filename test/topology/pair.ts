@@ -1,6 +1,7 @@
 /**
  * The smallest network that init can be tested in: a pod, somebody outside, and one cable. No bridge, no route beyond
- * the subnet, so every packet that leaves the pod is seen at the other end of the cable.
+ * the subnet, so every packet that leaves the pod is seen at the other end of the cable. Where a test asks for it,
+ * somebody behind the pod, whom it forwards for.
  */
 import { join } from "node:path";
 import { cableTap, startCapture } from "./capture.ts";
@@ -12,10 +13,11 @@ import type { Code } from "./enter.ts";
 import { clusterFolder, mountPoint, removeFolder, removeStaleFolders } from "./folders.ts";
 import { createNamespace, deleteNamespaces, ip, namespaceName, removeStaleNamespaces } from "./namespaces.ts";
 
-export type Where = "pod" | "outside";
+export type Where = "pod" | "outside" | "behind";
 export const addresses = {
   pod: { v4: "10.77.0.2", v6: "fd77::2" },
   outside: { v4: "10.77.0.3", v6: "fd77::3" },
+  behind: { v4: "10.78.0.2", v6: "fd78::2" },
   /** Nobody's; the cable carries packets to it without asking for a neighbour. */
   nobody: "10.77.0.254",
 } as const;
@@ -36,17 +38,19 @@ export class Pair {
   private constructor(folder: string) {
     const number = pairs++;
     this.folder = folder;
-    this.#names = { pod: namespaceName(number, "pod"), outside: namespaceName(number, "outside") };
+    const name = (where: Where): string => namespaceName(number, where);
+    this.#names = { pod: name("pod"), outside: name("outside"), behind: name("behind") };
     this.#code = locateCode(join(folder, mountPoint), false);
   }
 
   /** `v6: false`: the pod has no address of IPv6 but loopback and link-local. */
-  static async create(options: { v6?: boolean } = {}): Promise<Pair> {
+  static async create(options: { v6?: boolean; forwards?: boolean } = {}): Promise<Pair> {
     await removeStaleNamespaces();
     removeStaleFolders();
     const pair = new Pair(clusterFolder());
     try {
       await pair.#connect(options.v6 ?? true);
+      if (options.forwards === true) await pair.#connectBehind();
       return pair;
     } catch (error) {
       await pair.close();
@@ -65,6 +69,26 @@ export class Pair {
       await ip(this.#names[where], "link set eth0 up", `addr add ${own.v4}/24 dev eth0`, ...v6Lines);
     }
     await ip(outside, `neigh add ${addresses.nobody} lladdr 02:00:00:00:00:99 dev eth0 nud permanent`);
+  }
+
+  async #connectBehind(): Promise<void> {
+    const { pod, outside, behind } = this.#names;
+    await createNamespace(behind);
+    await ip(behind, `link add eth0 type veth peer name behind netns ${pod}`);
+    for (const [netns, device, v4, v6] of [
+      [pod, "behind", "10.78.0.1", "fd78::1"],
+      [behind, "eth0", addresses.behind.v4, addresses.behind.v6],
+    ] as const)
+      await ip(
+        netns,
+        `link set ${device} up`,
+        `addr add ${v4}/24 dev ${device}`,
+        `addr add ${v6}/64 dev ${device} nodad`,
+      );
+    await this.must("pod", "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
+    await ip(behind, "route add default via 10.78.0.1", "route add ::/0 via fd78::1");
+    const { v4, v6 } = addresses.pod;
+    await ip(outside, `route add 10.78.0.0/24 via ${v4}`, `route add fd78::/64 via ${v6}`);
   }
 
   /** Runs a command as root to its end. */
