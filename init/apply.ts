@@ -11,7 +11,7 @@ import type { Config } from "./config.ts";
 import type { Answer, Backend, Iptables } from "./iptables.ts";
 import { guardRemovalText, guardText, installText, removal } from "./plan.ts";
 import type { Proof } from "./prove.ts";
-import { closeRouting, closedRouting, openRouting } from "./routing.ts";
+import { closeRouting, openRouting } from "./routing.ts";
 import { refusingRuleset, ruleset } from "./ruleset.ts";
 import type { Family, Ruleset } from "./ruleset.ts";
 import { differences, holdsOwn, parseSaved } from "./saved.ts";
@@ -191,9 +191,7 @@ export function remove({ iptables, log }: Pick<Pod, "iptables" | "log">): Outcom
     log("info", "rules_removed", { backend });
   }
   const routing = openRouting(iptables);
-  return routing.kind === "failed" && closedRouting(iptables)
-    ? failed("open the IPv6 routing policy", routing)
-    : { kind: "done" };
+  return routing.kind === "failed" ? failed("open the IPv6 routing policy", routing) : { kind: "done" };
 }
 
 function removeFrom(iptables: Iptables, backend: Backend): Failure | null {

@@ -236,6 +236,22 @@ test("IPv6 without ip6tables is cut off by the routing policy, and comes back", 
   assert.equal(await pair.must("pod", "ip", "-6", "rule", "show"), atFirst);
 });
 
+test("IPv6 that an earlier run cut off half-way is cut off, and comes back", options, async (t) => {
+  const atFirst = await pair.must("pod", "ip", "-6", "rule", "show");
+  const halfWay = "rule add pref 1 iif lo lookup local\nrule add pref 2 unreachable\n";
+  const leave = async (): Promise<void> =>
+    assert.equal((await pair.run("pod", ["ip", "-6", "-batch", "-"], halfWay)).code, 0);
+  await leave();
+  succeeded(await pair.init({ path: standIns(t, v6Programs, "true") }));
+  await v6IsUnreachable("ENETUNREACH");
+  succeeded(await pair.init());
+  assert.equal(await pair.must("pod", "ip", "-6", "rule", "show"), atFirst);
+  await leave();
+  await pair.must("pod", "ip", "-6", "rule", "del", "pref", "1");
+  succeeded(await pair.init());
+  assert.equal(await pair.must("pod", "ip", "-6", "rule", "show"), atFirst);
+});
+
 test(
   "IPv6 that can neither be redirected nor cut off is an error where the pod has an address of it, link-local too",
   options,

@@ -178,6 +178,27 @@ test("a routing policy that an earlier run closed is opened once the rules hold"
   assert.equal(iptables.policy, policy);
 });
 
+test("a routing policy that an earlier run left half-way is closed, or opened, to its end", async () => {
+  const { policy } = new FakeIptables();
+  const [everybody, ...rest] = policy.trim().split("\n");
+  const [own, nobody] = ["1:\tfrom all iif lo lookup local", "2:\tfrom all unreachable"];
+  const text = (...lines: readonly (string | undefined)[]): string => `${[...lines, ...rest].join("\n")}\n`;
+  for (const left of [text(everybody, own), text(everybody, own, nobody), text(everybody, nobody), text(own, nobody)]) {
+    const iptables = new FakeIptables();
+    iptables.policy = left;
+    iptables.fails = v6Fails(({ what }) => !what.includes("policy"));
+    assert.equal((await install(config(), pod(iptables))).kind, "done");
+    assert.equal(iptables.policy, text(own, nobody), left);
+    iptables.policy = left;
+    iptables.fails = () => false;
+    assert.equal((await install(config(), pod(iptables))).kind, "done");
+    assert.equal(iptables.policy, policy, left);
+    iptables.policy = left;
+    assert.deepEqual(remove(pod(iptables)), { kind: "done" });
+    assert.equal(iptables.policy, policy, left);
+  }
+});
+
 test("auto takes the first backend that can set the guard; a named one is not replaced", async () => {
   const iptables = new FakeIptables(["nft", "legacy"]);
   iptables.fails = ({ backend }) => backend === "nft";

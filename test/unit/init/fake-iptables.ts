@@ -88,17 +88,23 @@ export class FakeIptables implements Iptables {
     return this.#answer({ backend: "plain", family: "v6", what: "policy", text: "" }, () => this.policy);
   }
 
+  /** Line by line, as `ip -batch` does: what stands before a line that fails is done. */
   changeRoutingPolicy(lines: readonly string[]): Answer {
     return this.#answer({ backend: "plain", family: "v6", what: "change policy", text: lines.join("\n") }, () => {
-      const kept = this.policy.split("\n").filter((line) => !/^[012]:/.test(line));
-      const added = lines.flatMap((line) => {
-        const match = /^rule add pref (\d) (.*)$/.exec(line);
-        return match === null ? [] : [`${match[1]}:\tfrom all ${match[2]}`];
-      });
-      this.policy = [...added, ...kept].join("\n");
+      for (const line of lines) this.policy = withRule(this.policy, line);
       return "";
     });
   }
+}
+
+function withRule(policy: string, line: string): string {
+  const [, verb, pref, what] = /^rule (add|del) pref (\d) (.+)$/.exec(line) ?? [];
+  const rule = `${pref}:\tfrom all ${what}`;
+  const rules = policy.trim().split("\n");
+  if (rules.includes(rule) === (verb === "add"))
+    throw new Error(`${line}: ${verb === "add" ? "File exists" : "No such file"}`);
+  const next = verb === "add" ? [...rules, rule] : rules.filter((each) => each !== rule);
+  return `${next.toSorted((one, other) => Number.parseInt(one) - Number.parseInt(other)).join("\n")}\n`;
 }
 
 function changed(name: string, before: Chains | undefined, lines: readonly string[]): Chains {
