@@ -1,7 +1,7 @@
 /**
  * IPv6 without rules is closed by the routing policy: the local table, which comes first for everybody, then serves
  * only what the pod sends to itself, and nothing else has a route. Applications get "network unreachable" at once, and
- * loopback goes on. Reversible, and recognised by its two priorities. A run that was killed half-way leaves some of the
+ * loopback goes on. Reversible, and recognised by its three priorities. A run that was killed half-way leaves some of the
  * changes: each way makes those that are missing.
  */
 import type { Answer, Iptables } from "./iptables.ts";
@@ -10,10 +10,14 @@ type Failed = Extract<Answer, { kind: "failed" }>;
 type Rule = { readonly priority: number; readonly what: string };
 
 const everybody: Rule = { priority: 0, what: "lookup local" };
-/** `iif lo` is what the pod itself sends, and what arrives over loopback. */
+/**
+ * `iif lo` is what the pod itself sends, and what arrives over loopback. The local table also leads multicast out of the
+ * pod, which is refused before.
+ */
 const podAlone: readonly Rule[] = [
-  { priority: 1, what: "iif lo lookup local" },
-  { priority: 2, what: "unreachable" },
+  { priority: 1, what: "to ff00::/8 unreachable" },
+  { priority: 2, what: "iif lo lookup local" },
+  { priority: 3, what: "unreachable" },
 ];
 
 const stands = (policy: string, { priority, what }: Rule): boolean =>

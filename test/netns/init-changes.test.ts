@@ -227,6 +227,12 @@ test("IPv6 without ip6tables is cut off by the routing policy, and comes back", 
   const log = succeeded(await pair.init({ path }));
   assert.equal(log.find(({ event }) => event === "ipv6_unreachable")?.["by"], "routing");
   await v6IsUnreachable("ENETUNREACH");
+  const datagrams = await pair.app("pod", "datagrams");
+  const capture = await pair.capture();
+  const toAll = await datagrams.request({ host: "ff02::1%eth0", port: 5353, text: "canary-multicast" });
+  assert.equal((await capture.stop()).count("canary-multicast"), 0);
+  assert.equal(toAll["answer"], "ENETUNREACH");
+  await pair.stop(datagrams);
   succeeded(await pair.init({ path }));
   await v6IsUnreachable("ENETUNREACH");
   succeeded(await pair.init({ args: ["--remove"] }));
@@ -238,7 +244,11 @@ test("IPv6 without ip6tables is cut off by the routing policy, and comes back", 
 
 test("IPv6 that an earlier run cut off half-way is cut off, and comes back", options, async (t) => {
   const atFirst = await pair.must("pod", "ip", "-6", "rule", "show");
-  const halfWay = "rule add pref 1 iif lo lookup local\nrule add pref 2 unreachable\n";
+  const halfWay = [
+    "rule add pref 1 to ff00::/8 unreachable",
+    "rule add pref 2 iif lo lookup local",
+    "rule add pref 3 unreachable\n",
+  ].join("\n");
   const leave = async (): Promise<void> =>
     assert.equal((await pair.run("pod", ["ip", "-6", "-batch", "-"], halfWay)).code, 0);
   await leave();
@@ -247,7 +257,7 @@ test("IPv6 that an earlier run cut off half-way is cut off, and comes back", opt
   succeeded(await pair.init());
   assert.equal(await pair.must("pod", "ip", "-6", "rule", "show"), atFirst);
   await leave();
-  await pair.must("pod", "ip", "-6", "rule", "del", "pref", "1");
+  for (const priority of ["1", "2"]) await pair.must("pod", "ip", "-6", "rule", "del", "pref", priority);
   succeeded(await pair.init());
   assert.equal(await pair.must("pod", "ip", "-6", "rule", "show"), atFirst);
 });

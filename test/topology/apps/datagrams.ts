@@ -1,6 +1,7 @@
 /**
  * UDP in both roles. With `--port` an echo, which says `listening`. On command {host, port, text}: sends it from a
- * connected socket; -> {answer} with the text that came back, the errno of an ICMP error, or `timeout`.
+ * connected socket; -> {answer} with the text that came back, the errno of the kernel or of an ICMP error, or
+ * `timeout`.
  */
 import { createSocket } from "node:dgram";
 import { isIPv6 } from "node:net";
@@ -26,7 +27,8 @@ function ask(command: Fields): Promise<Fields> {
     const timer = setTimeout(() => finish("timeout"), 10_000);
     socket.on("error", (error: NodeJS.ErrnoException) => finish(error.code ?? error.message));
     socket.on("message", (message) => finish(message.toString()));
-    socket.connect(Number(command["port"]), host, () => socket.send(text(command, "text")));
+    socket.on("connect", () => socket.send(text(command, "text")));
+    socket.connect(Number(command["port"]), host);
   });
 }
 

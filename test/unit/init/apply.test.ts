@@ -126,7 +126,7 @@ test("IPv6 goes down the ladder: rules, refusing rules, routing policy, error", 
   const noTables = new FakeIptables();
   noTables.fails = v6Fails(({ what }) => !what.includes("policy"));
   assert.equal((await install(config(), pod(noTables))).kind, "done");
-  assert.match(noTables.policy, /^1:.*iif lo lookup local\n2:.*unreachable\n32766/);
+  assert.match(noTables.policy, /^1:.*to ff00::\/8 unreachable\n2:.*iif lo lookup local\n3:.*unreachable\n32766/);
 
   const nothing = new FakeIptables();
   nothing.fails = v6Fails(() => true);
@@ -181,14 +181,16 @@ test("a routing policy that an earlier run closed is opened once the rules hold"
 test("a routing policy that an earlier run left half-way is closed, or opened, to its end", async () => {
   const { policy } = new FakeIptables();
   const [everybody, ...rest] = policy.trim().split("\n");
-  const [own, nobody] = ["1:\tfrom all iif lo lookup local", "2:\tfrom all unreachable"];
+  const ours = ["1:\tfrom all to ff00::/8 unreachable", "2:\tfrom all iif lo lookup local", "3:\tfrom all unreachable"];
   const text = (...lines: readonly (string | undefined)[]): string => `${[...lines, ...rest].join("\n")}\n`;
-  for (const left of [text(everybody, own), text(everybody, own, nobody), text(everybody, nobody), text(own, nobody)]) {
+  const halfClosed = [1, 2, 3].map((count) => text(everybody, ...ours.slice(0, count)));
+  const halfOpened = [1, 2].map((count) => text(everybody, ...ours.slice(count)));
+  for (const left of [...halfClosed, ...halfOpened, text(...ours)]) {
     const iptables = new FakeIptables();
     iptables.policy = left;
     iptables.fails = v6Fails(({ what }) => !what.includes("policy"));
     assert.equal((await install(config(), pod(iptables))).kind, "done");
-    assert.equal(iptables.policy, text(own, nobody), left);
+    assert.equal(iptables.policy, text(...ours), left);
     iptables.policy = left;
     iptables.fails = () => false;
     assert.equal((await install(config(), pod(iptables))).kind, "done");
