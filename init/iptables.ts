@@ -41,6 +41,12 @@ const program = (backend: Backend, family: Family, what: "save" | "restore"): st
 
 const modes = { test: ["--noflush", "--test"], keep: ["--noflush"], replace: [] } as const;
 
+/**
+ * The nft backend only names a table into which others wrote what iptables does not know, and succeeds. What is ours
+ * there is not told.
+ */
+const untoldTable = /^# Table `(?:filter|nat)' is incompatible.*$/m;
+
 /** `env` gives PATH and XTABLES_LOCKFILE (the lock of the legacy backend, where /run cannot be written). */
 export function systemIptables(env: Readonly<Record<string, string | undefined>>): Iptables {
   const path = env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -55,7 +61,12 @@ export function systemIptables(env: Readonly<Record<string, string | undefined>>
   return {
     backends: () => installed(path),
     inUse: (backend, family) => backend !== "legacy" || legacyTables(family),
-    save: (backend, family) => run(program(backend, family, "save"), [], ""),
+    save: (backend, family) => {
+      const command = program(backend, family, "save");
+      const saved = run(command, [], "");
+      const untold = saved.kind === "ok" ? untoldTable.exec(saved.text) : null;
+      return untold === null ? saved : { kind: "failed", command, why: untold[0] };
+    },
     restore: (backend, family, text, how) =>
       run(program(backend, family, "restore"), ["-w", lockSeconds, ...modes[how]], text),
     routingPolicy: () => run("ip", ["-6", "rule", "show"], ""),

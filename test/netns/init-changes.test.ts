@@ -118,6 +118,26 @@ test("--remove of rules that cannot be read fails, and leaves them", options, as
   assert.equal(await pair.rules(), rules);
 });
 
+test("a table that iptables-save only names, since others wrote it, is not taken for empty", options, async (t) => {
+  succeeded(await pair.init());
+  const rules = await pair.rules();
+  const path = standIns(t, ["iptables-nft-save"], "false");
+  const script = [
+    "#!/bin/sh",
+    `/usr/sbin/iptables-nft-save "$@" | sed '/^[*]nat/,/^COMMIT/d'`,
+    `echo "# Table \\\`nat' is incompatible, use 'nft' tool."`,
+  ];
+  writeFileSync(join(path, "iptables-nft-save"), script.join("\n"));
+  const settings = { TENCRYPT_IPTABLES_BACKEND: "nft" };
+  for (const args of [[], ["--remove"]]) {
+    const { code, stdout } = await pair.init({ args, path, settings });
+    const last = lines(stdout).at(-1);
+    assert.deepEqual([code, last?.["step"]], [70, "read the v4 rules"]);
+    assert.match(String(last?.["why"]), /Table `nat' is incompatible/);
+  }
+  assert.equal(await pair.rules(), rules);
+});
+
 test("--remove leaves rules of others, and tables that were there, as they were", options, async (t) => {
   const foreign = "*filter\n:OTHERS - [0:0]\n-A INPUT -p udp -m udp --dport 7 -j OTHERS\n-A OTHERS -j ACCEPT\nCOMMIT\n";
   await pair.run("pod", ["iptables-nft-restore", "--noflush"], `${foreign}*nat\nCOMMIT\n`);
