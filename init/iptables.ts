@@ -45,7 +45,7 @@ const modes = { test: ["--noflush", "--test"], keep: ["--noflush"], replace: [] 
  * The nft backend only names a table into which others wrote what iptables does not know, and succeeds. What is ours
  * there is not told.
  */
-const untoldTable = /^# Table `(?:filter|nat)' is incompatible.*$/m;
+const untoldTable = /^# Table `(?:filter|mangle|nat)' is incompatible.*$/m;
 
 /** `env` gives PATH and XTABLES_LOCKFILE (the lock of the legacy backend, where /run cannot be written). */
 export function systemIptables(env: Readonly<Record<string, string | undefined>>): Iptables {

@@ -5,6 +5,7 @@
  * - TCP that enters or leaves the pod goes to the proxy, and what nat did not capture is refused by filter. Flushing
  *   nat alone therefore gives refusals and not one clear byte. What the pod forwards (of virtual machines and containers
  *   inside of it) is no exception.
+ * - What nat redirects to the proxy does not leave the pod, whatever interface its socket is bound to.
  * - Nobody but the proxy's UID completes a handshake on a proxy port, inside the pod or from outside.
  * - Loopback and the pod's own addresses are not touched: whoever listens there is in the same pod.
  * - ICMP errors and IPv6 neighbour discovery always pass; other UDP and ICMP as `udp` says.
@@ -15,7 +16,7 @@ import { proxyPorts } from "./config.ts";
 import type { Config } from "./config.ts";
 
 export type Family = "v4" | "v6";
-export type TableName = "filter" | "nat";
+export type TableName = "filter" | "mangle" | "nat";
 
 /** `match` and `target` in the order and spelling in which iptables-save gives them back. */
 export type Rule = {
@@ -41,6 +42,7 @@ export const natOut = "TENCRYPT_NAT_OUT";
 export const filterIn = "TENCRYPT_IN";
 export const filterOut = "TENCRYPT_OUT";
 export const filterForward = "TENCRYPT_FORWARD";
+export const mangleOut = "TENCRYPT_MANGLE_OUT";
 export const icmpChain = "TENCRYPT_ICMP";
 /** Not in a ruleset: stand in front of it while it is changed. */
 export const guardIn = "TENCRYPT_GUARD_IN";
@@ -168,6 +170,21 @@ const toIcmp = (family: Family): readonly Line[] => [
   [`-p ${icmpProtocol(family)}`, `-g ${icmpChain}`, "ICMP is decided in one place"],
 ];
 
+/**
+ * REDIRECT sends the packets of a socket that is bound to an interface (SO_BINDTODEVICE, an IPv6 link-local address) to
+ * loopback too, and yet the kernel routes them to that interface, behind OUTPUT. They must not leave the pod: with TCP
+ * Fast Open the first one carries data.
+ */
+function mangle(family: Family): Table {
+  const loopback = family === "v4" ? "127.0.0.0/8" : "::1/128";
+  return {
+    name: "mangle",
+    chains: [mangleOut],
+    jumps: [{ from: "POSTROUTING", to: mangleOut, comment: "what is about to leave the pod" }],
+    rules: inChain(mangleOut, [[`-d ${loopback} ! -o lo`, "DROP", "for the proxy, but routed past it"]]),
+  };
+}
+
 /** Destination unreachable, time exceeded, parameter problem; for IPv6 packet too big as well. */
 const errorTypes: Readonly<Record<Family, readonly number[]>> = { v4: [3, 11, 12], v6: [1, 2, 3, 4] };
 /** Router and neighbour solicitation and advertisement, and the multicast listener reports that carry them. */
@@ -198,7 +215,7 @@ const filter = (rules: readonly Rule[]): Table => ({
 
 export function ruleset(config: Config, family: Family): Ruleset {
   const rules = [inputRules, outputRules, forwardRules].flatMap((of) => of(config, family));
-  return [filter([...rules, ...icmpRules(config.udp, family)]), nat(config)];
+  return [filter([...rules, ...icmpRules(config.udp, family)]), mangle(family), nat(config)];
 }
 
 /**

@@ -166,6 +166,21 @@ describe("what is refused", options, () => {
     await pair.stop(...servers);
   });
 
+  test(
+    "a socket that is bound to an interface does not carry what was for the proxy out of the pod",
+    options,
+    async () => {
+      await pair.must("pod", "ip", "route", "add", "::/0", "via", addresses.outside.v6);
+      const capture = await pair.capture();
+      // The only kind of bound socket that can be had from here; SO_BINDTODEVICE makes the same of any address.
+      const answer = await dial(app, "fe80::77%eth0", 9000, { send: "canary-clear", timeoutMs: 300 });
+      assert.equal(answer["connected"], false);
+      const sent = (await capture.stop()).packets.flatMap(({ tcp }) => (tcp === null ? [] : [tcp.flow]));
+      assert.deepEqual(sent, []);
+      await pair.must("pod", "ip", "route", "del", "::/0");
+    },
+  );
+
   test("a proxy that is not there: the kernel refuses at once, inside and from outside", options, async () => {
     for (const family of families) {
       await refuses(app, addresses.outside[family], 9000);

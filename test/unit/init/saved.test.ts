@@ -35,7 +35,7 @@ test("what was meant is not different, with counters, comments and rules of othe
   assert.deepEqual(differences(parseSaved(asSaved), wanted), []);
   const noisy = asSaved
     .replaceAll(/^-A/gm, "[12:345] -A")
-    .replace("*nat", "# Completed\n*mangle\n:OTHERS - [0:0]\n-A OTHERS -j DROP\nCOMMIT\n*nat")
+    .replace("*nat", "# Completed\n*raw\n:OTHERS - [0:0]\n-A OTHERS -j DROP\nCOMMIT\n*nat")
     .replace("COMMIT\n", "-A INPUT -p udp -j ACCEPT\nCOMMIT\n");
   assert.deepEqual(differences(parseSaved(noisy), wanted), []);
 });
