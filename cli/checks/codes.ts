@@ -71,7 +71,7 @@ export const checkCodes = {
   },
   "TC-PRJ-03": {
     what: "the rules of every injected pod were set and proven",
-    hint: "kubectl -n NAMESPACE logs POD -c tencrypt-init: nodes need nf_tables or the legacy iptables modules",
+    hint: "kubectl -n NAMESPACE logs POD -c tencrypt-init: nodes need nf_tables in the kernel",
   },
   "TC-PRJ-04": {
     what: "every protected pod believes the published root",
