@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
-import { systemClock } from "../lib/clock/clock.ts";
+import { stayAlive, systemClock } from "../lib/clock/clock.ts";
 import { SettingsError } from "../lib/config/settings.ts";
 import { exitCodes } from "../lib/lifecycle/exit-codes.ts";
 import { warnOfUnread } from "../lib/lifecycle/program.ts";
@@ -89,6 +89,8 @@ async function run(args: readonly string[]): Promise<number> {
   return report(await install(config, thisPod(config, uid)), startedAt);
 }
 
+// The proof may have nothing but a pause to wait for.
+const alive = stayAlive();
 try {
   process.exitCode = await run(process.argv.slice(2));
 } catch (error) {
@@ -99,4 +101,6 @@ try {
           { kind: "failed", step: "run", why: error instanceof Error ? error.message : String(error) },
           systemClock.monotonic(),
         );
+} finally {
+  alive.cancel();
 }

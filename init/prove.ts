@@ -139,7 +139,7 @@ async function dialWhenReady(target: Target, port: number, clock: Clock): Promis
     const dialled = await dial(target, port, clock);
     const isTooEarly = dialled.kind === "failed" && dialled.code === "EADDRNOTAVAIL" && clock.monotonic() < deadline;
     if (!isTooEarly) return dialled;
-    await within(addressRetryMs, clock, new Promise<never>(() => {}));
+    await new Promise<void>((resolve) => void clock.after(addressRetryMs, resolve));
   }
 }
 

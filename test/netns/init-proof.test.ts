@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import type { Json } from "../topology/child.ts";
 import { needsRoot } from "../topology/cluster.ts";
-import { repository } from "../topology/enter.ts";
+import { repository, uids } from "../topology/enter.ts";
 import { Pair, addresses } from "../topology/pair.ts";
 
 const options = { skip: needsRoot };
@@ -85,15 +85,30 @@ test("a pod with nothing but its subnet, and one with a host address and a defau
   ]);
 });
 
-test("an IPv6 address that is still being checked for a duplicate is waited for", options, async (t) => {
-  const set = (value: number): Promise<unknown> =>
-    pair.must("pod", "sh", "-c", `for f in all eth0; do echo ${value} > /proc/sys/net/ipv6/conf/$f/accept_dad; done`);
-  t.after(() => set(0));
-  await set(1);
-  await pair.must("pod", "ip", "addr", "del", `${addresses.pod.v6}/64`, "dev", "eth0");
-  await pair.must("pod", "ip", "addr", "add", `${addresses.pod.v6}/64`, "dev", "eth0");
-  assert.deepEqual(
-    (await initProofs()).map((proof) => (proof as unknown[])[1]),
-    ["proven", "proven"],
+for (const held of [false, true])
+  test(
+    `an IPv6 address that is still being checked for a duplicate is waited for${held ? ", the proxy being there already" : ""}`,
+    options,
+    async (t) => {
+      const set = (value: number): Promise<unknown> =>
+        pair.must(
+          "pod",
+          "sh",
+          "-c",
+          `for f in all eth0; do echo ${value} > /proc/sys/net/ipv6/conf/$f/accept_dad; done`,
+        );
+      t.after(() => set(0));
+      const proxies = [];
+      if (held)
+        for (const address of ["127.0.0.1", "::1"])
+          proxies.push(await pair.app("pod", "echo-server", { uid: uids.proxy, port: 15_001, address }));
+      await set(1);
+      await pair.must("pod", "ip", "addr", "del", `${addresses.pod.v6}/64`, "dev", "eth0");
+      await pair.must("pod", "ip", "addr", "add", `${addresses.pod.v6}/64`, "dev", "eth0");
+      assert.deepEqual(
+        (await initProofs()).map((proof) => (proof as unknown[])[1]),
+        ["proven", "proven"],
+      );
+      await pair.stop(...proxies);
+    },
   );
-});
