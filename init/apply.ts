@@ -60,24 +60,21 @@ export async function install(config: Config, pod: Pod): Promise<Outcome> {
 
 type Guarded = { readonly backend: Backend; readonly saved: Saved };
 
-/** The first backend that can set the guard is the one that is used for everything. */
+/**
+ * The first backend that can set the guard is the one that is used for everything. Where none can, the preferred one's
+ * reason counts: the other may merely lack what it needs in this container.
+ */
 function guardV4(config: Config, { iptables, log }: Pod): Guarded | Failure {
   const wanted = iptables.backends().filter((backend) => config.backend === "auto" || backend === config.backend);
-  let last: Failure = {
-    kind: "not_possible",
-    step: "find iptables",
-    why:
-      config.backend === "auto"
-        ? "no iptables-restore on the PATH"
-        : `no iptables-${config.backend}-restore on the PATH`,
-  };
+  let failure: Failure | null = null;
   for (const backend of wanted) {
     const guard = setGuard(iptables, backend, "v4");
     if ("text" in guard) return { backend, saved: guard.saved };
-    last = guard;
+    failure ??= guard;
     log("warn", "backend_unusable", { backend, why: guard.why });
   }
-  return last;
+  const absent = config.backend === "auto" ? "iptables-restore" : `iptables-${config.backend}-restore`;
+  return failure ?? { kind: "not_possible", step: "find iptables", why: `no ${absent} on the PATH` };
 }
 
 type Guard = { readonly text: string; readonly saved: Saved } | Failure;

@@ -213,6 +213,13 @@ test("auto takes the first backend that can set the guard; a named one is not re
   assert.equal((await install(config(), pod(new FakeIptables([])))).kind, "not_possible");
 });
 
+test("where no backend can set the guard, the reason is that of the preferred one", async () => {
+  const iptables = new FakeIptables(["nft", "legacy"]);
+  iptables.fails = ({ backend, what }) => backend === "nft" || what === "keep";
+  const outcome = await install(config(), pod(iptables));
+  assert.equal(outcome.kind === "failed" && outcome.step, "read the v4 rules");
+});
+
 test("rules that cannot be read are not taken for none, neither by --remove nor in a backend that is not used any more", async () => {
   const iptables = new FakeIptables(["nft", "legacy"]);
   assert.equal((await install(config({ TENCRYPT_IPTABLES_BACKEND: "legacy" }), pod(iptables))).kind, "done");
