@@ -11,7 +11,7 @@ import { continueTrace, createTraceIds, never, startTrace } from "./observe/trac
 import type { Sampling } from "./observe/trace-context.ts";
 import type { TraceContext } from "./observe/events.ts";
 import { reset } from "./relay/relay.ts";
-import type { Decided, LookUp, LookUpAnswer, Policy, Self, Verdict, View } from "./route/policy.ts";
+import type { Known, LookUp, LookUpAnswer, Policy, Self, Verdict, View } from "./route/policy.ts";
 import type { AnswerContext } from "./session/answer-reauthentication.ts";
 import type { SessionPool } from "./session/pool.ts";
 
@@ -39,14 +39,6 @@ export type Open = {
 
 /** Whether a connection may go on under these rules. */
 export type Judge = (rules: Policy) => Verdict | Promise<Verdict>;
-
-/** What a decision is made on. */
-export type Known = {
-  readonly view: View | null;
-  readonly lookUp: LookUpAnswer | null;
-  /** The address that was looked up. */
-  readonly asked: Ip | null;
-};
 
 type Parts = {
   readonly clock: Clock;
@@ -127,17 +119,17 @@ export class Dataplane {
   }
 
   /** The decision, after the one look-up that an unknown address is worth; after more where nobody answers. */
-  async decide<D extends { readonly kind: string }>(ask: (known: Known) => D, lookUps = 1): Promise<Decided<D>> {
+  async decide<D extends { readonly kind: string }>(ask: (known: Known) => D | LookUp, lookUps = 1): Promise<D> {
     const first = ask({ view: this.directory.current(), lookUp: null, asked: null });
-    if (isDecided(first)) return first;
-    const { ip, lastWillDo } = first as unknown as LookUp;
+    if (!isLookUp(first)) return first;
+    const { ip, lastWillDo } = first;
     let lookUp = await this.directory.lookUp(ip, lastWillDo);
     for (let count = 1; lookUp === "no-answer" && count < lookUps; count++) {
       await new Promise<void>((resolve) => void this.clock.after(betweenLookUpsMs, resolve));
       lookUp = await this.directory.lookUp(ip, lastWillDo);
     }
     const decided = ask({ view: this.directory.current(), lookUp, asked: ip });
-    if (!isDecided(decided)) throw new Error("a second look-up for one connection");
+    if (isLookUp(decided)) throw new Error("a second look-up for one connection");
     return decided;
   }
 
@@ -235,8 +227,7 @@ async function judgeOpen(connection: Open, rules: Policy): Promise<void> {
 
 const uncertified: Verdict = { reason: "expired", detail: "the proxy holds no valid certificate" };
 
-const isDecided = <D extends { readonly kind: string }>(decision: D): decision is Decided<D> =>
-  decision.kind !== "look-up";
+const isLookUp = (decision: { readonly kind: string }): decision is LookUp => decision.kind === "look-up";
 
 /** Without what a dry run tries. */
 const enforced = (policy: Policy): Policy => ({ ...policy, dryRun: null, allowFromDryRun: [] });

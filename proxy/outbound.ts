@@ -9,7 +9,7 @@
 import type { Socket } from "node:net";
 import { describeFarEnd, newRecord, refused, sourceOf, wouldBeRefused } from "./connection.ts";
 import { lookUpsOfOpen } from "./dataplane.ts";
-import type { Dataplane, Known } from "./dataplane.ts";
+import type { Dataplane } from "./dataplane.ts";
 import { firstBytesAreTls, watchFirstBytes } from "./dial/first-bytes.ts";
 import { dialFarEnd } from "./far-end.ts";
 import type { Allowed, FarEnd } from "./far-end.ts";
@@ -18,7 +18,7 @@ import type { ConnectionRecord } from "./observe/events.ts";
 import { OpenConnection } from "./open-connection.ts";
 import type { FirstBytes } from "./route/first-bytes.ts";
 import { judgeOutboundClear, judgeTunnel } from "./route/judge.ts";
-import type { Decided, Policy, Verdict } from "./route/policy.ts";
+import type { Decided, Known, Policy, Verdict } from "./route/policy.ts";
 import { route, routeEndpoint } from "./route/route.ts";
 import type { Route } from "./route/route.ts";
 import type { Endpoint } from "../lib/net/address.ts";

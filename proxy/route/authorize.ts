@@ -10,7 +10,7 @@ import type { PeerClass } from "../observe/events.ts";
 import { claimantsOf, classify, isOutsideUnheld, peerClass, workloadAt } from "./classify.ts";
 import type { AddressKind } from "./classify.ts";
 import { nodeSourcesAccepted } from "./policy.ts";
-import type { DryRun, LookUp, LookUpAnswer, Policy, Self, Verdict, View } from "./policy.ts";
+import type { DryRun, Known, LookUp, Policy, Self, Verdict, View } from "./policy.ts";
 import { namesAddress, namesCaller } from "../../lib/project/rules.ts";
 import type { Caller } from "../../lib/project/rules.ts";
 import { podName } from "./snapshot.ts";
@@ -46,14 +46,11 @@ export type StreamInput = {
   readonly view: View | null;
 };
 
-export type ClearInput = {
+export type ClearInput = Pick<Known, "view" | "lookUp"> & {
   /** The original destination. */
   readonly destination: Endpoint;
   readonly source: Ip;
   readonly self: Self;
-  readonly view: View | null;
-  /** Null until a look-up was made for this connection. */
-  readonly lookUp: LookUpAnswer | null;
 };
 
 const nobody: Facts = { class: "none", workload: null };

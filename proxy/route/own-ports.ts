@@ -6,21 +6,14 @@ import { isLoopback } from "../../lib/net/address.ts";
 import type { Ip } from "../../lib/net/address.ts";
 import { namesAddress, namesCaller } from "../../lib/project/rules.ts";
 import { classify, workloadAt } from "./classify.ts";
-import type { LookUp, LookUpAnswer, Self, View } from "./policy.ts";
+import type { Known, LookUp, Self } from "./policy.ts";
 
 export type Use = { readonly kind: "allow" } | { readonly kind: "refuse" } | LookUp;
 
 const allow: Use = { kind: "allow" };
 const refuse: Use = { kind: "refuse" };
 
-export type UseInput = {
-  readonly source: Ip;
-  readonly self: Self;
-  /** Null before the first snapshot. */
-  readonly view: View | null;
-  /** Null until a look-up was made for this request. */
-  readonly lookUp: LookUpAnswer | null;
-};
+export type UseInput = Pick<Known, "view" | "lookUp"> & { readonly source: Ip; readonly self: Self };
 
 /**
  * No pod is a kubelet, whatever the mode. A handler changes the application, so an address that the directory does not name

@@ -60,6 +60,17 @@ export type LookUpAnswer = "held" | "unheld" | "last-unheld" | "no-answer";
  * that nobody holds the address.
  */
 export type LookUp = { readonly kind: "look-up"; readonly ip: Ip; readonly lastWillDo: boolean };
+
+/** What a decision is made on, beside what it is about. */
+export type Known = {
+  /** Null before the first snapshot. */
+  readonly view: View | null;
+  /** Null until a look-up was made for this decision. */
+  readonly lookUp: LookUpAnswer | null;
+  /** The address that it was made for. */
+  readonly asked: Ip | null;
+};
+
 /** What a decision is once a look-up was made, or none was needed. */
 export type Decided<D> = Exclude<D, LookUp>;
 

@@ -11,7 +11,7 @@ import type { Endpoint, Ip } from "../../lib/net/address.ts";
 import type { PeerClass } from "../observe/events.ts";
 import { claimantsOf, classify, isOutsideUnheld, peerClass, workloadAt } from "./classify.ts";
 import type { AddressKind } from "./classify.ts";
-import type { DryRun, LookUp, LookUpAnswer, View } from "./policy.ts";
+import type { DryRun, Known, LookUp, View } from "./policy.ts";
 import { namesAddress } from "../../lib/project/rules.ts";
 import { backendsOf } from "./document.ts";
 import { podName } from "./snapshot.ts";
@@ -64,16 +64,10 @@ export type Route =
   | LookUp
   | (Facts & { readonly kind: "refuse"; readonly reason: Reason; readonly detail: string });
 
-export type RouteInput = {
+export type RouteInput = Known & {
   readonly destination: Endpoint;
-  /** Null before the first snapshot. */
-  readonly view: View | null;
   /** A whole number from 0 to 2^32-1, random or counting: chooses among a Service's endpoints. */
   readonly pick: number;
-  /** Null until a look-up was made for this connection. */
-  readonly lookUp: LookUpAnswer | null;
-  /** The address that it was made for. */
-  readonly asked: Ip | null;
 };
 
 /** One decision under one mode. */
