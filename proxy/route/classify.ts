@@ -4,7 +4,7 @@ import type { Ip } from "../../lib/net/address.ts";
 import { anyContains } from "../../lib/net/cidr.ts";
 import type { PeerClass } from "../observe/events.ts";
 import type { View } from "./policy.ts";
-import { podNames } from "./snapshot.ts";
+import { podNames, podsAt } from "./snapshot.ts";
 import type { Workload } from "./snapshot.ts";
 
 export type AddressKind = "self" | "conflict" | "internal" | "other-project" | "node" | "unknown" | "external";
@@ -38,16 +38,9 @@ export function workloadAt(view: View, ip: Ip): Workload | null {
 /** The class as it is reported: an address that two pods claim is internal as soon as one of them is. */
 export function peerClass(view: View, kind: AddressKind, ip: Ip): PeerClass {
   if (kind !== "conflict") return kind;
-  const holder = view.snapshot.holders.get(ip);
-  const claimants = holder?.kind === "conflict" ? holder.workloads : [];
-  return claimants.some((workload) => view.policy.internalProjects.has(workload.project))
-    ? "internal"
-    : "other-project";
+  const isInternal = podsAt(view.snapshot, ip).some(({ project }) => view.policy.internalProjects.has(project));
+  return isInternal ? "internal" : "other-project";
 }
 
 /** For the log: who claims the address. */
-export function claimantsOf(view: View, ip: Ip): string {
-  const holder = view.snapshot.holders.get(ip);
-  const claimants = holder?.kind === "conflict" ? holder.workloads : [];
-  return podNames(claimants);
-}
+export const claimantsOf = (view: View, ip: Ip): string => podNames(podsAt(view.snapshot, ip));

@@ -6,6 +6,7 @@
  */
 import type { Endpoint, Ip } from "../../lib/net/address.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
+import { podsAt } from "./snapshot.ts";
 import type { Project, Snapshot, Workload } from "./snapshot.ts";
 import { isStricter, strictest } from "../../lib/project/mode.ts";
 import type { Mode } from "../../lib/project/mode.ts";
@@ -102,16 +103,17 @@ export function buildView(snapshot: Snapshot, self: Self): View {
 }
 
 /** The own entry, found by the own addresses and uid. */
-export function ownWorkload(snapshot: Snapshot, self: Self): Workload | null {
+function ownWorkload(snapshot: Snapshot, self: Self): Workload | null {
   for (const ip of self.ips) {
-    const holder = snapshot.holders.get(ip);
-    if (holder === undefined) continue;
-    const workloads = holder.kind === "pod" ? [holder.workload] : holder.workloads;
-    const own = workloads.find((workload) => workload.uid === self.podUid && workload.project === self.project);
+    const own = ownAt(snapshot, ip, self);
     if (own !== undefined) return own;
   }
   return null;
 }
+
+/** The own entry at one address. Another pod that claims it too does not make the snapshot wrong about us. */
+export const ownAt = (snapshot: Snapshot, ip: Ip, self: Self): Workload | undefined =>
+  podsAt(snapshot, ip).find(({ uid, project }) => uid === self.podUid && project === self.project);
 
 function policyOf(
   project: Project,

@@ -102,6 +102,13 @@ export type Snapshot = {
   readonly hostPorts: ReadonlyMap<string, { readonly workload: Workload; readonly endpoint: Endpoint }>;
 };
 
+/** The pods that claim an address: more than one is a conflict. */
+export function podsAt(snapshot: Snapshot, ip: Ip): readonly Workload[] {
+  const holder = snapshot.holders.get(ip);
+  if (holder === undefined) return [];
+  return holder.kind === "pod" ? [holder.workload] : holder.workloads;
+}
+
 /** As it is reported. */
 export const podName = ({ project, pod }: Pick<Workload, "project" | "pod">): string => `${project}/${pod}`;
 
