@@ -64,7 +64,7 @@ export function decide(destination: Endpoint, plane: Dataplane): Promise<Decided
 }
 
 /** Whether the first bytes were a TLS ClientHello, as soon as that is known. */
-type Spoken = { is: FirstBytes["kind"] };
+type Spoken = { is: FirstBytes };
 export type Question = { readonly destination: Endpoint; readonly spoken: Spoken; readonly plane: Dataplane };
 
 type Opening = {

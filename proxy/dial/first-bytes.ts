@@ -26,7 +26,7 @@ export function firstBytesAreTls(socket: Socket, clock: Clock): Promise<boolean>
       if (chunk === null) return;
       seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk]);
       const verdict = looksLikeClientHello(seen);
-      if (verdict.kind !== "more") settle(verdict.kind === "yes");
+      if (verdict !== "more") settle(verdict === "yes");
     };
     const timer = clock.after(patienceMs, give);
     socket.on("error", give);
@@ -40,14 +40,14 @@ export function firstBytesAreTls(socket: Socket, clock: Clock): Promise<boolean>
  * Calls back once with whether the connection is TLS: its client speaks first, with a ClientHello. `more`: too little
  * came at once to tell.
  */
-export function watchFirstBytes(client: Socket, server: Duplex, said: (spoken: FirstBytes["kind"]) => void): void {
+export function watchFirstBytes(client: Socket, server: Duplex, said: (spoken: FirstBytes) => void): void {
   const forget = (): void => {
     client.off("data", fromClient);
     server.off("data", fromServer);
   };
   const fromClient = (chunk: Buffer): void => {
     forget();
-    said(looksLikeClientHello(chunk).kind);
+    said(looksLikeClientHello(chunk));
   };
   const fromServer = (): void => {
     forget();

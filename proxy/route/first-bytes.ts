@@ -7,11 +7,8 @@
  * that wants to be mistaken for TLS.
  */
 
-export type FirstBytes = { readonly kind: "more" } | { readonly kind: "yes" } | { readonly kind: "no" };
-
-const more: FirstBytes = { kind: "more" };
-const yes: FirstBytes = { kind: "yes" };
-const no: FirstBytes = { kind: "no" };
+/** `more`: they do not tell yet. */
+export type FirstBytes = "yes" | "no" | "more";
 
 const uint16 = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!;
 const recordLength = (bytes: Uint8Array): number => uint16(bytes, 3);
@@ -47,17 +44,17 @@ const steps: readonly (readonly [number, (bytes: Uint8Array) => boolean])[] = [
 
 export function looksLikeClientHello(bytes: Uint8Array): FirstBytes {
   for (const [needed, holds] of steps) {
-    if (bytes.length < needed) return more;
-    if (!holds(bytes)) return no;
+    if (bytes.length < needed) return "more";
+    if (!holds(bytes)) return "no";
   }
   return cipherSuites(bytes, 44 + sessionIdLength(bytes));
 }
 
 /** The last length that is looked at: an even number of bytes that fits into the hello and starts in the first record. */
 function cipherSuites(bytes: Uint8Array, at: number): FirstBytes {
-  if (5 + recordLength(bytes) < at + 2) return no;
-  if (bytes.length < at + 2) return more;
+  if (5 + recordLength(bytes) < at + 2) return "no";
+  if (bytes.length < at + 2) return "more";
   const length = uint16(bytes, at);
   const fits = smallestHello - 2 + sessionIdLength(bytes) + length <= helloLength(bytes);
-  return length >= 2 && length % 2 === 0 && fits ? yes : no;
+  return length >= 2 && length % 2 === 0 && fits ? "yes" : "no";
 }

@@ -13,7 +13,7 @@ export function judgeTunnel({ internalProjects }: Policy, project: string): Verd
 }
 
 /** In clear to where `now` is the route; `spoken` is whether its first bytes were a TLS ClientHello. */
-export function judgeOutboundClear(now: Decided<Route>, spoken: FirstBytes["kind"]): Verdict {
+export function judgeOutboundClear(now: Decided<Route>, spoken: FirstBytes): Verdict {
   switch (now.kind) {
     case "clear":
     case "local":

@@ -34,9 +34,8 @@ const hellos: readonly Uint8Array[] = [
 
 test("every prefix of a ClientHello asks for more until it is one, and stays one", () => {
   for (const hello of hellos) {
-    const verdicts = Array.from(
-      { length: hello.length + 1 },
-      (_, length) => looksLikeClientHello(hello.subarray(0, length)).kind,
+    const verdicts = Array.from({ length: hello.length + 1 }, (_, length) =>
+      looksLikeClientHello(hello.subarray(0, length)),
     );
     const first = verdicts.indexOf("yes");
     assert.ok(first > 44 && first <= 5 + 4 + 2 + 32 + 1 + 32 + 2, `decided after ${first} bytes`);
@@ -46,7 +45,7 @@ test("every prefix of a ClientHello asks for more until it is one, and stays one
 });
 
 test("bytes behind the hello change nothing", () => {
-  for (const hello of hellos) assert.equal(looksLikeClientHello(Uint8Array.from([...hello, 1, 2, 3])).kind, "yes");
+  for (const hello of hellos) assert.equal(looksLikeClientHello(Uint8Array.from([...hello, 1, 2, 3])), "yes");
 });
 
 test("a hello that goes on in further records is one", () => {
@@ -54,7 +53,7 @@ test("a hello that goes on in further records is one", () => {
   const fragment = Uint8Array.from(hello.subarray(0, 5 + 100));
   fragment[3] = 0;
   fragment[4] = 100;
-  assert.equal(looksLikeClientHello(fragment).kind, "yes");
+  assert.equal(looksLikeClientHello(fragment), "yes");
 });
 
 test("one wrong byte or length makes it none", () => {
@@ -107,7 +106,7 @@ test("one wrong byte or length makes it none", () => {
   for (const [name, bytes] of Object.entries(changes)) {
     const hello = Uint8Array.from(base);
     for (const [offset, value] of bytes) hello[offset] = value;
-    assert.equal(looksLikeClientHello(hello).kind, "no", name);
+    assert.equal(looksLikeClientHello(hello), "no", name);
   }
 });
 
@@ -115,7 +114,7 @@ test("a record that ends before its cipher suites is none", () => {
   const hello = Uint8Array.from(hellos[0]!);
   hello[3] = 0;
   hello[4] = 4 + 2 + 32 + 1;
-  assert.equal(looksLikeClientHello(hello).kind, "no");
+  assert.equal(looksLikeClientHello(hello), "no");
 });
 
 test("other protocols are none at their first telling byte", () => {
@@ -131,7 +130,7 @@ test("other protocols are none at their first telling byte", () => {
     "\x15\x03\x01\x00\x02",
   ];
   for (const start of starts)
-    assert.equal(looksLikeClientHello(Buffer.from(start, "latin1")).kind, "no", JSON.stringify(start));
+    assert.equal(looksLikeClientHello(Buffer.from(start, "latin1")), "no", JSON.stringify(start));
 });
 
-test("nothing yet asks for more", () => assert.equal(looksLikeClientHello(new Uint8Array(0)).kind, "more"));
+test("nothing yet asks for more", () => assert.equal(looksLikeClientHello(new Uint8Array(0)), "more"));

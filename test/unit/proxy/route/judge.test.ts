@@ -11,7 +11,7 @@ import type { Json } from "./world.ts";
 
 const told = (verdict: Verdict): string => verdict?.reason ?? "goes on";
 
-type Open = { to: string; through?: string; spoken?: FirstBytes["kind"] };
+type Open = { to: string; through?: string; spoken?: FirstBytes };
 
 /** As where nobody answers a look-up. */
 function decided<D extends { kind: string }>(ask: (lookUp: LookUpAnswer | null) => D): Decided<D> {
