@@ -14,13 +14,14 @@ export function firstBytesAreTls(socket: Socket, clock: Clock): Promise<boolean>
     let seen: Buffer = Buffer.alloc(0);
     const settle = (answer: boolean): void => {
       timer.cancel();
+      // What is left here stays in memory for as long as the connection.
       socket.off("readable", read);
-      socket.off("end", give);
-      socket.off("close", give);
+      socket.off("end", giveUp);
+      socket.off("close", giveUp);
       if (seen.length > 0 && !socket.destroyed) socket.unshift(seen);
       resolve(answer);
     };
-    const give = (): void => settle(false);
+    const giveUp = (): void => settle(false);
     const read = (): void => {
       const chunk = socket.read() as Buffer | null;
       if (chunk === null) return;
@@ -28,11 +29,11 @@ export function firstBytesAreTls(socket: Socket, clock: Clock): Promise<boolean>
       const verdict = looksLikeClientHello(seen);
       if (verdict !== "more") settle(verdict === "yes");
     };
-    const timer = clock.after(patienceMs, give);
-    socket.on("error", give);
+    const timer = clock.after(patienceMs, giveUp);
+    // The close that follows an error says it too.
     socket.on("readable", read);
-    socket.on("end", give);
-    socket.on("close", give);
+    socket.on("end", giveUp);
+    socket.on("close", giveUp);
   });
 }
 
