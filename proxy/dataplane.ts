@@ -12,8 +12,9 @@ import type { Sampling } from "./observe/trace-context.ts";
 import type { TraceContext } from "./observe/events.ts";
 import { reset } from "./relay/relay.ts";
 import type { Known, LookUp, LookUpAnswer, Policy, Self, Verdict, View } from "./route/policy.ts";
-import type { AnswerContext } from "./session/answer-reauthentication.ts";
 import type { SessionPool } from "./session/pool.ts";
+import { uncertified } from "./session/verify-peer.ts";
+import type { Welcome } from "./session/verify-peer.ts";
 
 /** Who is where. From a watched file, or streamed from the controller. */
 export type Directory = {
@@ -46,7 +47,7 @@ type Parts = {
   readonly self: Self;
   readonly directory: Directory;
   readonly pool: SessionPool;
-  readonly reauthentication: AnswerContext;
+  readonly welcome: Welcome;
   /** Null while tracing is off. */
   readonly sampling: Sampling | null;
   readonly maxConnections: number;
@@ -57,8 +58,8 @@ export class Dataplane {
   readonly self: Self;
   readonly directory: Directory;
   readonly pool: SessionPool;
-  /** What a request to re-authenticate a session is judged by. */
-  readonly reauthentication: AnswerContext;
+  /** What callers are judged by, in a handshake and when they re-authenticate. */
+  readonly welcome: Welcome;
   /** Every connection through which bytes can flow. */
   readonly open: Set<Open> = new Set();
   readonly #log: Log;
@@ -81,7 +82,7 @@ export class Dataplane {
     this.self = parts.self;
     this.directory = parts.directory;
     this.pool = parts.pool;
-    this.reauthentication = parts.reauthentication;
+    this.welcome = parts.welcome;
     this.#log = parts.log;
     this.#sampling = parts.sampling;
     this.#maxConnections = parts.maxConnections;
@@ -99,7 +100,7 @@ export class Dataplane {
 
   /** Null while the proxy holds a valid certificate: without one nothing is let in or out, clear text included. */
   whyUncertified(): Verdict {
-    return this.reauthentication.credentials() === null ? uncertified : null;
+    return this.welcome.credentials() === null ? uncertified : null;
   }
 
   /** When our certificate ends, what is open in clear ends with it, as tunnels do with their sessions. */
@@ -224,8 +225,6 @@ async function judgeOpen(connection: Open, rules: Policy): Promise<void> {
   if (verdict === null) return;
   connection.cut({ reason: "policy_changed", detail: `${verdict.reason} ${verdict.detail}` });
 }
-
-const uncertified: Verdict = { reason: "expired", detail: "the proxy holds no valid certificate" };
 
 const isLookUp = (decision: { readonly kind: string }): decision is LookUp => decision.kind === "look-up";
 

@@ -32,7 +32,7 @@ export function handleSession(session: ServerSession, plane: Dataplane): void {
     stream.on("error", nothing);
     if (session.isOver) return session.destroy("certificate_ended");
     if (asksReauthentication(headers))
-      return plane.guard(stream, answerReauthentication(stream, session, plane.reauthentication));
+      return plane.guard(stream, answerReauthentication(stream, session, plane.welcome));
     session.streamOpened();
     session.carry(stream);
     plane.guard(stream, handleStream(stream, { headers, rawHeaders }, { session, plane }));

@@ -23,7 +23,6 @@ type Context = {
   readonly plane: Dataplane;
   readonly proxyPorts: Set<number>;
   readonly maxHalfOpen: number;
-  readonly credentials: () => Credentials | null;
 };
 
 const anyAddress: readonly string[] = ["::", "0.0.0.0"];
@@ -67,13 +66,11 @@ export class Listeners {
   }
 
   #createTunnel(first: Credentials): TunnelListener {
-    const { plane, config, credentials, maxHalfOpen } = this.#context;
+    const { plane, maxHalfOpen } = this.#context;
     return new TunnelListener(first, {
-      credentials,
-      expected: () => ({ kind: "projects", projects: plane.reauthentication.projects() }),
-      maxLeafLifetimeMs: config.maxLeafLifetimeMs,
+      ...plane.welcome,
+      expected: () => ({ kind: "projects", projects: plane.welcome.projects() }),
       maxHalfOpen,
-      clock: plane.clock,
       onSession: (session) => {
         this.#sessions.add(session);
         handleSession(session, plane);

@@ -81,25 +81,18 @@ export class Proxy implements Running {
       maxLeafLifetimeMs: config.maxLeafLifetimeMs,
       clock: deps.clock,
     };
-    const welcome = (): ReadonlySet<string> => directory.current()?.policy.internalProjects ?? new Set([self.project]);
+    const projects = (): ReadonlySet<string> => directory.current()?.policy.internalProjects ?? new Set([self.project]);
     const { connections: maxConnections, halfOpen: maxHalfOpen } = capacity(config, deps.log);
     const plane = new Dataplane({
       ...deps,
       self,
       directory,
       pool: new SessionPool({ ...identified, random }),
-      reauthentication: { ...identified, projects: welcome },
+      welcome: { ...identified, projects },
       sampling: config.tracing?.sampling ?? null,
       maxConnections,
     });
-    const listeners = new Listeners({
-      config,
-      log: deps.log,
-      plane,
-      proxyPorts,
-      maxHalfOpen,
-      credentials: identified.credentials,
-    });
+    const listeners = new Listeners({ config, log: deps.log, plane, proxyPorts, maxHalfOpen });
     const observing = await startObserving({
       ...observed(config, deps.clock),
       ...deps,

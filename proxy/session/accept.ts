@@ -8,7 +8,7 @@ import { performServerHandshake } from "node:http2";
 import type { Socket } from "node:net";
 import { createServer } from "node:tls";
 import type { Server, TLSSocket } from "node:tls";
-import type { Clock, Timer } from "../../lib/clock/clock.ts";
+import type { Timer } from "../../lib/clock/clock.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import { formatEndpoint, ipFromSocket } from "../../lib/net/address.ts";
 import { keepAlive } from "../../lib/net/keep-alive.ts";
@@ -16,25 +16,22 @@ import type { Expected, Peer } from "../../lib/x509/verify.ts";
 import type { Credentials, Identity } from "../../lib/enrolment/identity.ts";
 import { events } from "../observe/events.ts";
 import type { SessionRefusalEvent } from "../observe/events.ts";
-import { verifyPeer } from "./dial.ts";
 import { openWindow, serverOptions } from "./flow.ts";
 import { refusalFrames } from "./refusal-frame.ts";
 import { Session } from "./session.ts";
 import { firstTerms } from "./terms.ts";
 import type { ServerSession } from "./session.ts";
 import { alpn, contextOptions } from "./tls-options.ts";
+import { uncertified, verifyPeer } from "./verify-peer.ts";
+import type { Identified } from "./verify-peer.ts";
 
 /** From accept to the verified peer's SETTINGS. */
 export const handshakeTimeoutMs = 5_000;
 
-export type AcceptContext = {
-  /** Null once our own certificate has ended: then nobody is let in. */
-  readonly credentials: () => Credentials | null;
+export type AcceptContext = Identified & {
   /** Whose certificates are welcome: the own project's and its mutual peers'. */
   readonly expected: () => Expected;
-  readonly maxLeafLifetimeMs: number;
   readonly maxHalfOpen: number;
-  readonly clock: Clock;
   readonly onSession: (session: ServerSession) => void;
   readonly onClose: (session: ServerSession) => void;
 };
@@ -116,14 +113,10 @@ export class TunnelListener {
     }
     const credentials = this.#context.credentials();
     if (credentials === null) {
-      this.#refuse(socket, { reason: "expired", detail: "the proxy holds no valid certificate", claimed: null });
+      this.#refuse(socket, { ...uncertified, claimed: null });
       return void socket.destroy();
     }
-    const verdict = verifyPeer(socket, this.#context.expected(), {
-      credentials,
-      maxLeafLifetimeMs: this.#context.maxLeafLifetimeMs,
-      clock: this.#context.clock,
-    });
+    const verdict = verifyPeer(socket, this.#context.expected(), { ...this.#context, credentials });
     if (verdict.kind === "peer") return this.#open(socket, verdict, credentials.identity);
     this.#refuse(socket, verdict);
     // What the caller has sent already is read and dropped: unread bytes would turn the close into an RST that overtakes the GOAWAY.

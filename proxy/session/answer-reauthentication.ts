@@ -3,8 +3,6 @@
  * very pod that it is already, and answers with ours. A request that is refused changes nothing but its number.
  */
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
-import type { Clock } from "../../lib/clock/clock.ts";
-import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { Expected, Peer } from "../../lib/x509/verify.ts";
 import type { Fault } from "../../lib/x509/fault.ts";
 import {
@@ -21,18 +19,11 @@ import { readBody } from "./read-body.ts";
 import type { ServerSession } from "./session.ts";
 import { keyingMaterial, nextTerms } from "./terms.ts";
 import { refuseRequest } from "./told-reason.ts";
+import { uncertified } from "./verify-peer.ts";
+import type { Welcome } from "./verify-peer.ts";
 
 /** For the whole of the request to arrive. */
 const requestTimeoutMs = 5_000;
-
-export type AnswerContext = {
-  /** Null once our own certificate has ended. */
-  readonly credentials: () => Credentials | null;
-  /** Whose certificates are welcome now: the own project's and its mutual peers'. */
-  readonly projects: () => ReadonlySet<string>;
-  readonly maxLeafLifetimeMs: number;
-  readonly clock: Clock;
-};
 
 export const asksReauthentication = (headers: IncomingHttpHeaders): boolean =>
   headers[":method"] === "POST" && headers[":path"] === reauthenticationPath;
@@ -40,9 +31,9 @@ export const asksReauthentication = (headers: IncomingHttpHeaders): boolean =>
 export async function answerReauthentication(
   stream: ServerHttp2Stream,
   session: ServerSession,
-  context: AnswerContext,
+  welcome: Welcome,
 ): Promise<void> {
-  const answer = session.exchangeUnderWay ? refuse("one exchange at a time") : await exchange(stream, session, context);
+  const answer = session.exchangeUnderWay ? refuse("one exchange at a time") : await exchange(stream, session, welcome);
   session.exchanged(answer.kind === "refused" ? answer : null);
   if (answer.kind === "refused") return refuseRequest(stream, 403, answer.reason);
   if (stream.destroyed) return;
@@ -54,9 +45,9 @@ type Answer = { readonly kind: "renewed"; readonly body: Buffer } | ({ readonly 
 
 const refuse = (detail: string): Answer => ({ kind: "refused", reason: "bad_reauthentication", detail });
 
-async function exchange(stream: ServerHttp2Stream, session: ServerSession, context: AnswerContext): Promise<Answer> {
+async function exchange(stream: ServerHttp2Stream, session: ServerSession, welcome: Welcome): Promise<Answer> {
   session.exchangeUnderWay = true;
-  const body = await readBody(stream, { longest: longestProof, timeoutMs: requestTimeoutMs, clock: context.clock });
+  const body = await readBody(stream, { longest: longestProof, timeoutMs: requestTimeoutMs, clock: welcome.clock });
   session.exchangeUnderWay = false;
   if (body.kind === "failed") return refuse(body.detail);
   const read = decodeProof(body.bytes);
@@ -64,17 +55,17 @@ async function exchange(stream: ServerHttp2Stream, session: ServerSession, conte
   const { sequence } = read.proof;
   if (sequence <= session.exchanges) return refuse(`exchange ${sequence} after ${session.exchanges}`);
   session.exchanges = sequence;
-  return judge({ proof: read.proof, digest: digestOf(body.bytes) }, session, context);
+  return judge({ proof: read.proof, digest: digestOf(body.bytes) }, session, welcome);
 }
 
 /** From here on in one turn: what is judged is what stands. */
 function judge(
   request: { readonly proof: Proof; readonly digest: Uint8Array },
   session: ServerSession,
-  { credentials, projects, maxLeafLifetimeMs, clock }: AnswerContext,
+  { credentials, projects, maxLeafLifetimeMs, clock }: Welcome,
 ): Answer {
   const own = credentials();
-  if (own === null) return { kind: "refused", reason: "expired", detail: "the proxy holds no valid certificate" };
+  if (own === null) return { kind: "refused", ...uncertified };
   const { terms, facts } = session;
   if (!projects().has(terms.peer.id.project))
     return { kind: "refused", reason: "identity_mismatch", detail: "a project that is no longer a peer" };

@@ -7,21 +7,19 @@ import { connect as connectHttp2 } from "node:http2";
 import type { ClientHttp2Session } from "node:http2";
 import { connect as connectTls } from "node:tls";
 import type { TLSSocket } from "node:tls";
-import type { Clock } from "../../lib/clock/clock.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import { formatEndpoint } from "../../lib/net/address.ts";
 import type { Endpoint } from "../../lib/net/address.ts";
 import { keepAlive } from "../../lib/net/keep-alive.ts";
-import { verify } from "../../lib/x509/verify.ts";
-import type { Expected, Peer, Refusal } from "../../lib/x509/verify.ts";
-import type { Credentials } from "../../lib/enrolment/identity.ts";
+import type { Expected, Peer } from "../../lib/x509/verify.ts";
 import { clientOptions, openWindow } from "./flow.ts";
-import { opensslVerdict, peerChain } from "../../lib/tls/peer-chain.ts";
 import { readRefusal } from "./refusal-frame.ts";
 import { Session } from "./session.ts";
 import { firstTerms } from "./terms.ts";
 import type { ClientSession } from "./session.ts";
 import { alpn, clientContext } from "./tls-options.ts";
+import { verifyPeer } from "./verify-peer.ts";
+import type { Judging } from "./verify-peer.ts";
 
 /** From the first SYN to the verified peer's SETTINGS. */
 export const dialTimeoutMs = 5_000;
@@ -37,12 +35,7 @@ export type Dialled = { readonly kind: "session"; readonly session: ClientSessio
 
 export type DialTarget = { readonly endpoint: Endpoint; readonly expected: Expected };
 
-export type DialContext = {
-  readonly credentials: Credentials;
-  readonly maxLeafLifetimeMs: number;
-  readonly clock: Clock;
-  readonly onClose: (session: ClientSession) => void;
-};
+export type DialContext = Judging & { readonly onClose: (session: ClientSession) => void };
 
 const failed = (reason: Reason, detail: string, claimed: string | null = null): DialFailure => ({
   kind: "failed",
@@ -108,21 +101,6 @@ function handshakeFailure(error: NodeJS.ErrnoException, connected: boolean): Dia
   if (detail === "CERT_NOT_YET_VALID") return failed("not_yet_valid", detail);
   const untrusted = /CERT|ISSUER|SIGN|CHAIN|TRUST|PATH/.test(detail) && !detail.startsWith("ERR_SSL");
   return failed(untrusted ? "untrusted_chain" : "handshake_failed", detail);
-}
-
-export function verifyPeer(
-  socket: TLSSocket,
-  expected: Expected,
-  context: Pick<DialContext, "credentials" | "maxLeafLifetimeMs" | "clock">,
-): Peer | Refusal {
-  return verify({
-    chain: peerChain(socket),
-    now: context.clock.now(),
-    expected,
-    bundle: context.credentials.bundle,
-    openssl: opensslVerdict(socket),
-    maxLeafLifetimeMs: context.maxLeafLifetimeMs,
-  });
 }
 
 type Dialling = { readonly target: DialTarget; readonly context: DialContext };

@@ -8,7 +8,6 @@
  * - Dials to one peer are shared: many connections that arrive at once wait for one handshake.
  * - After a renewal of our certificate a session is re-authenticated; one whose peer cannot do that takes no new streams.
  */
-import type { Clock } from "../../lib/clock/clock.ts";
 import { formatEndpoint } from "../../lib/net/address.ts";
 import type { Endpoint } from "../../lib/net/address.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
@@ -16,8 +15,10 @@ import { dial } from "./dial.ts";
 import type { DialFailure, Dialled } from "./dial.ts";
 import { streamBudget } from "./flow.ts";
 import { Reauthentication } from "./reauthenticate.ts";
+import type { ReauthenticationContext } from "./reauthenticate.ts";
 import { mostSessionsPerPeer } from "./surplus.ts";
 import type { ClientSession } from "./session.ts";
+import { uncertified } from "./verify-peer.ts";
 
 /** The pod that must answer there: what the directory says of the address. */
 export type PeerTarget = {
@@ -25,14 +26,6 @@ export type PeerTarget = {
   readonly project: string;
   readonly serviceAccount: string;
   readonly podUid: string;
-};
-
-export type PoolContext = {
-  readonly credentials: () => Credentials | null;
-  readonly maxLeafLifetimeMs: number;
-  readonly clock: Clock;
-  /** In [0, 1). */
-  readonly random: () => number;
 };
 
 /** Beyond this many sessions with room a peer's streams share the least loaded one. */
@@ -43,11 +36,11 @@ const mostDials = 16;
 type Entry = { readonly sessions: Set<ClientSession>; dialling: Promise<Dialled> | null };
 
 export class SessionPool {
-  readonly #context: PoolContext;
+  readonly #context: ReauthenticationContext;
   readonly #peers = new Map<string, Entry>();
   readonly #reauthentications = new WeakMap<ClientSession, Reauthentication>();
 
-  constructor(context: PoolContext) {
+  constructor(context: ReauthenticationContext) {
     this.#context = context;
   }
 
@@ -146,12 +139,7 @@ export class SessionPool {
   }
 }
 
-const noCertificate: DialFailure = {
-  kind: "failed",
-  reason: "expired",
-  detail: "the proxy holds no valid certificate",
-  claimed: null,
-};
+const noCertificate: DialFailure = { kind: "failed", ...uncertified, claimed: null };
 
 const noRoom: DialFailure = {
   kind: "failed",

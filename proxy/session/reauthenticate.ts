@@ -27,18 +27,15 @@ import { readBody } from "./read-body.ts";
 import type { ClientSession } from "./session.ts";
 import { keyingMaterial, nextTerms } from "./terms.ts";
 import { toldReason } from "./told-reason.ts";
+import type { Identified } from "./verify-peer.ts";
 
 export const exchangeTimeoutMs = 5_000;
 /** Sessions with many peers do not all sign and verify in one turn when our certificate is renewed. */
 const longestSpreadMs = 2_000;
 const shortestPauseMs = 250;
 
-export type ReauthenticationContext = {
-  readonly credentials: () => Credentials | null;
-  readonly maxLeafLifetimeMs: number;
-  readonly clock: Clock;
-  readonly random: () => number;
-};
+/** `random`: in [0, 1). */
+export type ReauthenticationContext = Identified & { readonly random: () => number };
 
 type Outcome =
   | { readonly kind: "renewed" }

@@ -10,7 +10,7 @@ import { Dataplane } from "../../../proxy/dataplane.ts";
 import type { ConnectionRecord } from "../../../proxy/observe/events.ts";
 import { OpenConnection } from "../../../proxy/open-connection.ts";
 import type { LookUpAnswer, Policy, Verdict, View } from "../../../proxy/route/policy.ts";
-import type { AnswerContext } from "../../../proxy/session/answer-reauthentication.ts";
+import type { Welcome } from "../../../proxy/session/verify-peer.ts";
 import { manualClock } from "../../clock/manual-clock.ts";
 import type { ManualClock } from "../../clock/manual-clock.ts";
 import { ip, self, viewWith } from "./route/world.ts";
@@ -36,7 +36,7 @@ function world(): {
     self,
     directory: { current: () => permissive, lookUp: async () => lookUps.shift() ?? "no-answer" },
     pool: null as never,
-    reauthentication: { credentials: () => credentials } as AnswerContext,
+    welcome: { credentials: () => credentials } as Welcome,
     sampling: null,
     maxConnections: 10,
   });
