@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import type { Clock } from "../lib/clock/clock.ts";
 import type { Reason } from "../lib/errors/reasons.ts";
 import { formatEndpoint, ipFromSocket } from "../lib/net/address.ts";
-import type { Endpoint, Ip } from "../lib/net/address.ts";
+import type { Ip } from "../lib/net/address.ts";
 import { events } from "./observe/events.ts";
 import type { ConnectionRecord, Direction, PeerClass } from "./observe/events.ts";
 import type { RelayOutcome } from "./relay/relay.ts";
@@ -59,7 +59,7 @@ export function describeFarEnd(
 /** `ip:port` of the far end of an accepted socket, with IPv4 callers of a dual-stack listener as IPv4. */
 export function sourceOf(socket: Socket): { readonly ip: Ip | null; readonly text: string } {
   const ip = ipFromSocket(socket.remoteAddress);
-  return { ip, text: ip === null ? "" : formatEndpoint({ ip, port: socket.remotePort ?? 0 } satisfies Endpoint) };
+  return { ip, text: ip === null ? "" : formatEndpoint({ ip, port: socket.remotePort ?? 0 }) };
 }
 
 /** Nothing flowed: publishes the refusal and the end. The caller resets its side itself. */

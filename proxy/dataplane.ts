@@ -5,27 +5,19 @@ import { isDeepStrictEqual } from "node:util";
 import { until } from "../lib/clock/clock.ts";
 import type { Clock, Timer } from "../lib/clock/clock.ts";
 import type { Cut } from "./connection.ts";
+import type { DirectorySource } from "./directory/source.ts";
 import type { Log } from "../lib/log/log.ts";
-import type { Ip } from "../lib/net/address.ts";
 import { continueTrace, createTraceIds, never, startTrace } from "./observe/trace-context.ts";
 import type { Sampling } from "./observe/trace-context.ts";
 import type { TraceContext } from "./observe/events.ts";
 import { reset } from "./relay/relay.ts";
-import type { Known, LookUp, LookUpAnswer, Policy, Self, Verdict, View } from "./route/policy.ts";
+import type { Known, LookUp, Policy, Self, Verdict, View } from "./route/policy.ts";
 import type { SessionPool } from "./session/pool.ts";
 import { uncertified } from "./session/verify-peer.ts";
 import type { Welcome } from "./session/verify-peer.ts";
 
-/** Who is where. From a watched file, or streamed from the controller. */
-export type Directory = {
-  /** Null before the first accepted snapshot. */
-  current(): View | null;
-  /**
-   * Asks for an address that the snapshot does not name; answers within 2 s. With `lastWillDo` the answer may be that nobody
-   * held it when it was last asked for.
-   */
-  lookUp(ip: Ip, lastWillDo: boolean): Promise<LookUpAnswer>;
-};
+/** Who is where. */
+type Directory = Pick<DirectorySource, "current" | "lookUp">;
 
 /** A connection through which bytes can flow. */
 export type Open = {
@@ -69,6 +61,7 @@ export class Dataplane {
   #rules: Policy | null = null;
   #certificateEnd: Timer | null = null;
   #connections = 0;
+  /** Of `open`, those of applications: a drain does not wait for telemetry's own. */
   #relayed = 0;
   #idle: () => void = () => {};
   #turn: number = randomBytes(4).readUInt32BE();

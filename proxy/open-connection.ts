@@ -1,6 +1,7 @@
 /**
- * A connection through which bytes flow: relayed until both ends are done, or reset because the rules that hold now
- * would refuse it or the proxy's certificate has ended. It publishes its beginning and its end, and is in the data plane's set of open ones in between.
+ * A connection through which bytes flow: relayed until both ends are done, or reset because the rules that hold now would
+ * refuse it or the proxy's certificate has ended. It publishes its beginning and its end, and in between it is in the data
+ * plane's set of open ones.
  */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -68,13 +69,11 @@ export class OpenConnection implements Open, RelayOwner {
   }
 
   done(outcome: RelayOutcome): void {
-    const { session, stream } = this.#tunnel ?? {};
-    if (this.#bulk) session?.bulkEnded();
-    const reason = stream === undefined ? null : (session?.whyCut(stream) ?? null);
-    closed(this.#record, this.#plane.clock, {
-      outcome,
-      cut: this.#cut ?? (reason === null ? null : { reason, detail: null }),
-    });
+    const tunnel = this.#tunnel;
+    if (this.#bulk) tunnel?.session.bulkEnded();
+    const reason = tunnel?.session.whyCut(tunnel.stream) ?? null;
+    const cut = this.#cut ?? (reason === null ? null : { reason, detail: null });
+    closed(this.#record, this.#plane.clock, { outcome, cut });
     this.#plane.relayEnded(this);
   }
 }

@@ -12,8 +12,8 @@ export type DirectorySource = {
   /** Why the newest state is not in use; null when it is. */
   refusal(): DirectoryRefusal | null;
   /**
-   * Asks anew who holds an address that the view does not name. Many callers share one question. With `lastWillDo` it may
-   * answer from memory that nobody did.
+   * Asks anew who holds an address that the view does not name; answers within 2 s. Many callers share one question. With
+   * `lastWillDo` the answer may be that nobody held it when it was last asked for.
    */
   lookUp(ip: Ip, lastWillDo: boolean): Promise<LookUpAnswer>;
   /** The pod's certificate or the trust bundle is another now. */
