@@ -42,26 +42,18 @@ export function startAccessLog(options: AccessLogOptions): Unsubscribe {
     incidents.take(`${coarse} ${withoutPort(source)} ${destination}`, coarse, incident);
   };
   const unsubscribes = [
-    subscribe<RefusalEvent>(events.connectionRefused, (event) => report({ kind: "refused", event }), failed),
-    subscribe<SessionRefusalEvent>(
-      events.sessionRefused,
-      (event) => report({ kind: "session-refused", event }),
-      failed,
-    ),
-    subscribe<ReauthenticationEvent>(
+    subscribe(events.connectionRefused, (event) => report({ kind: "refused", event }), failed),
+    subscribe(events.sessionRefused, (event) => report({ kind: "session-refused", event }), failed),
+    subscribe(
       events.sessionReauthenticated,
       (event) => event.reason !== null && report({ kind: "not-reauthenticated", event, reason: event.reason }),
       failed,
     ),
-    subscribe<ConnectionRecord>(events.connectionClosed, (record) => ended(options, record, report), failed),
+    subscribe(events.connectionClosed, (record) => ended(options, record, report), failed),
   ];
   if (options.connections === "all") {
     unsubscribes.push(
-      subscribe<ConnectionRecord>(
-        events.connectionOpened,
-        (record) => log("info", "connection_open", opened(options, record)),
-        failed,
-      ),
+      subscribe(events.connectionOpened, (record) => log("info", "connection_open", opened(options, record)), failed),
     );
   }
   return all([...unsubscribes, () => incidents.stop()]);

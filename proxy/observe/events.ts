@@ -113,14 +113,24 @@ export type SessionEvent = {
 /** An exchange of re-authentication; `reason` null where both ends have renewed the session. */
 export type ReauthenticationEvent = SessionEvent & { readonly detail: string | null };
 
+/** A channel of `diagnostics_channel` that says what it carries. */
+export type Channel<T> = {
+  readonly hasSubscribers: boolean;
+  publish(message: T): void;
+  subscribe(receive: (message: T) => void): void;
+  unsubscribe(receive: (message: T) => void): void;
+};
+
+const channelOf = <T>(name: string): Channel<T> => channel(name) as Channel<T>;
+
 export const events = {
   /** Bytes can flow. */
-  connectionOpened: channel("tencrypt:connection:opened"),
+  connectionOpened: channelOf<ConnectionRecord>("tencrypt:connection:opened"),
   /** The connection has ended, however; its record is complete. Published for refused ones too. */
-  connectionClosed: channel("tencrypt:connection:closed"),
-  connectionRefused: channel("tencrypt:connection:refused"),
-  sessionOpened: channel("tencrypt:session:opened"),
-  sessionClosed: channel("tencrypt:session:closed"),
-  sessionReauthenticated: channel("tencrypt:session:reauthenticated"),
-  sessionRefused: channel("tencrypt:session:refused"),
+  connectionClosed: channelOf<ConnectionRecord>("tencrypt:connection:closed"),
+  connectionRefused: channelOf<RefusalEvent>("tencrypt:connection:refused"),
+  sessionOpened: channelOf<SessionEvent>("tencrypt:session:opened"),
+  sessionClosed: channelOf<SessionEvent>("tencrypt:session:closed"),
+  sessionReauthenticated: channelOf<ReauthenticationEvent>("tencrypt:session:reauthenticated"),
+  sessionRefused: channelOf<SessionRefusalEvent>("tencrypt:session:refused"),
 } as const;

@@ -50,13 +50,13 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
     observerFailed,
     subscribe: () =>
       all([
-        subscribe<ConnectionRecord>(events.connectionOpened, connections.opened, failed),
-        subscribe<ConnectionRecord>(events.connectionClosed, connections.closed, failed),
-        subscribe<RefusalEvent>(events.connectionRefused, connections.refused, failed),
-        subscribe<SessionEvent>(events.sessionOpened, sessions.opened, failed),
-        subscribe<SessionEvent>(events.sessionClosed, sessions.closed, failed),
-        subscribe<SessionRefusalEvent>(events.sessionRefused, sessions.refused, failed),
-        subscribe<ReauthenticationEvent>(events.sessionReauthenticated, sessions.reauthenticated, failed),
+        subscribe(events.connectionOpened, connections.opened, failed),
+        subscribe(events.connectionClosed, connections.closed, failed),
+        subscribe(events.connectionRefused, connections.refused, failed),
+        subscribe(events.sessionOpened, sessions.opened, failed),
+        subscribe(events.sessionClosed, sessions.closed, failed),
+        subscribe(events.sessionRefused, sessions.refused, failed),
+        subscribe(events.sessionReauthenticated, sessions.reauthenticated, failed),
       ]),
   };
 }

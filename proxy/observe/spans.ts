@@ -16,7 +16,7 @@ import type { Clock } from "../../lib/clock/clock.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import type { Log } from "../../lib/log/log.ts";
 import { events } from "./events.ts";
-import type { ConnectionRecord, RefusalEvent, SessionRefusalEvent } from "./events.ts";
+import type { ConnectionRecord } from "./events.ts";
 import type { SpanLoss } from "./metrics.ts";
 import { SpanAgent } from "./span-connection.ts";
 import type { Connect } from "./span-connection.ts";
@@ -56,12 +56,12 @@ export function startSpans(options: SpanOptions): { stop(): Promise<void> } {
   const refusals = perSecond(options.clock, refusalSpansPerSecond);
 
   const unsubscribe = all([
-    subscribe<RefusalEvent>(
+    subscribe(
       events.connectionRefused,
       ({ record, reason, dryRun }) => void (dryRun && dryRuns.set(record, reason)),
       failed,
     ),
-    subscribe<ConnectionRecord>(
+    subscribe(
       events.connectionClosed,
       (record) => {
         if (record.trace?.sampled === true)
@@ -69,7 +69,7 @@ export function startSpans(options: SpanOptions): { stop(): Promise<void> } {
       },
       failed,
     ),
-    subscribe<SessionRefusalEvent>(
+    subscribe(
       events.sessionRefused,
       (event) => {
         const trace = startTrace(options.settings.sampling, options.ids);

@@ -2,14 +2,14 @@
  * A subscription that cannot hurt: what an observer throws would otherwise surface as an uncaught exception and end the
  * data path with it.
  */
-import type { Channel } from "node:diagnostics_channel";
+import type { Channel } from "./events.ts";
 
 export type Unsubscribe = () => void;
 
-export function subscribe<T>(channel: Channel, receive: (message: T) => void, failed: () => void): Unsubscribe {
-  const guarded = (message: unknown): void => {
+export function subscribe<T>(channel: Channel<T>, receive: (message: T) => void, failed: () => void): Unsubscribe {
+  const guarded = (message: T): void => {
     try {
-      receive(message as T);
+      receive(message);
     } catch {
       failed();
     }

@@ -193,7 +193,7 @@ test("hostile text stays inside one JSON string and is cut", (t) => {
 
 test("a payload that no line can be made of is counted and does not throw into the data path", (t) => {
   const { failures } = setUp(t);
-  events.connectionRefused.publish(null);
+  events.connectionRefused.publish(null as never);
   assert.equal(failures(), 1);
 });
 
