@@ -6,6 +6,7 @@ import type { Level } from "../lib/log/log.ts";
 import type { Ip } from "../lib/net/address.ts";
 import { defaultPorts, ofEachPort, portSetting } from "../lib/net/ports.ts";
 import type { Ports } from "../lib/net/ports.ts";
+import type { AccessLogOptions } from "./observe/access-log.ts";
 import { readTracingSettings } from "./observe/tracing-settings.ts";
 import { readProbes } from "./probe/declared.ts";
 import type { ProbeActions } from "./probe/declared.ts";
@@ -37,8 +38,8 @@ export type ProxyConfig = {
   readonly maxConnections: number;
   readonly drainMs: number;
   readonly logLevel: Level;
-  /** Also log allowed connections. */
-  readonly accessLog: boolean;
+  /** Which connections have a line in the log. */
+  readonly accessLog: AccessLogOptions["connections"];
   /** Null while tracing is off. */
   readonly tracing: TracingSettings | null;
   /** `TENCRYPT_` variables that nothing read. */
@@ -81,7 +82,7 @@ export function readConfig(env: Environment): ProxyConfig {
     maxConnections: settings.integer("TENCRYPT_MAX_CONNECTIONS", { min: 1, max: 1_000_000 }, 10_000),
     drainMs: settings.duration("TENCRYPT_DRAIN", 25_000),
     logLevel: settings.choice<Level>("TENCRYPT_LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),
-    accessLog: settings.choice("TENCRYPT_ACCESS_LOG", ["refused", "all"], "refused") === "all",
+    accessLog: settings.choice("TENCRYPT_ACCESS_LOG", ["refused", "all"], "refused"),
     tracing: readTracingSettings(settings),
   });
 }

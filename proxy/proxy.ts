@@ -211,10 +211,10 @@ function capacity({ maxConnections }: ProxyConfig, log: Log): Capacity {
 }
 
 function observed(config: ProxyConfig, clock: Clock): Pick<ObserveOptions, "settings" | "facts"> {
-  const { trustDomain, namespace: project, serviceAccount, podName, podUid, tracing } = config;
+  const { trustDomain, namespace: project, serviceAccount, podName, podUid, tracing, accessLog } = config;
   const identity = formatSpiffeId({ trustDomain, project, serviceAccount });
   return {
-    settings: { tracing, connections: config.accessLog ? "all" : "refused" },
+    settings: { tracing, connections: accessLog },
     facts: { identity, project, podName, podUid, version, startedAt: clock.now() },
   };
 }

@@ -22,8 +22,8 @@ export type ProxyMetrics = {
   subscribe(): Unsubscribe;
   /** Milliseconds since the epoch. */
   certificateNotAfter(at: number): void;
-  directoryVersion(version: number | bigint): void;
-  bundleVersion(version: number | bigint): void;
+  directoryVersion(version: number): void;
+  bundleVersion(version: bigint): void;
   spansExported(count: number): void;
   spansDropped(cause: SpanLoss, count: number): void;
   observerFailed(observer: "metrics" | "access_log" | "spans"): void;
@@ -168,7 +168,7 @@ function stateGauges(
   const bundle: Gauge = registry.gauge(proxyMetrics.bundleVersion).labels({});
   return {
     certificateNotAfter: (at) => notAfter.set(at / 1_000),
-    directoryVersion: (version) => directory.set(Number(version)),
+    directoryVersion: (version) => directory.set(version),
     bundleVersion: (version) => bundle.set(Number(version)),
   };
 }

@@ -7,6 +7,7 @@ import type { Clock } from "../../lib/clock/clock.ts";
 import type { Log } from "../../lib/log/log.ts";
 import type { Registry } from "../../lib/metrics/registry.ts";
 import { startAccessLog } from "./access-log.ts";
+import type { AccessLogOptions } from "./access-log.ts";
 import { createProxyMetrics } from "./metrics.ts";
 import type { ProxyMetrics } from "./metrics.ts";
 import { registerProcessMetrics } from "./process-metrics.ts";
@@ -17,7 +18,7 @@ import type { TracingSettings } from "./tracing-settings.ts";
 export type ObserveSettings = {
   /** Null while tracing is off. */
   readonly tracing: TracingSettings | null;
-  readonly connections: "refused" | "all";
+  readonly connections: AccessLogOptions["connections"];
 };
 
 export type ObserveFacts = {
@@ -57,11 +58,10 @@ export async function startObserving(options: ObserveOptions): Promise<Observing
     droppedLogLines: options.droppedLogLines,
   });
   const stopMetrics = metrics.subscribe();
-  const { connections } = settings;
   const stopLog = startAccessLog({
     log,
     clock,
-    connections,
+    connections: settings.connections,
     project: facts.project,
     failed: () => metrics.observerFailed("access_log"),
   });
