@@ -20,7 +20,7 @@ import type { TrustBundle } from "../x509/verify.ts";
 import type { StreamEnd } from "../grpc/channel.ts";
 import type { BootstrapTrust, CaClient, Issued } from "./ca-client.ts";
 import { judgeIssued, readBundle } from "./judge.ts";
-import type { Credentials, CredentialsListener, Identity, OwnName } from "./identity.ts";
+import type { Credentials, Identity, OwnName } from "./identity.ts";
 import { renewAfter, retryAfter } from "./renewal.ts";
 
 export type AgentOptions = {
@@ -42,13 +42,15 @@ const newKeyPair = promisify(generateKeyPair);
 /** `message`: as it came. */
 type Trusted = { readonly bundle: TrustBundle; readonly roots: readonly string[]; readonly message: Bundle };
 
+type Listener = (credentials: Credentials) => void;
+
 type Attempt =
   | { readonly kind: "done"; readonly identity: Identity }
   | { readonly kind: "failed"; readonly why: string };
 
 export class IdentityAgent {
   readonly #options: AgentOptions;
-  readonly #listeners = new Set<CredentialsListener>();
+  readonly #listeners = new Set<Listener>();
   #credentials: Credentials | null = null;
   #bundle: Trusted | null = null;
   #client: CaClient | null = null;
@@ -75,7 +77,7 @@ export class IdentityAgent {
     return Math.max(0, (this.#credentials?.identity.notAfter ?? 0) - this.#options.clock.now());
   }
 
-  onChange(listener: CredentialsListener): void {
+  onChange(listener: Listener): void {
     this.#listeners.add(listener);
   }
 
@@ -240,9 +242,8 @@ export class IdentityAgent {
   }
 
   #publish(credentials: Credentials): void {
-    const previous = this.#credentials;
     this.#credentials = credentials;
-    for (const listener of this.#listeners) listener(credentials, previous);
+    for (const listener of this.#listeners) listener(credentials);
   }
 }
 

@@ -35,5 +35,3 @@ export type Credentials = {
   /** PEM of the bundle's roots; the same array for as long as they are the same. */
   readonly roots: readonly string[];
 };
-
-export type CredentialsListener = (credentials: Credentials, previous: Credentials | null) => void;
