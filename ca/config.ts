@@ -46,14 +46,10 @@ export type CaConfig = {
 const day = 86_400_000;
 const longestTtl = 30 * day;
 
-function servingNames(text: string): readonly GeneralName[] | null {
-  const names = text.split(",").map((part): GeneralName | null => {
-    const name = part.trim();
-    const ip = parseIp(name);
-    if (ip !== null) return { kind: "ip", bytes: ipBytes(ip) };
-    return isName(name) ? { kind: "dns", text: name } : null;
-  });
-  return names.every((name) => name !== null) ? names : null;
+function readServingName(text: string): GeneralName | null {
+  const ip = parseIp(text);
+  if (ip !== null) return { kind: "ip", bytes: ipBytes(ip) };
+  return isName(text) ? { kind: "dns", text } : null;
 }
 
 const leafTtl = (settings: Settings): number | undefined =>
@@ -64,10 +60,7 @@ const leafTtl = (settings: Settings): number | undefined =>
 
 const imageText = /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}$/;
 
-function images(text: string): readonly string[] | null {
-  const list = text.split(",").map((part) => part.trim());
-  return list.every((image) => imageText.test(image)) ? list : null;
-}
+const readImage = (text: string): string | null => (imageText.test(text) ? text : null);
 
 function authenticator(
   settings: Settings,
@@ -77,8 +70,8 @@ function authenticator(
   if (kind === "kubernetes")
     return settings.whole({
       kind,
-      initImages: settings.read("TENCRYPT_INIT_IMAGES", undefined, "comma-separated image names", images),
-      proxyImages: settings.read("TENCRYPT_PROXY_IMAGES", undefined, "comma-separated image names", images),
+      initImages: settings.list("TENCRYPT_INIT_IMAGES", undefined, "image names", readImage),
+      proxyImages: settings.list("TENCRYPT_PROXY_IMAGES", undefined, "image names", readImage),
       sourceCheck: settings.choice("TENCRYPT_CA_SOURCE_CHECK", ["enforce", "warn"], "enforce"),
     });
   return settings.whole({
@@ -119,17 +112,12 @@ export function readConfig(env: Environment): CaConfig {
     tokenAudience: settings.text("TENCRYPT_TOKEN_AUDIENCE", caAudience),
     authenticator: authenticator(settings, who),
     store: store(settings, where),
-    servingNames: settings.read<readonly GeneralName[]>(
-      "TENCRYPT_CA_SERVING_NAMES",
-      [],
-      "comma-separated DNS names and addresses",
-      servingNames,
-    ),
+    servingNames: settings.list("TENCRYPT_CA_SERVING_NAMES", [], "DNS names and addresses", readServingName),
     leafTtl: leafTtl(settings),
     rateLimit: settings.whole({
       perSecond: settings.integer("TENCRYPT_CA_RATE_LIMIT", { min: 1, max: 100_000 }, 20),
       burst: settings.integer("TENCRYPT_CA_RATE_BURST", { min: 1, max: 100_000 }, 40),
     }),
-    logLevel: settings.choice<Level>("TENCRYPT_LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),
+    logLevel: settings.logLevel(),
   });
 }

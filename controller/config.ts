@@ -1,7 +1,6 @@
 /** The settings of the controller, from environment variables; every problem is reported at once. Pure. */
 import { parseDuration, Settings } from "../lib/config/settings.ts";
 import type { Environment } from "../lib/config/settings.ts";
-import { isName } from "../lib/identity/spiffe-id.ts";
 import { readInjection } from "../lib/inject/config.ts";
 import type { InjectionSettings } from "../lib/inject/config.ts";
 import { control } from "../lib/kube/names.ts";
@@ -26,28 +25,23 @@ export type ControllerConfig = InjectionSettings & {
   readonly unread: readonly string[];
 };
 
-function ranges(text: string): readonly string[] | null {
-  const list = text.split(",").map((part) => parseCidr(part.trim())?.text ?? null);
-  return list.every((cidr) => cidr !== null) ? list : null;
-}
+const readRange = (text: string): string | null => parseCidr(text)?.text ?? null;
 
 export function readConfig(env: Environment): ControllerConfig {
   const settings = new Settings(env);
-  const name = (variable: string): string | undefined =>
-    settings.read(variable, undefined, "a Kubernetes name", (text) => (isName(text) ? text : null));
   const injection = readInjection(settings);
   return settings.finish({
     ...injection,
-    namespace: name("TENCRYPT_NAMESPACE"),
-    podName: name("TENCRYPT_POD_NAME"),
+    namespace: settings.name("TENCRYPT_NAMESPACE"),
+    podName: settings.name("TENCRYPT_POD_NAME"),
     podUid: settings.text("TENCRYPT_POD_UID"),
     tokenFile: settings.text("TENCRYPT_TOKEN_FILE"),
     webhookListen: settings.listen("TENCRYPT_WEBHOOK_LISTEN", control.controller.webhookPort),
     directoryListen: settings.listen("TENCRYPT_DIRECTORY_LISTEN", control.controller.directoryPort),
     metricsPort: settings.port("TENCRYPT_METRICS_PORT", control.metricsPort),
-    clusterRanges: settings.read<readonly string[]>("TENCRYPT_CLUSTER_RANGES", [], "comma-separated CIDRs", ranges),
+    clusterRanges: settings.list("TENCRYPT_CLUSTER_RANGES", [], "CIDRs", readRange),
     // As text it is passed on to proxies.
     maxLeafLifetimeMs: injection.maxLeafLifetime === undefined ? undefined : parseDuration(injection.maxLeafLifetime)!,
-    logLevel: settings.choice<Level>("TENCRYPT_LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),
+    logLevel: settings.logLevel(),
   });
 }

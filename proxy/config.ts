@@ -1,8 +1,8 @@
 /** The only reader of the proxy's settings: frozen values, or every problem at once. */
 import { Settings } from "../lib/config/settings.ts";
 import type { Environment } from "../lib/config/settings.ts";
-import { isName } from "../lib/identity/spiffe-id.ts";
 import type { Level } from "../lib/log/log.ts";
+import { parseIp } from "../lib/net/address.ts";
 import type { Ip } from "../lib/net/address.ts";
 import { defaultPorts, ofEachPort, portSetting } from "../lib/net/ports.ts";
 import type { Ports } from "../lib/net/ports.ts";
@@ -50,23 +50,16 @@ const hour = 3_600_000;
 
 export function readConfig(env: Environment): ProxyConfig {
   const settings = new Settings(env);
-  const name = (variable: string): string | undefined =>
-    settings.read(variable, undefined, "a Kubernetes name", (text) => (isName(text) ? text : null));
   return settings.finish({
-    trustDomain: name("TENCRYPT_TRUST_DOMAIN"),
-    namespace: name("TENCRYPT_NAMESPACE"),
-    serviceAccount: name("TENCRYPT_SERVICE_ACCOUNT"),
-    podName: name("TENCRYPT_POD_NAME"),
+    trustDomain: settings.name("TENCRYPT_TRUST_DOMAIN"),
+    namespace: settings.name("TENCRYPT_NAMESPACE"),
+    serviceAccount: settings.name("TENCRYPT_SERVICE_ACCOUNT"),
+    podName: settings.name("TENCRYPT_POD_NAME"),
     podUid: settings.text("TENCRYPT_POD_UID"),
-    podIps: settings.ips("TENCRYPT_POD_IPS"),
+    podIps: settings.list("TENCRYPT_POD_IPS", undefined, "IP addresses", parseIp),
     caAddress: settings.address("TENCRYPT_CA_ADDRESS"),
     caRootFile: settings.text("TENCRYPT_CA_ROOT_FILE"),
-    caRootPins: settings.read<readonly string[]>(
-      "TENCRYPT_CA_ROOT_PINS",
-      [],
-      "comma-separated SHA-256 digests in hex",
-      pins,
-    ),
+    caRootPins: settings.list("TENCRYPT_CA_ROOT_PINS", [], "SHA-256 digests in hex", readPin),
     tokenFile: settings.text("TENCRYPT_TOKEN_FILE"),
     directory: readDirectory(settings),
     // An unknown mode must not be looser than any known one.
@@ -81,7 +74,7 @@ export function readConfig(env: Environment): ProxyConfig {
     probes: settings.read<ProbeActions>("TENCRYPT_PROBES", new Map(), "what injection writes", readProbes),
     maxConnections: settings.integer("TENCRYPT_MAX_CONNECTIONS", { min: 1, max: 1_000_000 }, 10_000),
     drainMs: settings.duration("TENCRYPT_DRAIN", 25_000),
-    logLevel: settings.choice<Level>("TENCRYPT_LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),
+    logLevel: settings.logLevel(),
     accessLog: settings.choice("TENCRYPT_ACCESS_LOG", ["refused", "all"], "refused"),
     tracing: readTracingSettings(settings),
   });
@@ -105,7 +98,4 @@ function readPorts(settings: Settings): Ports | undefined {
   return settings.whole(ports);
 }
 
-function pins(text: string): readonly string[] | null {
-  const digests = text.split(",").map((part) => part.trim().toLowerCase());
-  return digests.every((digest) => /^[0-9a-f]{64}$/.test(digest)) ? digests : null;
-}
+const readPin = (text: string): string | null => (/^[0-9a-f]{64}$/i.test(text) ? text.toLowerCase() : null);

@@ -4,11 +4,12 @@
  * A program declares what it reads by calling one method a setting, then `finish(values)`: either all values are usable
  * or the list of all problems is thrown as one `SettingsError` (exit code 64). What compares settings does so only where
  * none of them is `undefined`: a problem that follows from another one is none. The environment is an argument: only
- * `main.ts` files touch `process.env`. Variables that nothing read are returned for a warning, not refused; no warning
- * is worth what Kubernetes itself puts into pods beside a Service `tencrypt-ca`: `TENCRYPT_CA_PORT=tcp://...` and more. Pure.
+ * `main.ts` files touch `process.env`. Variables that nothing read are not refused but returned, for a warning; those that
+ * Kubernetes itself sets for a Service `tencrypt-ca` (`TENCRYPT_CA_PORT=tcp://...` and more) are not worth one. Pure.
  */
-import { parseIp, parsePort } from "../net/address.ts";
-import type { Ip } from "../net/address.ts";
+import { isName } from "../identity/spiffe-id.ts";
+import type { Level } from "../log/log.ts";
+import { parsePort } from "../net/address.ts";
 import { parseHostPort } from "../net/host-port.ts";
 import type { HostPort } from "../net/host-port.ts";
 
@@ -115,11 +116,26 @@ export class Settings {
     );
   }
 
-  ips(name: string): readonly Ip[] | undefined {
-    return this.read<readonly Ip[]>(name, undefined, "comma-separated IP addresses", (text) => {
-      const ips = text.split(",").map((part) => parseIp(part.trim()));
-      return ips.every((ip) => ip !== null) ? ips : null;
+  /** Entries between commas, each of a form that `parse` can use. */
+  list<T>(
+    name: string,
+    fallback: readonly T[] | undefined,
+    expected: string,
+    parse: (entry: string) => T | null,
+  ): readonly T[] | undefined {
+    return this.read(name, fallback, `comma-separated ${expected}`, (text) => {
+      const entries = text.split(",").map((entry) => parse(entry.trim()));
+      return entries.every((entry) => entry !== null) ? entries : null;
     });
+  }
+
+  /** A name as Kubernetes gives them to its objects. */
+  name(variable: string): string | undefined {
+    return this.read(variable, undefined, "a Kubernetes name", (text) => (isName(text) ? text : null));
+  }
+
+  logLevel(): Level | undefined {
+    return this.choice<Level>("TENCRYPT_LOG_LEVEL", ["debug", "info", "warn", "error"], "info");
   }
 
   /** What is usable only if each of its parts is. */

@@ -1,7 +1,6 @@
 /** What an installation puts into every pod: from the controller's settings, whoever reads them, and the roots. Pure. */
 import { parseDuration } from "../config/settings.ts";
 import type { Settings } from "../config/settings.ts";
-import { isName } from "../identity/spiffe-id.ts";
 import { control, hosts } from "../kube/names.ts";
 import { modes } from "../project/mode.ts";
 import type { Mode } from "../project/mode.ts";
@@ -42,9 +41,7 @@ type Parts = { readonly [K in keyof InjectionSettings]: InjectionSettings[K] | u
 
 /** For `settings.finish`: what is missing or cannot be used is undefined. */
 export const readInjection = (settings: Settings): Parts => ({
-  trustDomain: settings.read("TENCRYPT_TRUST_DOMAIN", undefined, "a Kubernetes name", (text) =>
-    isName(text) ? text : null,
-  ),
+  trustDomain: settings.name("TENCRYPT_TRUST_DOMAIN"),
   defaultMode: settings.choice<Mode>("TENCRYPT_MODE", modes, "project"),
   initImage: settings.text("TENCRYPT_INIT_IMAGE", undefined, "an image"),
   proxyImage: settings.text("TENCRYPT_PROXY_IMAGE", undefined, "an image"),
