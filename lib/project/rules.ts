@@ -45,6 +45,10 @@ export function parseCallerRule(text: string): CallerRule | null {
   return colon >= 0 && port === null ? null : { project, serviceAccount, port };
 }
 
+/** An entry of `allow-ingress` names its source in either way. */
+export const parseIngressRule = (text: string): AddressRule | CallerRule | null =>
+  parseAddressRule(text) ?? parseCallerRule(text);
+
 export function namesAddress(rules: readonly AddressRule[], ip: Ip, port: number): boolean {
   if (rules.length === 0) return false;
   const bytes = ipBytes(ip);

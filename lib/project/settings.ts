@@ -8,7 +8,7 @@ import { isName } from "../identity/spiffe-id.ts";
 import { annotations, projectLabel } from "../kube/names.ts";
 import { modes } from "./mode.ts";
 import type { Mode } from "./mode.ts";
-import { parseAddressRule, parseCallerRule } from "./rules.ts";
+import { parseAddressRule, parseCallerRule, parseIngressRule } from "./rules.ts";
 
 /** Of a namespace or a pod, as much of its metadata as is looked at. */
 export type Marked = {
@@ -89,22 +89,22 @@ class Reader {
   }
 
   addresses(name: string): readonly string[] {
-    const parse = (entry: string): string | null => (parseAddressRule(entry) === null ? null : entry);
-    return this.list(name, "a CIDR[:port]", parse) ?? [];
+    return this.#asWritten(name, "a CIDR[:port]", parseAddressRule) ?? [];
   }
 
   sources(name: string): readonly string[] {
-    const parse = (entry: string): string | null =>
-      parseAddressRule(entry) === null && parseCallerRule(entry) === null ? null : entry;
-    return this.list(name, "a CIDR[:port] or <project>/<service account>[:port]", parse) ?? [];
+    return this.#asWritten(name, "a CIDR[:port] or <project>/<service account>[:port]", parseIngressRule) ?? [];
   }
 
   /** An empty list admits everybody: one that was meant to restrict and cannot be read must not become that. */
   callers(name: string): readonly string[] {
-    const parse = (entry: string): string | null => (parseCallerRule(entry) === null ? null : entry);
-    const readable = this.list(name, "<project>/<service account>[:port]", parse);
+    const readable = this.#asWritten(name, "<project>/<service account>[:port]", parseCallerRule);
     if (readable === null) return [];
     return readable.length === 0 ? [nobody] : readable;
+  }
+
+  #asWritten(name: string, expected: string, parse: (entry: string) => object | null): readonly string[] | null {
+    return this.list(name, expected, (entry) => (parse(entry) === null ? null : entry));
   }
 }
 

@@ -11,12 +11,12 @@ import type { Endpoint } from "../../lib/net/address.ts";
 import { isIpv6, parsePort } from "../../lib/net/address.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import { Field, Findings } from "./fields.ts";
-import { parseAddressRule, parseCallerRule } from "../../lib/project/rules.ts";
+import { parseAddressRule, parseCallerRule, parseIngressRule } from "../../lib/project/rules.ts";
 import { buildSnapshot } from "./build.ts";
 import type { Document } from "./build.ts";
 import type { Backends, HostPort, Project, Service, ServiceEndpoint, ServicePort, Workload } from "./snapshot.ts";
 import type { Mode } from "../../lib/project/mode.ts";
-import type { AddressRule, CallerRule } from "../../lib/project/rules.ts";
+import type { CallerRule } from "../../lib/project/rules.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 export type Parsed =
@@ -155,9 +155,6 @@ function readRules<T>(field: Field, expected: string, parse: (text: string) => T
 
 const readCallers = (field: Field): readonly CallerRule[] =>
   readRules(field, "<project>/<service account>[:port]", parseCallerRule);
-
-const parseIngressRule = (text: string): AddressRule | CallerRule | null =>
-  parseAddressRule(text) ?? parseCallerRule(text);
 
 const workloadFields = [
   "project",
