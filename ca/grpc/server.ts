@@ -15,7 +15,8 @@ import type { Denial } from "../denial.ts";
 import { BundleStreams } from "./bundle-streams.ts";
 import type { StreamParts } from "./bundle-streams.ts";
 import { Connections } from "../../lib/grpc/connections.ts";
-import type { ConnectionBounds, Where } from "../../lib/grpc/connections.ts";
+import type { ConnectionBounds } from "../../lib/grpc/connections.ts";
+import type { HostPort } from "../../lib/net/host-port.ts";
 import type { ServingCredentials } from "./credentials.ts";
 import { followStreams, Requests } from "./requests.ts";
 import { statusOf } from "./status.ts";
@@ -67,7 +68,7 @@ function decodeRequest(bytes: Buffer): IstioCertificateRequest {
 type UnaryCall = ServerUnaryCall<IstioCertificateRequest, IstioCertificateResponse>;
 type WatchCall = ServerWritableStream<WatchRequest, Bundle>;
 
-export async function listen(where: Where, credentials: ServingCredentials, parts: GrpcParts): Promise<GrpcServer> {
+export async function listen(where: HostPort, credentials: ServingCredentials, parts: GrpcParts): Promise<GrpcServer> {
   const server = new Server(options);
   const streams = new BundleStreams(parts);
   const injector = server.createConnectionInjector(credentials);

@@ -5,11 +5,11 @@ import { ServerCredentials } from "@grpc/grpc-js";
 import type { sendUnaryData, ServerUnaryCall } from "@grpc/grpc-js";
 import type { Clock } from "../../lib/clock/clock.ts";
 import { Connections } from "../../lib/grpc/connections.ts";
-import type { Where } from "../../lib/grpc/connections.ts";
 import { RateLimiter } from "../../lib/limit/rate-limit.ts";
 import { limitLines } from "../../lib/log/line-limit.ts";
 import type { Limited } from "../../lib/log/line-limit.ts";
 import type { Log } from "../../lib/log/log.ts";
+import type { HostPort } from "../../lib/net/host-port.ts";
 import { DirectoryService } from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import type {
   LookupRequest,
@@ -70,7 +70,7 @@ const lines = { perKey: 1, perSecond: 10, keys: 256 };
 
 type LookupCall = ServerUnaryCall<LookupRequest, LookupResponse>;
 
-export async function listenDirectory(where: Where, parts: DirectoryParts): Promise<DirectoryServer> {
+export async function listenDirectory(where: HostPort, parts: DirectoryParts): Promise<DirectoryServer> {
   const server = new Server(options);
   const take = (socket: TLSSocket): void => {
     connections.proven(`${socket.remoteAddress}:${socket.remotePort}`);

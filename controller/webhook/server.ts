@@ -5,10 +5,12 @@
 import { createServer } from "node:https";
 import type { Server } from "node:https";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { Log } from "../../lib/log/log.ts";
+import type { HostPort } from "../../lib/net/host-port.ts";
+import { listen } from "../../lib/server/listen.ts";
 import type { AdmissionRequest, Answer } from "./admission.ts";
 import { Connections } from "./connections.ts";
 import type { Connection } from "./connections.ts";
@@ -59,10 +61,7 @@ const no = (message: string): Answer => ({
   retry: true,
 });
 
-export async function listenWebhooks(
-  where: { readonly host: string; readonly port: number },
-  parts: WebhookParts,
-): Promise<WebhookServer> {
+export async function listenWebhooks(where: HostPort, parts: WebhookParts): Promise<WebhookServer> {
   const shared: Shared = { parts, connections: new Connections(), turns: new Turns({ capacity: mostAtOnce }) };
   const open = new Map<string, Connection>();
   const server = createServer({ ...bounds, minVersion: "TLSv1.2" }, (request, response) => {
@@ -81,11 +80,9 @@ export async function listenWebhooks(
   });
   server.on("connection", (socket: Socket) => follow(socket, open, shared.connections));
   server.on("tlsClientError", (_error, socket) => socket.destroy());
-  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(where.port, where.host, resolve));
-  const bound = server.address() as AddressInfo;
+  const bound = await listen(server, where);
   return {
-    address: bound.address,
-    port: bound.port,
+    ...bound,
     renew: ({ identity }) => server.setSecureContext({ cert: identity.chainPem, key: identity.keyPem() }),
     close: () => closeAll(server),
   };

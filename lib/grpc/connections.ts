@@ -7,10 +7,11 @@
  * not proven go first, so connections that only hold a place shut nobody out, and end nobody's open stream.
  */
 import { createServer } from "node:net";
-import type { AddressInfo, Server, Socket } from "node:net";
+import type { Server, Socket } from "node:net";
+import type { HostPort } from "../net/host-port.ts";
+import { listen } from "../server/listen.ts";
 
 export type ConnectionBounds = { readonly all: number; readonly ofOneSource: number };
-export type Where = { readonly host: string; readonly port: number };
 
 type Connection = {
   readonly socket: Socket;
@@ -38,12 +39,8 @@ export class Connections {
     });
   }
 
-  async listen({ host, port }: Where): Promise<{ readonly address: string; readonly port: number }> {
-    await new Promise<void>((resolve, reject) => this.#server.once("error", reject).listen(port, host, resolve));
-    // Later errors are those of accept (no descriptors left): the server goes on by itself.
-    this.#server.removeAllListeners("error").on("error", () => {});
-    const bound = this.#server.address() as AddressInfo;
-    return { address: bound.address, port: bound.port };
+  listen(where: HostPort): ReturnType<typeof listen> {
+    return listen(this.#server, where);
   }
 
   /** It is known who calls on the connection from this address and port; one that is gone does not matter. */

@@ -2,14 +2,12 @@
 import { notFound, pageServer, plainPage } from "./page-server.ts";
 import { formats, negotiate } from "../metrics/exposition.ts";
 import type { Registry } from "../metrics/registry.ts";
+import type { HostPort } from "../net/host-port.ts";
+import { listen } from "../server/listen.ts";
 
 export type Health = { readonly address: string; readonly port: number; close(): void };
 
-export async function listenHealth(
-  where: { host: string; port: number },
-  registry: Registry,
-  isReady: () => boolean,
-): Promise<Health> {
+export async function listenHealth(where: HostPort, registry: Registry, isReady: () => boolean): Promise<Health> {
   const server = pageServer(({ url, headers }) => {
     if (url === "/live") return plainPage(200, "live");
     if (url === "/ready") return isReady() ? plainPage(200, "ready") : plainPage(503, "not ready");
@@ -17,11 +15,9 @@ export async function listenHealth(
     const format = negotiate(headers.accept);
     return { status: 200, type: formats[format].contentType, text: registry.render(format) };
   });
-  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(where.port, where.host, resolve));
-  const bound = server.address() as { address: string; port: number };
+  const bound = await listen(server, where);
   return {
-    address: bound.address,
-    port: bound.port,
+    ...bound,
     close: () => {
       server.close();
       server.closeAllConnections();
