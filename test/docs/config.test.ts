@@ -35,35 +35,25 @@ const unquote = (cell: string): string => /^`(.*)`$/.exec(cell)?.[1] ?? assert.f
 type Complete = Record<string, string>;
 type Program = { readonly read: (env: Environment) => unknown; readonly complete: readonly Complete[] };
 
+const pod: Complete = {
+  TENCRYPT_TRUST_DOMAIN: "mesh.local",
+  TENCRYPT_NAMESPACE: "shop",
+  TENCRYPT_SERVICE_ACCOUNT: "cart",
+  TENCRYPT_POD_NAME: "cart-1",
+  TENCRYPT_POD_UID: "9f3e",
+  TENCRYPT_POD_IPS: "10.0.0.2,fd00::2",
+  TENCRYPT_CA_ADDRESS: "ca.local:15012",
+  TENCRYPT_CA_ROOT_FILE: "/run/root.pem",
+  TENCRYPT_TOKEN_FILE: "/run/token",
+};
+
 /** Each program with settings that are complete: what is required and nothing else, once for each way to run it. */
 const programs: Readonly<Record<string, Program>> = {
   proxy: {
     read: readProxy,
     complete: [
-      {
-        TENCRYPT_TRUST_DOMAIN: "mesh.local",
-        TENCRYPT_NAMESPACE: "shop",
-        TENCRYPT_SERVICE_ACCOUNT: "cart",
-        TENCRYPT_POD_NAME: "cart-1",
-        TENCRYPT_POD_UID: "9f3e",
-        TENCRYPT_POD_IPS: "10.0.0.2,fd00::2",
-        TENCRYPT_CA_ADDRESS: "ca.local:15012",
-        TENCRYPT_CA_ROOT_FILE: "/run/root.pem",
-        TENCRYPT_TOKEN_FILE: "/run/token",
-        TENCRYPT_DIRECTORY_FILE: "/run/directory.json",
-      },
-      {
-        TENCRYPT_TRUST_DOMAIN: "mesh.local",
-        TENCRYPT_NAMESPACE: "shop",
-        TENCRYPT_SERVICE_ACCOUNT: "cart",
-        TENCRYPT_POD_NAME: "cart-1",
-        TENCRYPT_POD_UID: "9f3e",
-        TENCRYPT_POD_IPS: "10.0.0.2,fd00::2",
-        TENCRYPT_CA_ADDRESS: "ca.local:15012",
-        TENCRYPT_CA_ROOT_FILE: "/run/root.pem",
-        TENCRYPT_TOKEN_FILE: "/run/token",
-        TENCRYPT_DIRECTORY_ADDRESS: "controller.local:15013",
-      },
+      { ...pod, TENCRYPT_DIRECTORY_FILE: "/run/directory.json" },
+      { ...pod, TENCRYPT_DIRECTORY_ADDRESS: "controller.local:15013" },
     ],
   },
   ca: {

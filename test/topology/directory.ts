@@ -1,60 +1,25 @@
-/** The directory document (docs/config.md) from the pods of a cluster. Pure. */
+/** The directory document (docs/directory.md) from the pods of a cluster, without what it need not say. Pure. */
+import type {
+  DirectoryDocument as WholeDocument,
+  DocumentEndpoint,
+  DocumentProject,
+  DocumentService,
+  DocumentWorkload,
+} from "../../lib/directory/document.ts";
+import type { Mode } from "../../lib/project/mode.ts";
 
-export type Mode = "permissive" | "project" | "strict";
+export type ProjectEntry = Omit<DocumentProject, "mode" | "allowFromDryRun"> & { readonly mode: Mode };
 
-export type ProjectEntry = {
-  readonly name: string;
-  readonly uid: string;
-  readonly mode: Mode;
-  readonly dryRun: Mode | null;
-  readonly peers: readonly { readonly name: string; readonly uid: string }[];
-  readonly nodeSources: "accept" | "refuse" | null;
-  readonly udp: "allow" | "dns-only";
-  readonly allowEgress: readonly string[];
-  readonly allowIngress: readonly string[];
-  readonly allowFrom: readonly string[];
-};
-
-export type WorkloadEntry = {
-  readonly project: string;
-  readonly serviceAccount: string;
-  readonly pod: string;
-  readonly uid: string;
-  readonly ips: readonly string[];
-  /** Absent: in the project but not protected. */
+/** Without `tunnelPort`: in the project but not protected. */
+export type WorkloadEntry = Omit<DocumentWorkload, "tunnelPort" | "allowFromDryRun" | "node" | "hostPorts"> & {
   readonly tunnelPort?: number;
-  readonly mode: Mode | null;
-  readonly allowFrom: readonly string[];
 };
 
-export type ServiceEntry = {
-  readonly project: string;
-  readonly name: string;
-  readonly vips: readonly string[];
-  readonly sessionAffinity: "None" | "ClientIP";
-  readonly internalTrafficPolicy: "Cluster" | "Local";
-  readonly ports: readonly {
-    readonly port: number;
-    readonly nodePort: number | null;
-    readonly appProtocol: string | null;
-  }[];
-  readonly endpoints: readonly EndpointEntry[];
+export type ServiceEntry = Omit<DocumentService, "endpoints"> & {
+  readonly endpoints: readonly Omit<DocumentEndpoint, "node">[];
 };
 
-export type EndpointEntry = {
-  readonly ip: string;
-  readonly ports: Readonly<Record<string, number>>;
-  readonly ready: boolean;
-  readonly serving: boolean;
-  readonly terminating: boolean;
-  readonly zone: string | null;
-};
-
-export type DirectoryDocument = {
-  readonly version: number;
-  readonly requires: readonly string[];
-  readonly clusterRanges: readonly string[];
-  readonly nodeAddresses: readonly string[];
+export type DirectoryDocument = Omit<WholeDocument, "lookUpRanges" | "projects" | "workloads" | "services"> & {
   readonly projects: readonly ProjectEntry[];
   readonly workloads: readonly WorkloadEntry[];
   readonly services: readonly ServiceEntry[];

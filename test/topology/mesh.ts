@@ -7,10 +7,11 @@
  *
  * Access logs are complete, so that a test can wait for what a proxy says of a connection.
  */
+import type { Mode } from "../../lib/project/mode.ts";
 import type { Child } from "./child.ts";
 import { createCluster } from "./cluster.ts";
 import type { Cluster } from "./cluster.ts";
-import type { DirectoryDocument, Mode, ProjectOptions } from "./directory.ts";
+import type { DirectoryDocument, ProjectOptions } from "./directory.ts";
 import type { Pod, PodOptions } from "./pod.ts";
 import { startCa, startInit, startProxy } from "./programs.ts";
 import type { Ca, ProxyOptions } from "./programs.ts";

@@ -3,7 +3,8 @@ import { Child, basicEnvironment, run } from "./child.ts";
 import type { Json, Outcome } from "./child.ts";
 import { enter, uids } from "./enter.ts";
 import type { Code } from "./enter.ts";
-import type { Mode, WorkloadEntry } from "./directory.ts";
+import type { Mode } from "../../lib/project/mode.ts";
+import type { WorkloadEntry } from "./directory.ts";
 
 export type PodOptions = {
   readonly name: string;
