@@ -60,7 +60,7 @@ const captured = async (during: () => Promise<unknown>): Promise<readonly Captur
 };
 
 const sessions = async (pod: string): Promise<readonly Session[]> =>
-  (await mesh.status(namespace, pod))["sessions"] as readonly Session[];
+  (await mesh.status<{ sessions: readonly Session[] }>(namespace, pod)).sessions;
 
 describe("a project", why === null ? {} : { skip: why }, () => {
   before(async () => {

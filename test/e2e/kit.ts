@@ -269,7 +269,17 @@ export class Mesh {
   /** The token that the pod's proxy shows the ca. */
   token(namespace: string, pod: string): Promise<string> {
     const read = "process.stdout.write(require('node:fs').readFileSync('/var/run/tencrypt/token/token', 'utf8'))";
-    return this.cluster.kubectl("-n", namespace, "exec", pod, "-c", "tencrypt-proxy", "--", "node", "-e", read);
+    return this.#inProxy(namespace, pod, read);
+  }
+
+  /** What the pod's proxy says of itself on its admin port. */
+  async status<Status>(namespace: string, pod: string): Promise<Status> {
+    const ask = "fetch('http://127.0.0.1:15000/status').then((r) => r.text()).then(console.log)";
+    return JSON.parse(await this.#inProxy(namespace, pod, ask)) as Status;
+  }
+
+  #inProxy(namespace: string, pod: string, script: string): Promise<string> {
+    return this.cluster.kubectl("-n", namespace, "exec", pod, "-c", "tencrypt-proxy", "--", "node", "-e", script);
   }
 
   /** PEM. */
@@ -319,13 +329,6 @@ export class Mesh {
       url,
     );
     return { ok: code === 0, text: stdout };
-  }
-
-  /** What a pod's proxy says of itself. */
-  async status(namespace: string, pod: string): Promise<Json> {
-    const script = "fetch('http://127.0.0.1:15000/status').then((r) => r.text()).then(console.log)";
-    const inProxy = ["-c", "tencrypt-proxy", "--", "node", "-e", script];
-    return JSON.parse(await this.cluster.kubectl("-n", namespace, "exec", pod, ...inProxy)) as Json;
   }
 
   /** What a pod's proxy logged. */

@@ -154,7 +154,9 @@ describe("what has changed", why === null ? {} : { skip: why }, () => {
     await mesh.pod("tightened", "server");
     const changed = performance.now();
     await mesh.annotate("tightened", { mode: "strict" });
-    await eventually(async () => assert.equal((await mesh.status("tightened", "server"))["mode"], "strict"));
+    await eventually(async () =>
+      assert.equal((await mesh.status<{ mode: string }>("tightened", "server")).mode, "strict"),
+    );
     const waited = performance.now() - changed;
     assert.ok(waited < 2_000, `strict after ${waited} ms`);
   });

@@ -1,6 +1,5 @@
 /** Probes against real servers of each kind, with the rules of a kubelet. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer as createHttp, request as requestHttp } from "node:http";
@@ -21,6 +20,7 @@ import { readProbes } from "../../../../proxy/probe/declared.ts";
 import type { ProbeAction } from "../../../../proxy/probe/declared.ts";
 import { perform } from "../../../../proxy/probe/perform.ts";
 import type { ProbeOutcome } from "../../../../proxy/probe/perform.ts";
+import { makeSelfSigned } from "../../../pki/self-signed.ts";
 
 const host = parseIp("127.0.0.1")!;
 const at = { host, clock: systemClock, gone: new AbortController().signal };
@@ -143,25 +143,7 @@ test("HTTPS is not verified", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "tencrypt-probe-"));
   t.after(() => rmSync(folder, { recursive: true }));
   const [key, cert] = [join(folder, "key"), join(folder, "cert")];
-  execFileSync(
-    "openssl",
-    [
-      "req",
-      "-x509",
-      "-newkey",
-      "ec",
-      "-pkeyopt",
-      "ec_paramgen_curve:P-256",
-      "-nodes",
-      "-subj",
-      "/CN=x",
-      "-keyout",
-      key,
-      "-out",
-      cert,
-    ],
-    { stdio: "ignore" },
-  );
+  makeSelfSigned("x", { key, cert });
   const port = await listen(t, createHttps({ key: readFileSync(key), cert: readFileSync(cert) }, answering(200)));
   assert.deepEqual(await perform(http(port, { scheme: "HTTPS" }), at), { ok: true, text: "HTTP 200" });
 });

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect as connectNet, createServer } from "node:net";
@@ -21,6 +20,7 @@ import type { Connect } from "../../../../proxy/observe/span-connection.ts";
 import { readTracingSettings } from "../../../../proxy/observe/tracing-settings.ts";
 import { startCollector } from "../../../collector/collector.ts";
 import type { Collector, CollectorOptions } from "../../../collector/collector.ts";
+import { makeSelfSigned } from "../../../pki/self-signed.ts";
 import { record, refusedRecord, sessionRefusal, tlsFacts } from "./records.ts";
 
 const facts = {
@@ -306,32 +306,7 @@ test("an https collector is verified against the given roots", deadline, async (
     string,
     string,
   ];
-  const make = (out: string): Buffer =>
-    execFileSync(
-      "openssl",
-      [
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-keyout",
-        key,
-        "-out",
-        out,
-        "-days",
-        "1",
-        "-subj",
-        "/CN=collector.test",
-        "-addext",
-        "subjectAltName=DNS:collector.test",
-      ],
-      { stdio: ["ignore", "pipe", "ignore"] },
-    );
-  make(other);
-  make(cert);
+  for (const made of [other, cert]) makeSelfSigned("collector.test", { key, cert: made });
   const collector = await collect(t, { tls: { key: readFileSync(key, "utf8"), cert: readFileSync(cert, "utf8") } });
   const connect: Connect = () => connectNet(collector.port, collector.host);
   const url = `https://collector.test:${collector.port}`;
