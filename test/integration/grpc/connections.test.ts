@@ -1,3 +1,4 @@
+/** Places at a gRPC port that anybody can dial: whoever holds many gives way, and who is proven stays longest. */
 // Who gives way where a control-plane program has too many connections, over real sockets from addresses of their own.
 import assert from "node:assert/strict";
 import { connect } from "node:net";

@@ -1,3 +1,4 @@
+/** What an API server, or something in its place, answers is an error of that call and nothing else. */
 // What answers in place of an API server: a proxy or a load balancer in between, with pages of its own.
 import assert from "node:assert/strict";
 import { once } from "node:events";

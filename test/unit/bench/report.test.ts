@@ -1,3 +1,4 @@
+/** Numbers of the measurements are made in one place. */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+/** One version for all programs. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+/** Token buckets: the rate, the burst, and a bounded number of keys. */
 // Token buckets: a burst, then a steady rate, per key, in bounded memory.
 import assert from "node:assert/strict";
 import { test } from "node:test";

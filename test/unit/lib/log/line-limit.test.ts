@@ -1,3 +1,4 @@
+/** However many events there are, the lines are few, and no event goes uncounted. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { limitLines } from "../../../../lib/log/line-limit.ts";

@@ -1,3 +1,4 @@
+/** Whole lines, in their order, in bounded memory, whatever the stream does. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,3 +1,4 @@
+/** The text of metrics in both formats, and its bounds: label values make no series without end and forge no line. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { negotiate } from "../../../../lib/metrics/exposition.ts";

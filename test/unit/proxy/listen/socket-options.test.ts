@@ -1,3 +1,4 @@
+/** What the addon promises of sockets: a reset where one has to be, a clean end where not. */
 // SO_LINGER as the far end sees it (RST or FIN), inheritance, the round trip, closed sockets, and what an unredirected socket gives.
 import assert from "node:assert/strict";
 import { once } from "node:events";

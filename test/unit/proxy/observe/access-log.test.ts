@@ -1,3 +1,4 @@
+/** The log's lines of connections: their fields, when there is one, how many there are, and what a peer cannot forge. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TestContext } from "node:test";

@@ -1,3 +1,4 @@
+/** What is counted of connections, sessions and the process, in a bounded number of series. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TestContext } from "node:test";

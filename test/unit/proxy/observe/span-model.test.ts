@@ -1,3 +1,4 @@
+/** What a span says of a connection or a refused handshake. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connectionSpan, sessionRefusalSpan } from "../../../../proxy/observe/span-model.ts";

@@ -1,3 +1,4 @@
+/** Spans on their way to a collector: what becomes one, and that a bad collector costs spans, each counted, and nothing else. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";

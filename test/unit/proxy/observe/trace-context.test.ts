@@ -1,3 +1,4 @@
+/** The header traceparent, and which connections are traced. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {

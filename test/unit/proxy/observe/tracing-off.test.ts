@@ -1,3 +1,4 @@
+/** Without an endpoint tracing costs nothing, not even a package that is loaded. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";

@@ -1,3 +1,4 @@
+/** The OTEL_ settings: defaults, and every problem at once without a credential in it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Settings, SettingsError } from "../../../../lib/config/settings.ts";

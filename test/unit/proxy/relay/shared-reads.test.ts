@@ -1,3 +1,4 @@
+/** Reads into the shared buffer bring the same bytes as reads without it. */
 // Sockets that share the buffer they read into see every byte once, in order, and theirs alone; they pause and end as ever.
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";

@@ -1,3 +1,4 @@
+/** Who may ask for probes, handlers and metrics of a pod. */
 // Who may use 15020 and 15021, by what the directory says of the address.
 import assert from "node:assert/strict";
 import { test } from "node:test";

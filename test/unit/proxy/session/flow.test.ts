@@ -1,3 +1,4 @@
+/** Which peers are far enough away for a wider window. */
 // Which sessions get wider streams for a bulk transfer: those whose other end is away, over real TLS on one machine none.
 import assert from "node:assert/strict";
 import { once } from "node:events";
