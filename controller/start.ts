@@ -1,4 +1,7 @@
-/** Puts the controller together and brings it up; `stop` drains it. Settings and the clock are arguments, so that tests start the real thing in-process. */
+/**
+ * Puts the controller together and brings it up; `stop` drains it. Settings and the clock are arguments, so that tests start
+ * the real thing in-process.
+ */
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../lib/clock/clock.ts";
 import { IdentityAgent } from "../lib/enrolment/agent.ts";
@@ -12,6 +15,7 @@ import { createEvents } from "../lib/kube/events.ts";
 import { control, rootConfigMap } from "../lib/kube/names.ts";
 import type { ConfigMap } from "../lib/kube/objects.ts";
 import type { Log } from "../lib/log/log.ts";
+import type { Revision } from "../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import type { ControllerConfig } from "./config.ts";
 import { Lookup } from "./directory/lookup.ts";
 import { listenDirectory } from "./directory/server.ts";
@@ -119,7 +123,7 @@ type Directory = {
 async function startDirectory({ config, clock, log, client, agent, metrics }: Base): Promise<Directory> {
   const state = new ClusterState({ defaultMode: config.defaultMode, clusterRanges: config.clusterRanges });
   const informers = startInformers({ client, clock, log, state, onBatch: () => streams.changed() });
-  const revisions = (): ReturnType<Informers["revisions"]> => informers.revisions();
+  const revisions = (): readonly Revision[] => informers.revisions();
   const streams = new Streams({
     state,
     clock,

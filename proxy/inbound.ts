@@ -50,7 +50,7 @@ async function handleStream(
   request: Request,
   { session, plane }: StreamContext,
 ): Promise<void> {
-  const { rules } = plane;
+  const rulesBefore = plane.rules;
   const { address, remote } = session.facts;
   const { peer, tls } = session.terms;
   const record = newRecord("inbound", address, plane);
@@ -77,6 +77,7 @@ async function handleStream(
     view: plane.directory.current(),
   });
   describeFarEnd(record, decided);
+  // The certificate proves it, whoever the directory knows at the source address.
   record.peerProject = peer.id.project;
   if (decided.kind === "refuse") return refuse(decided);
   if (!plane.admit(stream)) return refuse({ reason: "over_limit", detail: "", status: 503 });
@@ -85,7 +86,7 @@ async function handleStream(
   const application = await dialApplication(decided.endpoint, stream, plane.clock);
   if (application.kind === "failed") return refuse({ ...application, status: 503 });
   const judge = (now: Policy): Verdict => refusedCaller(now, session.terms.peer.id, decided.endpoint.port);
-  const verdict = await plane.judgeAnew(rules, application.duplex, judge);
+  const verdict = await plane.judgeAnew(rulesBefore, application.duplex, judge);
   if (verdict !== null) return refuse({ ...verdict, status: 403 });
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
   if (!stream.destroyed) stream.respond({ ":status": 200 });
@@ -95,7 +96,7 @@ async function handleStream(
 
 /** Clear text, captured whatever port it was for. */
 export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<void> {
-  const { rules } = plane;
+  const rulesBefore = plane.rules;
   const { ip: source, text } = sourceOf(socket);
   const record = newRecord("inbound", text, plane);
   record.transport = "clear";
@@ -122,7 +123,7 @@ export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<
   if (application.kind === "failed") return refuse(application);
   const judge = async (): Promise<Verdict> =>
     judgeInboundClear(await decide(original.endpoint, source, plane, lookUpsOfOpen));
-  const verdict = await plane.judgeAnew(rules, application.duplex, judge);
+  const verdict = await plane.judgeAnew(rulesBefore, application.duplex, judge);
   if (verdict !== null) return refuse(verdict);
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
   new OpenConnection({ client: socket, server: application.duplex, record, plane, judge, tunnel: null });

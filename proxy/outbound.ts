@@ -26,7 +26,7 @@ import { formatEndpoint } from "../lib/net/address.ts";
 import type { Reason } from "../lib/errors/reasons.ts";
 
 export async function handleOutbound(socket: Socket, plane: Dataplane): Promise<void> {
-  const { rules } = plane;
+  const rulesBefore = plane.rules;
   const record = newRecord("outbound", sourceOf(socket).text, plane);
   record.trace = plane.startTrace(undefined);
   const refuse = (failure: { reason: Reason; detail: string }): void => {
@@ -50,9 +50,9 @@ export async function handleOutbound(socket: Socket, plane: Dataplane): Promise<
   const far = await dialFarEnd(decided, record, { plane, caller: socket });
   if (far.kind === "failed") return refuse(far);
 
-  const spoken = { is: decided.kind === "clear-if-tls" ? "yes" : "more" } satisfies Spoken;
+  const spoken: Spoken = { is: decided.kind === "clear-if-tls" ? "yes" : "more" };
   const question = { destination: original.endpoint, spoken, plane };
-  const verdict = await plane.judgeAnew(rules, far.duplex, (now) => judge(far, question, now));
+  const verdict = await plane.judgeAnew(rulesBefore, far.duplex, (now) => judge(far, question, now));
   if (verdict !== null) return refuse(verdict);
   open(socket, far, { record, decided, question });
 }

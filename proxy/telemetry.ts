@@ -21,7 +21,7 @@ export async function connectForTelemetry(
   if (ip === null) throw new Error("destination_unknown");
   const uncertified = plane.whyUncertified();
   if (uncertified !== null) throw new Error(uncertified.reason);
-  const { rules } = plane;
+  const rulesBefore = plane.rules;
   const destination = { ip, port };
   const decided = await decide(destination, plane);
   if (decided.kind === "refuse") throw new Error(decided.reason);
@@ -33,7 +33,7 @@ export async function connectForTelemetry(
   if (far.kind === "failed") throw new Error(far.reason);
   const question = { destination, spoken: { is: "no" }, plane } as const;
   const asked = (now: Policy): Promise<Verdict> => judge(far, question, now);
-  const verdict = await plane.judgeAnew(rules, far.duplex, asked);
+  const verdict = await plane.judgeAnew(rulesBefore, far.duplex, asked);
   if (verdict !== null) throw new Error(verdict.reason);
   judgeWhileOpen(far.duplex, asked, plane);
   return far.duplex;

@@ -145,7 +145,7 @@ export const sizeOf = ({ vips, ports, endpoints }: DocumentService): number =>
     0,
   );
 
-/** What is told of a Service for which there is no room: whose its addresses are, so that nobody takes them for somebody else's. */
+/** What is told of a Service for which there is no room: its addresses, so that nobody takes them for somebody else's. */
 export const withoutPorts = (service: DocumentService): DocumentService => ({ ...service, ports: [], endpoints: [] });
 
 /** Of a Service, by the ports of its endpoints: beyond them endpoints are left out. One is worth so many ports itself. */

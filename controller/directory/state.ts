@@ -348,7 +348,7 @@ export class ClusterState {
     return this.#isClaimable(ip) && !this.#holders.has(ip) && !this.#vips.has(ip);
   }
 
-  /** What is made of many objects, of all nodes or of a Service's slices, is made when it is asked for: they come by thousands. */
+  /** What is made of many objects is made when it is asked for: nodes and a Service's slices come by thousands. */
   #settle(): void {
     if (this.#isClusterDue) this.#renewCluster();
     // What becomes smaller makes room for others, which are due then.

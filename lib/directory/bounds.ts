@@ -1,7 +1,7 @@
 /**
- * What a reader of the directory document takes at most; more of it refuses the whole document, and so the news of everybody
- * whom it is for. Who makes one of what others wrote has to cut it before. The size of the whole is bounded by the reader;
- * these bound what is searched one by one, and `text` the characters of what is only passed on. Pure.
+ * The most that a reader of the directory document takes. One entry too many refuses the whole document, so whoever makes it
+ * of what others wrote has to cut that before. The reader bounds the size of the whole; these bound lists that are searched
+ * entry by entry, and `text` the characters of what is only passed on. Pure.
  */
 export const most = {
   items: 1_000_000,

@@ -52,7 +52,7 @@ export class IdentityAgent {
   readonly #options: AgentOptions;
   readonly #listeners = new Set<Listener>();
   #credentials: Credentials | null = null;
-  #bundle: Trusted | null = null;
+  #trusted: Trusted | null = null;
   #client: CaClient | null = null;
   #timer: Timer | null = null;
   #stopped = false;
@@ -123,7 +123,7 @@ export class IdentityAgent {
   #bundleLost(how: StreamEnd): void {
     if (this.#stopped) return;
     // Every token ends. One that ends before it has brought a bundle is of no use.
-    const isExpected = how.kind === "over" && this.#bundle !== null && this.#watchAttempts === 0;
+    const isExpected = how.kind === "over" && this.#trusted !== null && this.#watchAttempts === 0;
     this.#watchAttempts++;
     const delay = retryAfter(this.#watchAttempts, this.#leftMs(), this.#options.random());
     const retryInMs = Math.round(delay);
@@ -140,22 +140,22 @@ export class IdentityAgent {
 
   #bundleArrived(message: Bundle): void {
     this.#watchAttempts = 0;
-    if (isDeepStrictEqual(message, this.#bundle?.message)) return;
-    const read = readBundle(message, this.#options.own.trustDomain, this.#bundle?.bundle ?? null);
+    if (isDeepStrictEqual(message, this.#trusted?.message)) return;
+    const read = readBundle(message, this.#options.own.trustDomain, this.#trusted?.bundle ?? null);
     if (read.kind === "refused") {
       this.#options.log("error", "trust_bundle_refused", { version: message.version, problems: read.problems });
       return;
     }
-    if (this.#bundle !== null && read.bundle.version < this.#bundle.bundle.version) {
+    if (this.#trusted !== null && read.bundle.version < this.#trusted.bundle.version) {
       this.#options.log("warn", "trust_bundle_refused", {
         version: read.bundle.version,
         problems: ["older than the one in use"],
       });
       return;
     }
-    const held = this.#bundle?.roots;
+    const held = this.#trusted?.roots;
     const roots = held !== undefined && isDeepStrictEqual(held, read.roots) ? held : read.roots;
-    this.#bundle = { bundle: read.bundle, roots, message };
+    this.#trusted = { bundle: read.bundle, roots, message };
     this.#options.log("info", "trust_bundle_updated", {
       version: read.bundle.version,
       projects: [...read.bundle.projects.keys()],
@@ -203,7 +203,7 @@ export class IdentityAgent {
       renewInMs: Math.round(delay),
     });
     this.#timer = until(clock, clock.now() + delay, () => void this.#renew());
-    const { bundle, roots } = this.#bundle!;
+    const { bundle, roots } = this.#trusted!;
     this.#publish({ bundle, roots, identity });
   }
 
@@ -217,7 +217,7 @@ export class IdentityAgent {
       return judgeIssued(issued.chain, privateKey, {
         generation,
         now: this.#options.clock.now(),
-        bundle: this.#bundle!.bundle,
+        bundle: this.#trusted!.bundle,
         options: this.#options,
       });
     } catch (error) {
@@ -227,7 +227,7 @@ export class IdentityAgent {
 
   /** Waits until the bundle is at least as new as the certificate says; false when it does not come. */
   async #bundleOf(issued: Issued): Promise<boolean> {
-    const isThere = (): boolean => this.#bundle !== null && this.#bundle.bundle.version >= issued.bundleVersion;
+    const isThere = (): boolean => this.#trusted !== null && this.#trusted.bundle.version >= issued.bundleVersion;
     if (isThere()) return true;
     await new Promise<void>((resolve) => {
       const timer = this.#options.clock.after(bundlePatienceMs, resolve);

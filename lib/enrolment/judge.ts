@@ -1,4 +1,4 @@
-/** What the CA sent, judged before it is used. The same verifier as for peers: a CA that errs is noticed here, not by our peers. */
+/** What the CA sent, judged before it is used, by the verifier that peers use: a CA that errs is noticed here, not by them. */
 import { X509Certificate, createPublicKey } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { formatSpiffeId } from "../identity/spiffe-id.ts";

@@ -6,7 +6,10 @@
  * Codes are stable: a code may be added, never renamed or given another meaning.
  */
 
-/** Who caused it: `local` this program or its settings, `application` the application beside us, `peer` the far proxy or caller, `network` what lies between. */
+/**
+ * Who caused it: `local` this program or its settings, `application` the application beside us, `peer` the far proxy or
+ * caller, `network` what lies between.
+ */
 export type Initiator = "local" | "application" | "peer" | "network";
 
 type ReasonEntry = { readonly initiator: Initiator; readonly what: string; readonly hint: string };

@@ -27,7 +27,7 @@ export function parseSpiffeId(text: string): SpiffeId | null {
 export const formatSpiffeId = (id: SpiffeId): string =>
   `spiffe://${id.trustDomain}/ns/${id.project}/sa/${id.serviceAccount}`;
 
-/** The control plane's own identities. Project names that a workload could hold are never accepted in their place: the issuer differs. */
+/** The control plane's own identities. No pod can have one, whatever its project is called: the issuer differs. */
 export const controlPlane = {
   ca: { project: "tencrypt-ca", serviceAccount: "tencrypt-ca" },
   controller: { project: "tencrypt-system", serviceAccount: "tencrypt-controller" },

@@ -1,6 +1,7 @@
 /**
  * Why a pod is not injected, not admitted or not protected: one list of codes. A skip reason is a legitimate way to run
- * without a proxy; a refusal is none, and an unprotected pod is one that got past both. docs/injection.md is compared with this table by a test. Codes are added, never renamed. Pure.
+ * without a proxy; a refusal is none, and an unprotected pod is one that got past both. A test compares docs/injection.md
+ * with this table. Codes are added, never renamed. Pure.
  */
 type Entry = { readonly outcome: "skipped" | "refused" | "unprotected"; readonly what: string; readonly hint: string };
 

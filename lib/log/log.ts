@@ -1,6 +1,7 @@
 /**
  * One JSON line an event, on stdout. Field values are data: whatever a peer sends ends up inside one JSON string, cut
- * at 1 KiB, and a list at 64 of them, so no peer can forge or flood a line. Never hand a key, a token or a header value of an application here.
+ * at 1 KiB, and a list at 64 of them, so no peer can forge or flood a line. Never hand a key, a token or a header value
+ * of an application here.
  */
 
 export type Level = "debug" | "info" | "warn" | "error";

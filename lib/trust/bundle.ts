@@ -95,7 +95,7 @@ export const pinOf = (rootDer: Uint8Array): string => createHash("sha256").updat
 export const pinOfPem = (pem: string): string =>
   pinOf(Buffer.from(pem.replaceAll(/-----[A-Z ]+-----|\s/g, ""), "base64"));
 
-/** Whether one of the pins, 64 hex digits each, is this root's. No pins match nothing: whether there are any is the caller's to know. */
+/** Whether one of the pins, 64 hex digits each, is this root's. Without pins none is: whether that matters, the caller knows. */
 export function matchesPins(rootDer: Uint8Array, pins: readonly string[]): boolean {
   const pin = pinOf(rootDer);
   return pins.some((each) => each.toLowerCase() === pin);

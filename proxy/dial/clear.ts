@@ -23,7 +23,7 @@ export type ClearDial =
   | { readonly kind: "far"; readonly duplex: Socket; readonly session: null; readonly endpoint: Endpoint }
   | Failed;
 
-/** Tries the endpoints one after the other, for as long as the caller is there; null: nobody who could go. */
+/** Tries the endpoints one after the other, for as long as the caller is there. Null: the proxy itself, which stays. */
 export async function dialClear(
   endpoints: readonly Endpoint[],
   caller: Duplex | null,
@@ -60,8 +60,8 @@ type DialledSocket =
   | { readonly kind: "gone" };
 
 /**
- * The kernel chose for our end the very port that is dialled, and nobody listens there: such a socket is connected to itself. It
- * would echo what the caller says, and keep the application from its port.
+ * The kernel chose for our end the very port that is dialled, and nobody listens there: such a socket is connected to
+ * itself. It would echo what the caller says, and keep the application from its port.
  */
 const metItself: DialledSocket = { kind: "error", errno: "ECONNREFUSED" };
 

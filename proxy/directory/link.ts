@@ -4,12 +4,12 @@
  * - With a new certificate the next stream is opened beside the one in use, which answers look-ups until the next one has
  *   brought something: a renewal is no outage. Where the next one fails, the one in use goes on and the next is tried
  *   again; only where the roots are other ones it goes too, for its controller may not be believed any more.
- * - What is lost is dialled again, more and more seldom, until something comes.
+ * - What is lost is dialled again, less and less often, until something comes.
  */
 import type { Clock, Timer } from "../../lib/clock/clock.ts";
 import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { Log } from "../../lib/log/log.ts";
-import type { Update } from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
+import type { Update, WatchRequest } from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import type { DirectoryClient, DirectoryClientOptions } from "./client.ts";
 
 export type LinkOptions = {
@@ -22,12 +22,12 @@ export type LinkOptions = {
 /** Who follows the stream. */
 export type Follower = {
   /** From where a new stream is to go on. */
-  request(): Parameters<DirectoryClient["watch"]>[0];
+  request(): WatchRequest;
   /** A new stream is in use: its server does not know what an earlier one was asked. */
   begun(): void;
   /** Null, or why what follows would build on nothing: the stream ends, and the next one is asked for. */
   updated(update: Update): string | null;
-  /** Whatever the stream that says so: the holder of that address is another now. */
+  /** The holder of that address has changed, whichever stream says so. */
   forget(address: string): void;
   /** Version of the snapshot in use. */
   inUse(): number | null;

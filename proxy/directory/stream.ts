@@ -12,7 +12,7 @@ import type { Credentials } from "../../lib/enrolment/identity.ts";
 import { fromWorkload } from "../../lib/directory/wire.ts";
 import { parseIp } from "../../lib/net/address.ts";
 import type { Ip } from "../../lib/net/address.ts";
-import type { LookupResponse, Update } from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
+import type { LookupResponse, Update, WatchRequest } from "../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import { accept } from "../route/accept.ts";
 import { classify } from "../route/classify.ts";
 import { withLearned } from "../route/learned.ts";
@@ -110,7 +110,7 @@ export class StreamSource implements DirectorySource, Follower {
   }
 
   /** Of the link, as all that follows down to `inUse`. */
-  request(): ReturnType<Follower["request"]> {
+  request(): WatchRequest {
     const known = this.#knowledge;
     return {
       version: known?.version ?? 0n,

@@ -1,6 +1,7 @@
 /**
  * The socket options that Node has no interface for: the destination a redirected connection had before, whether
- * closing a socket sends RST, and how far away its other end is. The only file of the proxy that knows a file descriptor.
+ * closing a socket sends RST, and how far away its other end is. The only file of the proxy that knows a file
+ * descriptor.
  *
  * `_handle.fd` is undocumented in Node, so `selfTest` runs at start: a Node that lacks it stops the proxy with a clear
  * error instead of a data plane that refuses everything, or one that ends truncated connections with a clean FIN.

@@ -145,7 +145,7 @@ const sessionRefused = (
   dryRun: false,
 });
 
-/** What somebody says of himself who was refused. */
+/** What a refused caller says of itself. */
 const claims = (claimed: string | null): Fields => ({
   peer: claimed !== null && parseSpiffeId(claimed) !== null ? claimed : null,
   peerVerified: false,

@@ -23,7 +23,7 @@ export function classify(view: View, ip: Ip): AddressKind {
   return anyContains(clusterRanges, ip) || anyContains(lookUpRanges, ip) ? "unknown" : "external";
 }
 
-/** Whether an address that nobody holds is outside: only in the cluster's own ranges it is not. */
+/** Whether an address that nobody holds is outside: it is, unless it lies in the cluster's own ranges. */
 export const isOutsideUnheld = (view: View, ip: Ip): boolean => !anyContains(view.snapshot.clusterRanges, ip);
 
 /** Loopback, and the unspecified address, which the kernel takes for it. */

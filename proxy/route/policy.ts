@@ -78,10 +78,10 @@ export type Decided<D> = Exclude<D, LookUp>;
 /** What the stricter mode of a dry run would refuse. `unlessTls`: only if the first bytes are no TLS ClientHello. */
 export type DryRun = { readonly reason: Reason; readonly detail: string; readonly unlessTls: boolean };
 
-/** Why a connection that is open would be refused if it came now; null: it may go on. */
+/** Why a connection may not be there, or may not stay; null: it may. */
 export type Verdict = { readonly reason: Reason; readonly detail: string } | null;
 
-/** Services, and their port, that `strict` lets pods reach in clear; who can make one of this name owns the cluster. */
+/** Services, and their port, that `strict` lets pods reach in clear; whoever can make one of these owns the cluster anyway. */
 const clusterServicePorts: ReadonlyMap<string, number> = new Map([
   ["kube-system/kube-dns", 53],
   ["openshift-dns/dns-default", 53],

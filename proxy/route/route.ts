@@ -262,7 +262,7 @@ function toUnknown(question: Question, endpoint: Endpoint, facts: Facts): Route 
   return refuse("destination_unknown", answer, facts);
 }
 
-/** Whom nobody here has to encrypt for. A rule may name the endpoint, or the Service address that was dialled. */
+/** To somebody who need not be reached encrypted. A rule may name the endpoint, or the Service address that was dialled. */
 function toOutside(question: Question, endpoint: Endpoint, facts: Facts): Route {
   const { view, mode } = question;
   if (mode !== "strict") return clear(endpoint, "outside", facts);
