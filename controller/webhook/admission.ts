@@ -8,6 +8,7 @@ import type { PodTemplate } from "../../lib/inject/inject.ts";
 import { readPod } from "../../lib/inject/manifest.ts";
 import { explain } from "../../lib/inject/reasons.ts";
 import { validateChange, validateNew } from "../../lib/inject/validate.ts";
+import { isTree } from "../../lib/json/tree.ts";
 import { annotations } from "../../lib/kube/names.ts";
 import type { Namespace } from "../../lib/kube/objects.ts";
 import { idleMarks, podProblems } from "../../lib/project/marks.ts";
@@ -53,9 +54,6 @@ const answer = (changes: Partial<Answer>): Answer => ({
 
 const refusal = (reason: string, message: string): Answer =>
   answer({ allowed: false, outcome: "refused", reason, message });
-
-const isTree = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null;
 
 function podOf(value: unknown): PodTemplate | null {
   const reading = readPod(value);

@@ -68,7 +68,10 @@ function readAmounts(settings: Settings, kind: "REQUEST" | "LIMIT"): Amounts | u
   return { ...(cpu === null ? {} : { cpu }), ...(memory === null ? {} : { memory }) };
 }
 
-/** `roots`: PEM, one certificate each. */
+/**
+ * `roots`: PEM, one certificate each. Field by field, as settings hold what is a program's own too: replicas that differ in
+ * any of this do not take each other's pods for well injected (mark.ts).
+ */
 export const injectConfig = (settings: InjectionSettings, roots: readonly string[]): InjectConfig => ({
   version,
   trustDomain: settings.trustDomain,

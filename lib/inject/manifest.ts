@@ -1,7 +1,7 @@
 /** Finds the pod, or the template of pods, in a manifest of any kind that has one, and the objects in a list. Pure. */
+import { isTree } from "../json/tree.ts";
+import type { Tree } from "../json/tree.ts";
 import type { PodTemplate } from "./inject.ts";
-
-type Tree = Readonly<Record<string, unknown>>;
 
 /** Where each kind keeps its pod. */
 const paths: Readonly<Record<string, readonly string[]>> = {
@@ -16,8 +16,6 @@ const paths: Readonly<Record<string, readonly string[]>> = {
   Job: ["spec", "template"],
   CronJob: ["spec", "jobTemplate", "spec", "template"],
 };
-
-const isTree = (value: unknown): value is Tree => typeof value === "object" && value !== null && !Array.isArray(value);
 
 export type Found = {
   readonly kind: "found";

@@ -3,15 +3,16 @@
  * the declared one inside the pod; the declared ones travel in the proxy's environment, and come back from there. exec and
  * sleep stay as they are, and so does what names another host. Pure.
  */
+import { isTree } from "../json/tree.ts";
+import type { Tree } from "../json/tree.ts";
 import type { Container } from "../kube/objects.ts";
 import { defaultPorts } from "../net/ports.ts";
 
-type Fields = Readonly<Record<string, unknown>>;
 /** A probe's or handler's own action, with its port as a number. */
 export type DeclaredAction = {
-  readonly httpGet?: Fields;
-  readonly tcpSocket?: Fields;
-  readonly grpc?: Fields;
+  readonly httpGet?: Tree;
+  readonly tcpSocket?: Tree;
+  readonly grpc?: Tree;
   readonly timeoutSeconds?: number;
 };
 /** By the path on the health port. */
@@ -21,9 +22,6 @@ const probes = { livenessProbe: "liveness", readinessProbe: "readiness", startup
 const handlers = ["postStart", "preStop"] as const;
 const networkActions = ["httpGet", "tcpSocket", "grpc"] as const;
 
-const isFields = (value: unknown): value is Fields =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 function portNumber(port: unknown, container: Container): number | null {
   if (typeof port === "number") return port;
   if (typeof port !== "string") return null;
@@ -31,13 +29,13 @@ function portNumber(port: unknown, container: Container): number | null {
   return container.ports?.find(({ name }) => name === port)?.containerPort ?? null;
 }
 
-type Action = { readonly kind: (typeof networkActions)[number]; readonly fields: Fields };
+type Action = { readonly kind: (typeof networkActions)[number]; readonly fields: Tree };
 
 /** The action that is to be performed in the pod; null for one that stays with the kubelet. */
-function actionOf(holder: Fields, container: Container): Action | null {
+function actionOf(holder: Tree, container: Container): Action | null {
   for (const kind of networkActions) {
     const fields = holder[kind];
-    if (!isFields(fields)) continue;
+    if (!isTree(fields)) continue;
     const port = portNumber(fields["port"], container);
     const host = fields["host"];
     if (port === null || (typeof host === "string" && host !== "")) return null;
@@ -46,20 +44,20 @@ function actionOf(holder: Fields, container: Container): Action | null {
   return null;
 }
 
-const redirected = (path: string): Fields => ({ httpGet: { path, port: defaultPorts.health, scheme: "HTTP" } });
+const redirected = (path: string): Tree => ({ httpGet: { path, port: defaultPorts.health, scheme: "HTTP" } });
 
-const without = (holder: Fields, ...names: readonly string[]): Fields =>
+const without = (holder: Tree, ...names: readonly string[]): Tree =>
   Object.fromEntries(Object.entries(holder).filter(([name]) => !names.includes(name)));
 
 type Redirected = { readonly container: Container; readonly declared: Declared };
 
 export function redirectProbes(container: Container): Redirected {
   const declared: Record<string, DeclaredAction> = {};
-  const changes: Record<string, Fields> = {};
+  const changes: Record<string, Tree> = {};
   for (const [field, name] of Object.entries(probes)) {
     const probe = container[field];
-    const action = isFields(probe) ? actionOf(probe, container) : null;
-    if (!isFields(probe) || action === null) continue;
+    const action = isTree(probe) ? actionOf(probe, container) : null;
+    if (!isTree(probe) || action === null) continue;
     const path = `/probe/${container.name}/${name}`;
     const timeout = probe["timeoutSeconds"];
     declared[path] = {
@@ -68,10 +66,10 @@ export function redirectProbes(container: Container): Redirected {
     };
     changes[field] = { ...without(probe, action.kind), ...redirected(path) };
   }
-  const lifecycle = isFields(container["lifecycle"]) ? container["lifecycle"] : {};
+  const lifecycle = isTree(container["lifecycle"]) ? container["lifecycle"] : {};
   for (const name of handlers) {
     const handler = lifecycle[name];
-    const action = isFields(handler) ? actionOf(handler, container) : null;
+    const action = isTree(handler) ? actionOf(handler, container) : null;
     if (action === null) continue;
     const path = `/hook/${container.name}/${name}`;
     declared[path] = { [action.kind]: action.fields };
@@ -82,17 +80,17 @@ export function redirectProbes(container: Container): Redirected {
 
 /** The container as it was declared. */
 export function restoreProbes(container: Container, declared: Declared): Container {
-  const changes: Record<string, Fields> = {};
+  const changes: Record<string, Tree> = {};
   for (const [field, name] of Object.entries(probes)) {
     const probe = container[field];
     const action = declared[`/probe/${container.name}/${name}`];
-    if (isFields(probe) && action !== undefined)
+    if (isTree(probe) && action !== undefined)
       changes[field] = { ...without(probe, "httpGet"), ...without(action, "timeoutSeconds") };
   }
   const lifecycle = container["lifecycle"];
   for (const name of handlers) {
     const action = declared[`/hook/${container.name}/${name}`];
-    if (isFields(lifecycle) && action !== undefined)
+    if (isTree(lifecycle) && action !== undefined)
       changes["lifecycle"] = { ...(changes["lifecycle"] ?? lifecycle), [name]: action };
   }
   return { ...container, ...changes };
@@ -103,7 +101,7 @@ export function readDeclared(text: string | undefined): Declared {
   if (text === undefined) return {};
   try {
     const value: unknown = JSON.parse(text);
-    return isFields(value) ? (value as Declared) : {};
+    return isTree(value) ? (value as Declared) : {};
   } catch {
     return {};
   }

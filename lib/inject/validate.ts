@@ -88,12 +88,13 @@ const ownParts = ({ spec }: PodTemplate): object => ({
   containers: [...spec.containers, ...(spec.ephemeralContainers ?? [])].filter(isOurs),
 });
 
-const isTree = (value: unknown): value is Readonly<Record<string, unknown>> =>
+/** An object or a list. */
+const hasParts = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null;
 
 /** The path of the first field that differs; null where all is the same. */
 function firstDifference(a: unknown, b: unknown, path: string): string | null {
-  if (!isTree(a) || !isTree(b)) return a === b ? null : path;
+  if (!hasParts(a) || !hasParts(b)) return a === b ? null : path;
   for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
     const found = firstDifference(a[key], b[key], `${path}/${key}`);
     if (found !== null) return found;

@@ -36,6 +36,8 @@ const contentTypes: Readonly<Record<PatchType, string>> = {
   apply: "application/apply-patch+yaml",
 };
 
+/** No byte of an answer for this long: there is none. */
+const answerMs = 10_000;
 const credentialsAgeMs = 10_000;
 const mostSockets = 64;
 const largestError = 65_536;
@@ -50,16 +52,14 @@ const keyOf = ({ tls }: Credentials): string =>
 export class KubeClient {
   readonly #access: Access;
   readonly #clock: Clock;
-  readonly #timeoutMs: number;
   #connection: Connection | null = null;
   #checkedAt = 0;
   #checking: Promise<Connection> | null = null;
   #closed = false;
 
-  constructor(access: Access, clock: Clock, timeoutMs = 10_000) {
+  constructor(access: Access, clock: Clock) {
     this.#access = access;
     this.#clock = clock;
-    this.#timeoutMs = timeoutMs;
   }
 
   get server(): string {
@@ -133,7 +133,7 @@ export class KubeClient {
   }
 
   async #answer(call: Call): Promise<{ readonly text: string; readonly date: number }> {
-    const response = await this.#send(call, this.#timeoutMs);
+    const response = await this.#send(call, answerMs);
     const text = await textOf(response, Infinity);
     const code = response.statusCode ?? 0;
     if (code >= 300) throw errorOf(call, code, text);

@@ -4,6 +4,8 @@
  * `readSidecar` reads by it; a pod lives long, so what an earlier release wrote has to be of the form too. Pure.
  */
 import { isDeepStrictEqual } from "node:util";
+import { isTree } from "../json/tree.ts";
+import type { Tree } from "../json/tree.ts";
 import { defaultPorts, portSetting } from "../net/ports.ts";
 import type { Ports } from "../net/ports.ts";
 import { apiTokenFolder, containers, podMarks, volumes } from "./names.ts";
@@ -17,8 +19,6 @@ import type { Volume } from "./own-volumes.ts";
 export const portSettings: Readonly<Record<string, number>> = Object.fromEntries(
   (Object.keys(defaultPorts) as (keyof Ports)[]).map((name) => [portSetting(name), defaultPorts[name]]),
 );
-
-type Tree = Readonly<Record<string, unknown>>;
 
 const unprivileged = {
   privileged: false,
@@ -207,5 +207,3 @@ const contents: Readonly<Record<string, (volume: Volume, audience: string) => bo
   },
   [volumes.state.name]: ({ emptyDir }) => isTree(emptyDir) && emptyDir["medium"] === "Memory",
 };
-
-const isTree = (value: unknown): value is Tree => typeof value === "object" && value !== null;

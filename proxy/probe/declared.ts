@@ -2,6 +2,8 @@
  * The probes and lifecycle handlers that the application declared, as injection passes them on: a JSON object, by the path
  * under which the kubelet asks for them. What is not exactly of that form is a problem of the settings. Pure.
  */
+import { isTree } from "../../lib/json/tree.ts";
+import type { Tree } from "../../lib/json/tree.ts";
 import { isPort } from "../../lib/net/address.ts";
 
 export type Header = { readonly name: string; readonly value: string };
@@ -22,8 +24,6 @@ export type ProbeAction =
 
 export type ProbeActions = ReadonlyMap<string, ProbeAction>;
 
-type Fields = Readonly<Record<string, unknown>>;
-
 const pathText = /^\/(?:probe|hook)\/[a-z0-9-]{1,63}\/(?:liveness|readiness|startup|postStart|preStop)$/;
 /** Kubernetes' default for probes; handlers have none: they last for as long as the kubelet waits, which is the grace period. */
 const probeTimeoutMs = 1_000;
@@ -32,16 +32,13 @@ const hookTimeoutMs = 24 * 3_600_000;
 /** The length is one byte in the request. */
 const longestService = 127;
 
-const isFields = (value: unknown): value is Fields =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 /** Null for a text that is not what injection writes. */
 export function readProbes(text: string): ProbeActions | null {
   const value = parse(text);
-  if (!isFields(value)) return null;
+  if (!isTree(value)) return null;
   const actions = new Map<string, ProbeAction>();
   for (const [path, declared] of Object.entries(value)) {
-    const action = pathText.test(path) && isFields(declared) ? readAction(path, declared) : null;
+    const action = pathText.test(path) && isTree(declared) ? readAction(path, declared) : null;
     if (action === null) return null;
     actions.set(path, action);
   }
@@ -56,14 +53,13 @@ function parse(text: string): unknown {
   }
 }
 
-function readAction(path: string, { httpGet, tcpSocket, grpc, timeoutSeconds }: Fields): ProbeAction | null {
+function readAction(path: string, { httpGet, tcpSocket, grpc, timeoutSeconds }: Tree): ProbeAction | null {
   const own = typeof timeoutSeconds === "number" && timeoutSeconds > 0 ? timeoutSeconds * 1000 : null;
   const anyStatus = path.startsWith("/hook/");
   const timeoutMs = own ?? (anyStatus ? hookTimeoutMs : probeTimeoutMs);
-  if (isFields(httpGet)) return readHttp(httpGet, { anyStatus, timeoutMs });
-  if (isFields(tcpSocket))
-    return isPort(tcpSocket["port"]) ? { kind: "tcp", port: tcpSocket["port"], timeoutMs } : null;
-  if (!isFields(grpc) || !isPort(grpc["port"])) return null;
+  if (isTree(httpGet)) return readHttp(httpGet, { anyStatus, timeoutMs });
+  if (isTree(tcpSocket)) return isPort(tcpSocket["port"]) ? { kind: "tcp", port: tcpSocket["port"], timeoutMs } : null;
+  if (!isTree(grpc) || !isPort(grpc["port"])) return null;
   const service = grpc["service"] ?? "";
   return typeof service === "string" && service.length <= longestService
     ? { kind: "grpc", port: grpc["port"], service, timeoutMs }
@@ -72,7 +68,7 @@ function readAction(path: string, { httpGet, tcpSocket, grpc, timeoutSeconds }: 
 
 type Rules = { readonly anyStatus: boolean; readonly timeoutMs: number };
 
-function readHttp({ port, path, scheme, httpHeaders }: Fields, rules: Rules): ProbeAction | null {
+function readHttp({ port, path, scheme, httpHeaders }: Tree, rules: Rules): ProbeAction | null {
   const headers = httpHeaders ?? [];
   if (!isPort(port) || !Array.isArray(headers) || !headers.every(isHeader)) return null;
   const target = typeof path === "string" && path !== "" ? path : "/";
@@ -87,4 +83,4 @@ function readHttp({ port, path, scheme, httpHeaders }: Fields, rules: Rules): Pr
 }
 
 const isHeader = (value: unknown): value is Header =>
-  isFields(value) && typeof value["name"] === "string" && typeof value["value"] === "string";
+  isTree(value) && typeof value["name"] === "string" && typeof value["value"] === "string";

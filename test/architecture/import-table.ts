@@ -123,6 +123,7 @@ export const pure: readonly string[] = [
   "lib/errors/",
   "lib/identity/",
   "lib/inject/",
+  "lib/json/",
   "lib/kube/names.ts",
   "lib/kube/objects.ts",
   "lib/kube/own-volumes.ts",
