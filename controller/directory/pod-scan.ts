@@ -7,15 +7,14 @@ import type { Clock } from "../../lib/clock/clock.ts";
 import type { DocumentWorkload } from "../../lib/directory/document.ts";
 import { KubeError } from "../../lib/kube/client.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
+import { pages } from "../../lib/kube/list.ts";
 import type { Pod } from "../../lib/kube/objects.ts";
 import { workloadOf } from "./entities.ts";
 
 type Found = ReadonlyMap<string, readonly DocumentWorkload[]>;
 /** What the next scan looks for. */
 type Batch = { readonly ips: Set<string>; readonly found: Promise<Found> };
-type Page = { readonly metadata: { readonly continue?: string }; readonly items: readonly Pod[] };
 
-const pageSize = 500;
 const mostAddresses = 4_096;
 const shortestPauseMs = 1_000;
 /** The pause after a scan, in times of what it took. */
@@ -67,17 +66,10 @@ export class PodScan {
 
   async #scan(ips: ReadonlySet<string>): Promise<Found> {
     const found = new Map<string, DocumentWorkload[]>();
-    let token = "";
-    do {
-      const rest = token === "" ? "" : `&continue=${encodeURIComponent(token)}`;
-      const page = await this.#client.get<Page>(`/api/v1/pods?limit=${pageSize}${rest}`);
-      for (const workload of page.items.map(workloadOf)) {
-        if (workload === null) continue;
+    for await (const page of pages<Pod>(this.#client, "/api/v1/pods"))
+      for (const workload of page.map(workloadOf).filter((each) => each !== null))
         for (const ip of workload.ips.filter((each) => ips.has(each)))
           found.set(ip, [...(found.get(ip) ?? []), workload]);
-      }
-      token = page.metadata.continue ?? "";
-    } while (token !== "");
     return found;
   }
 }
