@@ -54,10 +54,6 @@ export class Streams {
     this.#parts = parts;
   }
 
-  get size(): number {
-    return this.#streams.size;
-  }
-
   /** False: the pod has too many. */
   open(call: WatchCall, caller: DirectoryCaller): boolean {
     const ofPod = this.#ofPod.get(caller.podUid) ?? new Set();

@@ -19,7 +19,6 @@ export type AdmissionRequest = {
   readonly uid: string;
   readonly operation: string;
   readonly namespace?: string;
-  readonly subResource?: string;
   readonly object?: unknown;
   readonly oldObject?: unknown;
 };

@@ -102,10 +102,6 @@ export class Informer<T extends KubeObject> {
     return this.#objects.values();
   }
 
-  get size(): number {
-    return this.#objects.size;
-  }
-
   /** Of the newest object or bookmark that was seen. */
   get resourceVersion(): string {
     return this.#resourceVersion;

@@ -12,7 +12,6 @@ export type Metadata = {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly creationTimestamp?: string;
   readonly deletionTimestamp?: string;
-  readonly generateName?: string;
   readonly ownerReferences?: readonly { readonly kind: string; readonly name: string; readonly controller?: boolean }[];
 };
 
@@ -79,7 +78,6 @@ export type Service = KubeObject & {
     readonly externalIPs?: readonly string[];
     readonly sessionAffinity?: string;
     readonly internalTrafficPolicy?: string;
-    readonly publishNotReadyAddresses?: boolean;
     readonly ports?: readonly {
       readonly name?: string;
       readonly protocol?: string;
@@ -111,7 +109,6 @@ export type EndpointSlice = KubeObject & {
         };
         readonly nodeName?: string | null;
         readonly zone?: string | null;
-        readonly targetRef?: { readonly kind?: string; readonly name?: string; readonly uid?: string };
       }[]
     | null;
 };
