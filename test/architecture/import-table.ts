@@ -151,9 +151,6 @@ export const pure: readonly string[] = [
   "proxy/session/surplus.ts",
 ];
 
-/** Files of a pure folder that are not pure, with the reason. */
-export const impure: readonly { readonly file: string; readonly why: string }[] = [];
-
 /** Modules that no pure file may import, with or without the `node:` prefix. */
 export const ioModules: readonly string[] = [
   "child_process",
@@ -195,5 +192,4 @@ export function zoneOf(path: string, table: readonly Zone[] = zones): Zone | nul
   return matching.toSorted((one, other) => other.path.length - one.path.length)[0] ?? null;
 }
 
-export const isPure = (path: string): boolean =>
-  coveredBy(pure, path) && !impure.some((exception) => exception.file === path);
+export const isPure = (path: string): boolean => coveredBy(pure, path);

@@ -9,7 +9,7 @@ import {
   covers,
   coveredBy,
   exceptions,
-  impure,
+  isPure,
   ioModules,
   packages,
   pure,
@@ -76,7 +76,7 @@ function packagePatterns(own: string): readonly Pattern[] {
 }
 
 function purePatterns(own: string): readonly Pattern[] {
-  if (!coveredBy(pure, own) || impure.some((entry) => entry.file === own)) return [];
+  if (!isPure(own)) return [];
   const names = ioModules.map(escape).join("|");
   return [{ regex: `^(?:node:)?(?:${names})$`, message: `${own} is pure: it does no I/O and reads no clock` }];
 }
@@ -93,12 +93,7 @@ function overrideFor(own: string, depth: number): Override {
 
 /** Every path for which some rule of the table begins to differ, the general ones first. */
 const boundaries: readonly string[] = [
-  ...new Set([
-    ...zones.map((zone) => zone.path),
-    ...pure,
-    ...impure.map((entry) => entry.file),
-    ...packages.flatMap((rule) => rule.from),
-  ]),
+  ...new Set([...zones.map((zone) => zone.path), ...pure, ...packages.flatMap((rule) => rule.from)]),
 ].toSorted((one, other) => one.split("/").length - other.split("/").length || one.length - other.length);
 
 export const importOverrides: readonly Override[] = boundaries.flatMap((own) =>
