@@ -112,8 +112,17 @@ export class Dataplane {
     return this.#turn;
   }
 
-  /** The decision, after the one look-up that an unknown address is worth; after more where nobody answers. */
-  async decide<D extends { readonly kind: string }>(ask: (known: Known) => D | LookUp, lookUps = 1): Promise<D> {
+  /** The decision, after the one look-up that an unknown address is worth. */
+  decide<D extends { readonly kind: string }>(ask: (known: Known) => D | LookUp): Promise<D> {
+    return this.#decide(ask, 1);
+  }
+
+  /** The same of a connection that is open, after more look-ups where nobody answers: all open ones are judged at once. */
+  decideAnew<D extends { readonly kind: string }>(ask: (known: Known) => D | LookUp): Promise<D> {
+    return this.#decide(ask, lookUpsOfOpen);
+  }
+
+  async #decide<D extends { readonly kind: string }>(ask: (known: Known) => D | LookUp, lookUps: number): Promise<D> {
     const first = ask({ view: this.directory.current(), lookUp: null, asked: null });
     if (!isLookUp(first)) return first;
     const { ip, lastWillDo } = first;
@@ -224,6 +233,6 @@ const isLookUp = (decision: { readonly kind: string }): decision is LookUp => de
 /** Without what a dry run tries. */
 const enforced = (policy: Policy): Policy => ({ ...policy, dryRun: null, allowFromDryRun: [] });
 
-/** A controller answers so many look-ups a second, and all open connections are judged at once. */
+/** A controller answers only so many look-ups of one proxy in a second. */
 const betweenLookUpsMs = 1_000;
-export const lookUpsOfOpen = 8;
+const lookUpsOfOpen = 8;

@@ -9,7 +9,6 @@
 import type { ServerHttp2Stream, IncomingHttpHeaders } from "node:http2";
 import type { Socket } from "node:net";
 import { describeFarEnd, newRecord, refused, sourceOf, wouldBeRefused } from "./connection.ts";
-import { lookUpsOfOpen } from "./dataplane.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { dialApplication } from "./dial/clear.ts";
 import { originalDestination } from "./listen/socket-options.ts";
@@ -17,13 +16,12 @@ import { OpenConnection } from "./open-connection.ts";
 import { authorizeClear, authorizeStream, refusedCaller } from "./route/authorize.ts";
 import type { ClearDecision } from "./route/authorize.ts";
 import { judgeInboundClear } from "./route/judge.ts";
-import type { Decided, Policy, Verdict } from "./route/policy.ts";
+import type { Known, Policy, Verdict } from "./route/policy.ts";
 import { answerReauthentication, asksReauthentication } from "./session/answer-reauthentication.ts";
 import { readRequest } from "./session/connect-request.ts";
 import type { ServerSession } from "./session/session.ts";
 import { refuseRequest } from "./session/told-reason.ts";
 import { formatEndpoint } from "../lib/net/address.ts";
-import type { Endpoint, Ip } from "../lib/net/address.ts";
 import type { Reason } from "../lib/errors/reasons.ts";
 
 /** A verified session: every stream of it is one connection, but for the request to re-authenticate it. */
@@ -114,20 +112,18 @@ export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<
   if (uncertified !== null) return refuse(uncertified);
   if (source === null) return refuse({ reason: "source_unknown", detail: "no address" });
 
-  const decided = await decide(original.endpoint, source, plane);
+  const ask = (known: Known): ClearDecision =>
+    authorizeClear({ destination: original.endpoint, source, self: plane.self, ...known });
+  const decided = await plane.decide(ask);
   describeFarEnd(record, decided);
   if (decided.kind === "refuse") return refuse(decided);
 
   record.upstream = record.destination;
   const application = await dialApplication(original.endpoint, socket, plane.clock);
   if (application.kind === "failed") return refuse(application);
-  const judge = async (): Promise<Verdict> =>
-    judgeInboundClear(await decide(original.endpoint, source, plane, lookUpsOfOpen));
+  const judge = async (): Promise<Verdict> => judgeInboundClear(await plane.decideAnew(ask));
   const verdict = await plane.judgeAnew(rulesBefore, application.duplex, judge);
   if (verdict !== null) return refuse(verdict);
   if (decided.dryRun !== null) wouldBeRefused(record, decided.dryRun);
   new OpenConnection({ client: socket, server: application.duplex, record, plane, judge, tunnel: null });
 }
-
-const decide = (destination: Endpoint, source: Ip, plane: Dataplane, lookUps = 1): Promise<Decided<ClearDecision>> =>
-  plane.decide((known) => authorizeClear({ destination, source, self: plane.self, ...known }), lookUps);

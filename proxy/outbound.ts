@@ -8,7 +8,6 @@
  */
 import type { Socket } from "node:net";
 import { describeFarEnd, newRecord, refused, sourceOf, wouldBeRefused } from "./connection.ts";
-import { lookUpsOfOpen } from "./dataplane.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { firstBytesAreTls, watchFirstBytes } from "./dial/first-bytes.ts";
 import { dialFarEnd } from "./far-end.ts";
@@ -95,6 +94,6 @@ export async function judge(
 ): Promise<Verdict> {
   if (session !== null) return judgeTunnel(rules, session.terms.peer.id.project);
   const ask = (known: Known): Route => routeEndpoint({ destination, pick: 0, ...known }, endpoint);
-  const now = await plane.decide(ask, lookUpsOfOpen);
+  const now = await plane.decideAnew(ask);
   return judgeOutboundClear(now, spoken.is);
 }

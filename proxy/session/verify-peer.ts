@@ -10,6 +10,7 @@ import type { Fault } from "../../lib/x509/fault.ts";
 import { verify } from "../../lib/x509/verify.ts";
 import type { Expected, Peer, Refusal } from "../../lib/x509/verify.ts";
 
+/** What this proxy shows its peers, and judges them with. */
 export type Identified = {
   /** Null before the first certificate of ours and after the end of the last: then nobody is dialled or let in. */
   readonly credentials: () => Credentials | null;

@@ -131,7 +131,7 @@ test("a look-up that nobody answers is made again for what is open, and only so 
   const ask = ({ lookUp, asked }: Told): { kind: "look-up"; ip: Ip } | ({ kind: "done" } & Told) =>
     lookUp === null ? { kind: "look-up", ip: address } : { kind: "done", lookUp, asked };
   lookUps.push("no-answer", "no-answer", "unheld");
-  const decided = plane.decide(ask, 8);
+  const decided = plane.decideAnew(ask);
   for (let pauses = 0; pauses < 2; pauses++) {
     await turn();
     clock.advance(1_000);
