@@ -50,11 +50,9 @@ describe("look-ups", why === null ? {} : { skip: why }, () => {
 
   test("a pod that asks without an end is refused what is too much, and another is answered meanwhile", async () => {
     const [greedy, modest] = [await readerIn("greedy"), await readerIn("modest")];
-    const flood = Promise.all(
-      addresses("10.4.2", 250)
-        .concat(addresses("10.4.3", 250))
-        .map((address) => greedy.lookUp(address).then(() => 0, codeOf)),
-    );
+    // What is asked again within a second is answered at once, so that this goes beyond the rate on a busy machine too.
+    const asked = addresses("10.4.2", 250).flatMap((address) => Array<string>(10).fill(address));
+    const flood = Promise.all(asked.map((address) => greedy.lookUp(address).then(() => 0, codeOf)));
     for (const address of addresses("10.4.4", 20)) assert.ok((await modest.lookUp(address)).nobody !== undefined);
     const codes = await flood;
     assert.ok(codes.includes(0));
