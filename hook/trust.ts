@@ -39,8 +39,7 @@ type Attempt =
 
 const notYet = (why: string): Attempt => ({ kind: "not_yet", why });
 
-const setUpOnce = async (context: Context): Promise<Attempt> => {
-  const { client, log } = context;
+async function setUpOnce({ client, log }: Context): Promise<Attempt> {
   const root = readRoot(await client.get<ConfigMap>(rootPath));
   if (root.kind === "none") return notYet(`ConfigMap ${rootConfigMap.name}: ${root.why}`);
   for (const path of configurationPaths) {
@@ -49,7 +48,7 @@ const setUpOnce = async (context: Context): Promise<Attempt> => {
     log("info", patch.length > 0 ? "trust_set" : "trust_was_set", { configuration: path.slice(group.length + 1) });
   }
   return await giveUpRight(client, [404]);
-};
+}
 
 /** The last act: after it no call is allowed any more. Asked for again, that it may not be done says that it was done. */
 async function giveUpRight(client: Client, isDoneBy: readonly number[]): Promise<Attempt> {
@@ -63,13 +62,13 @@ async function giveUpRight(client: Client, isDoneBy: readonly number[]): Promise
   }
 }
 
-const attempt = async (context: Context, before: Attempt["kind"]): Promise<Attempt> => {
+async function attempt(context: Context, before: Attempt["kind"]): Promise<Attempt> {
   try {
     return before === "unanswered" ? await giveUpRight(context.client, [404, 403]) : await setUpOnce(context);
   } catch (error) {
     return notYet((error as Error).message);
   }
-};
+}
 
 /** Whether it was done before the deadline, in milliseconds from now. */
 export async function setTrust(context: Context, deadline: number): Promise<boolean> {

@@ -1,6 +1,6 @@
 /** `/metrics`, `/live` and `/ready` of a program of the control plane. */
+import { metricsPage } from "./metrics-page.ts";
 import { notFound, pageServer, plainPage } from "./page-server.ts";
-import { formats, negotiate } from "../metrics/exposition.ts";
 import type { Registry } from "../metrics/registry.ts";
 import type { HostPort } from "../net/host-port.ts";
 import { listen } from "../server/listen.ts";
@@ -11,9 +11,7 @@ export async function listenHealth(where: HostPort, registry: Registry, isReady:
   const server = pageServer(({ url, headers }) => {
     if (url === "/live") return plainPage(200, "live");
     if (url === "/ready") return isReady() ? plainPage(200, "ready") : plainPage(503, "not ready");
-    if (url !== "/metrics") return notFound;
-    const format = negotiate(headers.accept);
-    return { status: 200, type: formats[format].contentType, text: registry.render(format) };
+    return url === "/metrics" ? metricsPage(registry, headers.accept) : notFound;
   });
   const bound = await listen(server, where);
   return {
