@@ -31,7 +31,7 @@ import type { ObserveOptions, Observing } from "./observe/observe.ts";
 import { perform } from "./probe/perform.ts";
 import { useMetrics, useProbe } from "./route/own-ports.ts";
 import type { Use } from "./route/own-ports.ts";
-import type { Known, Self, View } from "./route/policy.ts";
+import type { Known, Self } from "./route/policy.ts";
 import { connectDirectory } from "./directory/client.ts";
 import { watchDirectoryFile } from "./directory/file.ts";
 import type { DirectorySource } from "./directory/source.ts";
@@ -71,11 +71,9 @@ export class Proxy implements Running {
     await selfTest();
     const registry = new Registry();
     const proxyPorts = new Set<number>();
-    let snapshotChanged = (): void => {};
     const agent = createAgent(config, deps);
     const self = ownFacts(config, proxyPorts);
-    // A snapshot that comes before the proxy is put together is seen when capture is bound.
-    const directory = await openDirectory(config, { ...deps, self, onSnapshot: () => snapshotChanged() });
+    const directory = await openDirectory(config, { ...deps, self });
     const identified = {
       credentials: () => agent.current(),
       maxLeafLifetimeMs: config.maxLeafLifetimeMs,
@@ -100,7 +98,8 @@ export class Proxy implements Running {
       connect: (host, port) => connectForTelemetry({ host, port }, plane),
     });
     const proxy = new Proxy(config, deps, { agent, directory, plane, listeners, observing });
-    snapshotChanged = () => proxy.#changed();
+    // A snapshot that was kept is there already, and is seen when capture is bound.
+    directory.onChange(() => proxy.#changed());
     await listeners.bindServices(proxy.#services(registry));
     agent.onChange((credentials) => proxy.#credentialsChanged(credentials));
     agent.start();
@@ -229,10 +228,7 @@ function ownFacts(config: ProxyConfig, proxyPorts: ReadonlySet<number>): Self {
   };
 }
 
-type DirectoryParts = Pick<Surroundings, "clock" | "log"> & {
-  readonly self: Self;
-  readonly onSnapshot: (view: View) => void;
-};
+type DirectoryParts = Pick<Surroundings, "clock" | "log"> & { readonly self: Self };
 
 async function openDirectory(config: ProxyConfig, parts: DirectoryParts): Promise<DirectorySource> {
   const { directory, maxLeafLifetimeMs } = config;

@@ -28,8 +28,6 @@ export type FileSourceOptions = {
   readonly self: Self;
   readonly clock: Clock;
   readonly log: Log;
-  /** Called with every view that replaces the one before, the first included. */
-  readonly onSnapshot: (view: View) => void;
 };
 
 export const largestDocument = 64 * 1024 * 1024;
@@ -52,6 +50,7 @@ type Look =
 class FileSource implements DirectorySource {
   readonly #options: FileSourceOptions;
   #view: View | null = null;
+  #changed: () => void = () => {};
   #refusal: DirectoryRefusal | null = null;
   #acceptedKey = "";
   /** The content that was refused last, and whether that was logged. */
@@ -77,6 +76,10 @@ class FileSource implements DirectorySource {
 
   current(): View | null {
     return this.#view;
+  }
+
+  onChange(listener: () => void): void {
+    this.#changed = listener;
   }
 
   refusal(): DirectoryRefusal | null {
@@ -145,7 +148,7 @@ class FileSource implements DirectorySource {
   }
 
   #read(key: string, text: string): void {
-    const { self, log, onSnapshot } = this.#options;
+    const { self, log } = this.#options;
     const parsed = parseDocument(text);
     if (parsed.kind === "refused") return this.#refused(key, { reason: parsed.reason, problems: parsed.problems });
     const acceptance = accept(parsed.snapshot, this.#view?.snapshot ?? null, self);
@@ -156,7 +159,7 @@ class FileSource implements DirectorySource {
     this.#settled();
     const { mode, dryRun } = this.#view.policy;
     log("info", "directory_accepted", { version: parsed.snapshot.version, mode, dryRun, warnings: parsed.warnings });
-    onSnapshot(this.#view);
+    this.#changed();
   }
 
   #settled(): void {

@@ -9,6 +9,8 @@ export type DirectoryRefusal = { readonly reason: Reason; readonly problems: rea
 export type DirectorySource = {
   /** Null before the first acceptable snapshot. */
   current(): View | null;
+  /** Who is called, from now on, when there is another view. There is one listener. */
+  onChange(listener: () => void): void;
   /** Why the newest state is not in use; null when it is. */
   refusal(): DirectoryRefusal | null;
   /**

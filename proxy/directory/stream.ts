@@ -32,8 +32,6 @@ export type StreamSourceOptions = LinkOptions & {
   /** Null: nothing is kept. */
   readonly stateFolder: string | null;
   readonly self: Self;
-  /** Called with every view that replaces the one before, the first included. */
-  readonly onSnapshot: (view: View) => void;
 };
 
 const lookUpMs = 2_000;
@@ -54,6 +52,7 @@ export class StreamSource implements DirectorySource, Follower {
   /** The newest accepted snapshot, without what was learned. */
   #base: Snapshot | null = null;
   #view: View | null = null;
+  #changed: () => void = () => {};
   #refusal: DirectoryRefusal | null = null;
   #wantsWhole = false;
   #keeping: Timer | null = null;
@@ -74,6 +73,10 @@ export class StreamSource implements DirectorySource, Follower {
 
   current(): View | null {
     return this.#view;
+  }
+
+  onChange(listener: () => void): void {
+    this.#changed = listener;
   }
 
   refusal(): DirectoryRefusal | null {
@@ -168,14 +171,14 @@ export class StreamSource implements DirectorySource, Follower {
   }
 
   #show(isFirst: boolean, warnings: readonly string[]): void {
-    const { self, log, onSnapshot } = this.#options;
+    const { self, log } = this.#options;
     const before = this.#view?.policy;
     this.#view = buildView(withLearned(this.#base!, this.#remembered.held), self);
     const { mode, dryRun } = this.#view.policy;
     const isNews = isFirst || before?.mode !== mode || before.dryRun !== dryRun || warnings.length > 0;
     const { version } = this.#view.snapshot;
     log(isNews ? "info" : "debug", "directory_accepted", { version, mode, dryRun, warnings });
-    onSnapshot(this.#view);
+    this.#changed();
   }
 
   #ask(ip: Ip): Asking {

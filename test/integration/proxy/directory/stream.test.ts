@@ -91,7 +91,6 @@ async function startSource(
     clock: where.clock ?? systemClock,
     random: () => 0,
     log,
-    onSnapshot: quiet,
   });
   const agent = where.agent === false ? null : await agentOf(t, pod);
   let renewals = 0;

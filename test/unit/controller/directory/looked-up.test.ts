@@ -98,7 +98,6 @@ async function connected(state: ClusterState) {
     clock,
     random: () => 0,
     log: silent,
-    onSnapshot: () => {},
   });
   source.renew({ roots: [] as readonly string[] } as Credentials);
   await new Promise((resolve) => setImmediate(resolve));

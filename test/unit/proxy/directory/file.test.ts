@@ -50,7 +50,10 @@ function stage(t: TestContext, content: string | null, below = ""): Stage {
     self,
     clock,
     log: (_level, event, fields = {}) => lines.push({ event, fields }),
-    onSnapshot: (view) => versionInUse(view.snapshot.version).resolve(view),
+  });
+  source.onChange(() => {
+    const view = source.current()!;
+    versionInUse(view.snapshot.version).resolve(view);
   });
   // Neither the watch nor the standing clock keeps the process alive.
   const alive = setTimeout(() => {}, 60_000);

@@ -27,7 +27,6 @@ async function dials(): Promise<{ count: () => number; renew: (generation: numbe
     clock: manualClock(),
     random: () => 0,
     log: silent,
-    onSnapshot: () => {},
   });
   const renew = (generation: number, roots: string[]): void =>
     source.renew({ identity: { generation }, roots, bundle: null } as unknown as Credentials);
