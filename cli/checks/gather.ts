@@ -1,4 +1,5 @@
 /** Gathers what `tencrypt check` judges: each fact, or why it could not be had. */
+import type { Clock } from "../../lib/clock/clock.ts";
 import { KubeError } from "../../lib/kube/client.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
 import { listAll } from "../../lib/kube/list.ts";
@@ -75,7 +76,7 @@ export async function publishedRoot(client: KubeClient): Promise<Readable<string
   return found.kind === "read" ? { ...found, value: found.value?.data?.[rootConfigMap.key] ?? null } : found;
 }
 
-export async function gather(client: KubeClient, now: number): Promise<Facts> {
+export async function gather(client: KubeClient, clock: Pick<Clock, "now">): Promise<Facts> {
   const metrics = await caMetrics(client);
   const { gitVersion } = await client.get<{ readonly gitVersion: string }>("/version");
   const configuration = (kind: "mutating" | "validating"): Promise<Readable<WebhookConfiguration | null>> => {
@@ -83,12 +84,14 @@ export async function gather(client: KubeClient, now: number): Promise<Facts> {
     return one(client, plural, `${admission}/${plural}/${webhookConfigurations[kind]}`);
   };
   const ca = await deployment(client, control.ca.namespace, "tencrypt-ca");
+  const serverTime = await client.serverTime();
   return {
-    now,
+    // At once: the two are compared, and any other answer may take long.
+    now: clock.now(),
+    serverTime,
     version: gitVersion,
     knowsPolicies: await knowsPolicies(client),
     forbidden: await forbidden(client),
-    serverTime: await client.serverTime(),
     controller: await deployment(client, control.controller.namespace, "tencrypt-controller"),
     ca,
     mutating: await configuration("mutating"),

@@ -31,7 +31,7 @@ async function findingsOf(client: KubeClient, { pre = false, namespace }: CheckO
     const pods = await listAll<PodFact>(client, `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`);
     return judgeOne(project, pods, await publishedRoot(client));
   }
-  const facts = await gather(client, systemClock.now());
+  const facts = await gather(client, systemClock);
   return [...judgeCluster(facts, pre), ...(pre ? [] : judgeInstallation(facts))];
 }
 
