@@ -1,10 +1,12 @@
-/** One project by its name, for whoever may see that namespace and no other: nothing else is listed. */
+/** Projects by their names, and their pods. */
 import type { KubeClient } from "../lib/kube/client.ts";
+import { pages } from "../lib/kube/list.ts";
 import { neverProjects, projectLabel } from "../lib/kube/names.ts";
-import type { Namespace } from "../lib/kube/objects.ts";
+import type { Namespace, Pod } from "../lib/kube/objects.ts";
 import { isProject } from "../lib/project/settings.ts";
 import { Failure } from "./failure.ts";
 
+/** For whoever may see that namespace and no other: nothing else is listed. */
 export async function projectNamed(client: KubeClient, name: string): Promise<Namespace> {
   const found = await client.find<Namespace>(`/api/v1/namespaces/${encodeURIComponent(name)}`);
   if (found === null) throw new Failure(`there is no namespace ${name}`, "tencrypt status -A lists the projects");
@@ -18,4 +20,13 @@ export async function projectNamed(client: KubeClient, name: string): Promise<Na
       : `namespace ${name} is no project: its label ${projectLabel} says ${JSON.stringify(value)}`,
     `kubectl label namespace ${name} ${projectLabel}=enabled${value === undefined ? "" : " --overwrite"}`,
   );
+}
+
+/** Nothing is kept of all others, of which a large cluster has many. */
+export async function podsOf<T extends Pod>(client: KubeClient, projects: readonly Namespace[]): Promise<readonly T[]> {
+  const names = new Set(projects.map(({ metadata }) => metadata.name));
+  const found: T[] = [];
+  for await (const page of pages<T>(client, "/api/v1/pods"))
+    found.push(...page.filter(({ metadata }) => names.has(metadata.namespace ?? "")));
+  return found;
 }

@@ -4,9 +4,10 @@ import { KubeError } from "../../lib/kube/client.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
 import { listAll } from "../../lib/kube/list.ts";
 import { control, projectLabel, rootConfigMap, webhookConfigurations } from "../../lib/kube/names.ts";
-import type { ConfigMap, Pod } from "../../lib/kube/objects.ts";
+import type { ConfigMap, Namespace, Pod } from "../../lib/kube/objects.ts";
+import { podsOf } from "../project.ts";
 import { authorities } from "./authorities.ts";
-import type { Deployment, Facts, WebhookConfiguration } from "./facts.ts";
+import type { Deployment, Facts, PodFact, WebhookConfiguration } from "./facts.ts";
 import { readable } from "./readable.ts";
 import type { Readable } from "./readable.ts";
 import { rootSecretOf } from "./root.ts";
@@ -84,6 +85,7 @@ export async function gather(client: KubeClient, clock: Pick<Clock, "now">): Pro
     return one(client, plural, `${admission}/${plural}/${webhookConfigurations[kind]}`);
   };
   const ca = await deployment(client, control.ca.namespace, "tencrypt-ca");
+  const projects = await every<Namespace>(client, "/api/v1/namespaces", projectLabel);
   const serverTime = await client.serverTime();
   return {
     // At once: the two are compared, and any other answer may take long.
@@ -102,7 +104,7 @@ export async function gather(client: KubeClient, clock: Pick<Clock, "now">): Pro
     rootSecret: await rootSecretOf(client, ca),
     authorities: await authorities(client, metrics),
     sourceMismatches: sourceMismatches(metrics),
-    projects: await every(client, "/api/v1/namespaces", projectLabel),
-    pods: await every(client, "/api/v1/pods"),
+    projects,
+    pods: await readable("pods", podsOf<PodFact>(client, projects.kind === "read" ? projects.value : [])),
   };
 }

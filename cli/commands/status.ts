@@ -9,7 +9,7 @@ import type { ProxyStatus, StatusAnswer } from "../admin-port.ts";
 import { withCluster } from "../cluster.ts";
 import type { Cluster, Connection } from "../cluster.ts";
 import { Failure, usageCode } from "../failure.ts";
-import { projectNamed } from "../project.ts";
+import { podsOf, projectNamed } from "../project.ts";
 import { structured, table } from "../terminal.ts";
 import type { Format, Terminal } from "../terminal.ts";
 import { podRows } from "../workloads.ts";
@@ -66,7 +66,7 @@ async function gather(
   const { client } = cluster;
   if (allNamespaces === true) {
     const projects = await listAll<Namespace>(client, "/api/v1/namespaces", `${projectLabel}=enabled`);
-    return podRows(projects, await listAll<Pod>(client, "/api/v1/pods"));
+    return podRows(projects, await podsOf(client, projects));
   }
   if (namespace !== undefined && named !== undefined && namespace !== named)
     throw new Failure(`two namespaces are named, ${namespace} and ${named}`, "tencrypt status NAMESPACE", usageCode);

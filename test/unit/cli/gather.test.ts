@@ -38,3 +38,9 @@ test("an API server that takes long for its answers is not told to have another 
     ["TC-K8S-01 good", "TC-K8S-02 failed", "TC-K8S-03 good", "TC-K8S-04 good"],
   );
 });
+
+test("of a large cluster only the pods of projects are kept", async () => {
+  const clock = manualClock();
+  const { pods } = await gather(slowServer(clock, 0), clock);
+  assert.deepEqual(pods.kind === "read" ? pods.value.map(({ metadata }) => metadata.name) : pods, ["cart"]);
+});
