@@ -16,8 +16,23 @@ export type StatusAnswer =
 
 const patienceMs = 5_000;
 
-export function forwarder({ kubeconfig, context }: Connection): PortForward {
-  const config = new KubeConfig();
+/** The API server accepts a port-forward to a node that is away, and says nothing more. */
+class ImpatientConfig extends KubeConfig {
+  readonly #openingMs: number;
+
+  constructor(openingMs: number) {
+    super();
+    this.#openingMs = openingMs;
+  }
+
+  override async applyToHTTPSOptions(options: Parameters<KubeConfig["applyToHTTPSOptions"]>[0]): Promise<void> {
+    await super.applyToHTTPSOptions(options);
+    Object.assign(options, { handshakeTimeout: this.#openingMs });
+  }
+}
+
+export function forwarder({ kubeconfig, context }: Connection, openingMs: number = patienceMs): PortForward {
+  const config = new ImpatientConfig(openingMs);
   if (kubeconfig === undefined) config.loadFromDefault();
   else config.loadFromFile(kubeconfig);
   if (context !== undefined) config.setCurrentContext(context);
@@ -43,6 +58,7 @@ export async function askStatus(forward: PortForward, namespace: string, pod: st
 function reasonOf(error: unknown): string {
   const { message } = (error ?? {}) as { readonly message?: unknown };
   if (typeof message !== "string" || message === "") return "the port-forward failed";
+  if (/handshake has timed out/.test(message)) return "the port-forward was not opened in time";
   return /\b403\b/.test(message) ? "you may not forward ports of this pod (create pods/portforward)" : message;
 }
 
