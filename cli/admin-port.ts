@@ -59,7 +59,9 @@ function reasonOf(error: unknown): string {
   const { message } = (error ?? {}) as { readonly message?: unknown };
   if (typeof message !== "string" || message === "") return "the port-forward failed";
   if (/handshake has timed out/.test(message)) return "the port-forward was not opened in time";
-  return /\b403\b/.test(message) ? "you may not forward ports of this pod (create pods/portforward)" : message;
+  if (/\b403\b/.test(message)) return "you may not forward ports of this pod (create pods/portforward)";
+  // A node may tell it in several lines; it is a cell of a table.
+  return message.replaceAll(/[^ -~]+/g, " ");
 }
 
 function textOf(answer: PassThrough, errors: PassThrough): Promise<string> {

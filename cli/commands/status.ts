@@ -28,11 +28,17 @@ export type Row = PodRow & {
 };
 
 const atOnce = 8;
+/** So many take longer than anybody waits without a word. */
+const many = 100;
 
 export async function status(namespace: string | undefined, options: StatusOptions, screen: Terminal): Promise<void> {
   await withCluster(options, async (cluster) => {
-    const rows = await withAnswers(await gather(namespace, options, cluster), options);
-    tell(rows, options.output, screen);
+    const rows = await gather(namespace, options, cluster);
+    const asked = rows.filter((row) => row.protected).length;
+    if (asked > many) screen.note(`asking ${asked} proxies, ${atOnce} at a time\n`);
+    const forward = forwarder(options);
+    const answered = await askAll(rows, (row) => askStatus(forward, row.namespace, row.pod));
+    tell(answered, options.output, screen);
   });
 }
 
@@ -75,19 +81,16 @@ async function gather(
   return podRows([project], await listAll<Pod>(client, `/api/v1/namespaces/${wanted}/pods`));
 }
 
-async function withAnswers(rows: readonly PodRow[], options: StatusOptions): Promise<readonly Row[]> {
-  const forward = forwarder(options);
+type Ask = (row: PodRow) => Promise<StatusAnswer>;
+
+/** Some at a time, whoever takes long. */
+export async function askAll(rows: readonly PodRow[], ask: Ask): Promise<readonly Row[]> {
   const done: Row[] = [];
-  for (let at = 0; at < rows.length; at += atOnce) {
-    const some = rows.slice(at, at + atOnce);
-    done.push(
-      ...(await Promise.all(
-        some.map(async (row) =>
-          told(row, row.protected ? await askStatus(forward, row.namespace, row.pod) : { kind: "not-asked" }),
-        ),
-      )),
-    );
-  }
+  const left = rows.entries();
+  const askInTurn = async (): Promise<void> => {
+    for (const [at, row] of left) done[at] = told(row, row.protected ? await ask(row) : { kind: "not-asked" });
+  };
+  await Promise.all(Array.from({ length: atOnce }, askInTurn));
   return done;
 }
 

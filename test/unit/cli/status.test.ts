@@ -4,7 +4,7 @@ import type { PassThrough } from "node:stream";
 import { describe, test } from "node:test";
 import type { PortForward } from "@kubernetes/client-node";
 import { askStatus } from "../../../cli/admin-port.ts";
-import { told } from "../../../cli/commands/status.ts";
+import { askAll, told } from "../../../cli/commands/status.ts";
 import { podRows } from "../../../cli/workloads.ts";
 import type { Namespace, Pod } from "../../../lib/kube/objects.ts";
 import { protectedSpec } from "../../cluster/protected-pod.ts";
@@ -66,6 +66,34 @@ test("what is no date is not shown as one", () => {
   for (const certificate of ["x", 5, []]) assert.match(ends(certificate), /^unknown: /);
   assert.equal(ends(undefined), "none yet");
   assert.equal(ends({ notAfter: "2026-11-28T12:00:00Z" }), "2026-11-28T12:00:00Z");
+});
+
+test("one proxy that takes long keeps nobody waiting but itself", { timeout: 10_000 }, async () => {
+  const rows = Array.from({ length: 40 }, (_, index) => ({ ...rowOf("project"), pod: `cart-${index}` }));
+  let others = rows.length - 1;
+  const answered = Promise.withResolvers<void>();
+  const done = await askAll(rows, async ({ pod }) => {
+    if (pod === "cart-0") await answered.promise;
+    else if (--others === 0) answered.resolve();
+    return { kind: "no-answer", why: pod };
+  });
+  assert.deepEqual(
+    done.map(({ certificateEnds }) => certificateEnds),
+    rows.map(({ pod }) => `unknown: ${pod}`),
+  );
+});
+
+test("what a node says of a port-forward is shown in one line", async () => {
+  const failing = {
+    portForward: (_namespace: string, _pod: string, _ports: number[], _out: PassThrough, errors: PassThrough) => {
+      errors.end("error forwarding port 15000:\n\u001b[31m socat: E connect: Connection refused\r\n");
+      return Promise.resolve({ close: () => {} });
+    },
+  } as unknown as PortForward;
+  assert.deepEqual(await askStatus(failing, "shop", "cart-1"), {
+    kind: "no-answer",
+    why: "error forwarding port 15000: [31m socat: E connect: Connection refused",
+  });
 });
 
 test("an answer that is no object is none of a proxy", async () => {
