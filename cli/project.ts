@@ -6,13 +6,16 @@ import type { Namespace, Pod } from "../lib/kube/objects.ts";
 import { isProject } from "../lib/project/settings.ts";
 import { Failure } from "./failure.ts";
 
+/** Of others no webhook sees a pod, whatever label they had before there was a policy that keeps it off them. */
+export const canBeProject = ({ metadata }: Namespace): boolean => !neverProjects.includes(metadata.name);
+
 /** For whoever may see that namespace and no other: nothing else is listed. */
 export async function projectNamed(client: KubeClient, name: string): Promise<Namespace> {
   const found = await client.find<Namespace>(`/api/v1/namespaces/${encodeURIComponent(name)}`);
   if (found === null) throw new Failure(`there is no namespace ${name}`, "tencrypt status -A lists the projects");
-  if (isProject(found.metadata)) return found;
-  if (neverProjects.includes(name))
+  if (!canBeProject(found))
     throw new Failure(`namespace ${name} cannot be a project`, "tencrypt status -A lists the projects");
+  if (isProject(found.metadata)) return found;
   const value = found.metadata.labels?.[projectLabel];
   throw new Failure(
     value === undefined

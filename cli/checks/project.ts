@@ -1,9 +1,10 @@
 /** What is good and what is not in one project. Pure. */
-import { containers, neverProjects, projectLabel } from "../../lib/kube/names.ts";
+import { containers, projectLabel } from "../../lib/kube/names.ts";
 import type { Namespace } from "../../lib/kube/objects.ts";
 import { isTerminal, readSidecar } from "../../lib/kube/sidecar.ts";
 import { idleMarks, labelWithoutEffect, podProblems } from "../../lib/project/marks.ts";
 import { readProjectSettings } from "../../lib/project/settings.ts";
+import { canBeProject } from "../project.ts";
 import { podRows } from "../workloads.ts";
 import type { PodRow } from "../workloads.ts";
 import type { PodFact } from "./facts.ts";
@@ -18,6 +19,7 @@ export function judgeProject(
   allPods: readonly PodFact[],
   rootPem: Readable<string | null>,
 ): readonly Judged[] {
+  if (!canBeProject(namespace)) return [neverProject(namespace)];
   const label = labelWithoutEffect(namespace.metadata);
   if (label !== null) return [noProject(namespace, label)];
   const pods = allPods.filter((pod) => pod.metadata.namespace === namespace.metadata.name && !isTerminal(pod));
@@ -31,11 +33,14 @@ export function judgeProject(
   ];
 }
 
+const neverProject = ({ metadata: { name } }: Namespace): Judged => ({
+  ...finding("TC-PRJ-05", "failed", `no project, and never one: ${name} must not have the label ${projectLabel}`),
+  next: `kubectl label namespace ${name} ${projectLabel}-`,
+});
+
 const noProject = ({ metadata: { name } }: Namespace, label: string): Judged => ({
   ...finding("TC-PRJ-05", "failed", `no project: its label ${projectLabel} says ${JSON.stringify(label)}`),
-  next: neverProjects.includes(name)
-    ? `kubectl label namespace ${name} ${projectLabel}-`
-    : `kubectl label namespace ${name} ${projectLabel}=enabled --overwrite, or ${projectLabel}-`,
+  next: `kubectl label namespace ${name} ${projectLabel}=enabled --overwrite, or ${projectLabel}-`,
 });
 
 function protection(namespace: Namespace, pods: readonly PodFact[]): Judged {

@@ -9,7 +9,7 @@ import type { ProxyStatus, StatusAnswer } from "../admin-port.ts";
 import { withCluster } from "../cluster.ts";
 import type { Cluster, Connection } from "../cluster.ts";
 import { Failure, usageCode } from "../failure.ts";
-import { podsOf, projectNamed } from "../project.ts";
+import { canBeProject, podsOf, projectNamed } from "../project.ts";
 import { structured, table } from "../terminal.ts";
 import type { Format, Terminal } from "../terminal.ts";
 import { podRows } from "../workloads.ts";
@@ -71,7 +71,8 @@ async function gather(
 ): Promise<readonly PodRow[]> {
   const { client } = cluster;
   if (allNamespaces === true) {
-    const projects = await listAll<Namespace>(client, "/api/v1/namespaces", `${projectLabel}=enabled`);
+    const labelled = await listAll<Namespace>(client, "/api/v1/namespaces", `${projectLabel}=enabled`);
+    const projects = labelled.filter(canBeProject);
     return podRows(projects, await podsOf(client, projects));
   }
   if (namespace !== undefined && named !== undefined && namespace !== named)

@@ -179,13 +179,21 @@ test("no namespace that can be no project is told to be labelled as one, and the
   };
   assert.deepEqual(matchExpressions[0]?.values, neverProjects);
   for (const name of neverProjects) {
-    const metadata = { ...shop.metadata, name, labels: {} };
-    const client = { find: () => Promise.resolve({ metadata }) } as unknown as KubeClient;
-    const told = await projectNamed(client, name).catch((error: unknown) => error);
-    assert.ok(told instanceof Failure);
-    assert.doesNotMatch(told.next, /label/);
-    const wrong = { metadata: { ...metadata, labels: { "tencrypt.io/project": "true" } } };
-    const next = found("TC-PRJ-05", { projects: read([wrong]) })?.next;
-    assert.equal(next, `kubectl label namespace ${name} tencrypt.io/project-`);
+    const named = { ...shop.metadata, name };
+    for (const labels of [{}, { "tencrypt.io/project": "true" }, { "tencrypt.io/project": "enabled" }]) {
+      const client = { find: () => Promise.resolve({ metadata: { ...named, labels } }) } as unknown as KubeClient;
+      const told = await projectNamed(client, name).catch((error: unknown) => error);
+      assert.ok(told instanceof Failure, JSON.stringify(labels));
+      assert.doesNotMatch(told.next, /label/);
+    }
+    for (const value of ["true", "enabled"]) {
+      const wrong = { metadata: { ...named, labels: { "tencrypt.io/project": value } } };
+      const pod = { metadata: { ...named, name: "dns", namespace: name }, spec: { containers: [] } };
+      const findings = judgeInstallation({ ...goodFacts, projects: read([wrong]), pods: read([pod]) });
+      assert.deepEqual(
+        findings.filter(({ section }) => section === `project ${name}`).map(({ code, next }) => [code, next]),
+        [["TC-PRJ-05", `kubectl label namespace ${name} tencrypt.io/project-`]],
+      );
+    }
   }
 });
