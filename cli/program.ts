@@ -1,5 +1,5 @@
 /** The commands with their flags and examples. What each does is in cli/commands/. */
-import { Command, Option } from "commander";
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { version as ownVersion } from "../lib/version.ts";
 import { check } from "./commands/check.ts";
 import type { CheckOptions } from "./commands/check.ts";
@@ -22,6 +22,14 @@ const example = (...lines: readonly string[]): string => `\nExamples:\n${lines.m
 
 const outputOption = (): Option =>
   new Option("-o, --output <format>", "how data is printed").choices(["table", "json", "yaml"]).default("table");
+
+/** A variable of a script that is not set is no name. */
+function nameOf(text: string): string {
+  if (text === "") throw new InvalidArgumentError("It is empty.");
+  return text;
+}
+
+const namespaceOption = (about: string): Option => new Option("-n, --namespace <name>", about).argParser(nameOf);
 
 function connected(command: Command): Command {
   return command
@@ -71,9 +79,7 @@ export function buildProgram(screen: Terminal, done: Done): Command {
 function lookingCommands(program: Command, screen: Terminal, done: Done): void {
   connected(program.command("check").description("look at the cluster, the control plane and every project"))
     .option("--pre", "only what an installation needs")
-    .addOption(
-      new Option("-n, --namespace <name>", "only this project; nothing else has to be readable").conflicts("pre"),
-    )
+    .addOption(namespaceOption("only this project; nothing else has to be readable").conflicts("pre"))
     .addOption(outputOption())
     .addHelpText(
       "after",
@@ -85,15 +91,15 @@ function lookingCommands(program: Command, screen: Terminal, done: Done): void {
     )
     .action(async (options: CheckOptions) => done(await check(options, screen)));
   connected(program.command("status").description("show which pods are protected, and why others are not"))
-    .argument("[namespace]", "the project (default: the context's namespace)")
-    .option("-n, --namespace <name>", "the same as the argument")
+    .addArgument(new Argument("[namespace]", "the project (default: the context's namespace)").argParser(nameOf))
+    .addOption(namespaceOption("the same as the argument"))
     .option("-A, --all-namespaces", "every project")
     .addOption(outputOption())
     .addHelpText("after", example("tencrypt status shop", "tencrypt status -A -o json"))
     .action((namespace: string | undefined, options: StatusOptions) => status(namespace, options, screen));
   connected(program.command("inject").description("print manifests as the webhook would make them"))
     .argument("<file>", "a file of manifests, or - for standard input")
-    .option("-n, --namespace <name>", "for manifests that name none")
+    .addOption(namespaceOption("for manifests that name none"))
     .addHelpText("after", example("tencrypt inject deployment.yaml | kubectl diff -f -"))
     .action(async (file: string, options: InjectOptions) => done(await injectFile(file, options, screen)));
   program

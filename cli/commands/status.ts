@@ -32,8 +32,9 @@ const atOnce = 8;
 const many = 100;
 
 export async function status(namespace: string | undefined, options: StatusOptions, screen: Terminal): Promise<void> {
+  const chosen = choiceOf(namespace, options);
   await withCluster(options, async (cluster) => {
-    const rows = await gather(namespace, options, cluster);
+    const rows = await gather(chosen, cluster);
     const asked = rows.filter((row) => row.protected).length;
     if (asked > many) screen.note(`asking ${asked} proxies, ${atOnce} at a time\n`);
     const forward = forwarder(options);
@@ -64,22 +65,26 @@ const cells = (row: Row): readonly string[] => [
   row.certificateEnds === "" ? "-" : row.certificateEnds,
 ];
 
-async function gather(
-  namespace: string | undefined,
-  { allNamespaces, namespace: named }: StatusOptions,
-  cluster: Cluster,
-): Promise<readonly PodRow[]> {
-  const { client } = cluster;
-  if (allNamespaces === true) {
+type Choice = { readonly kind: "all" } | { readonly kind: "one"; readonly name: string | undefined };
+
+/** kubectl would take one of several without a word. */
+function choiceOf(argument: string | undefined, { allNamespaces = false, namespace }: StatusOptions): Choice {
+  const named = [...new Set([argument, namespace].filter((name) => name !== undefined))];
+  const chosen = [...(allNamespaces ? ["-A"] : []), ...named];
+  if (chosen.length > 1)
+    throw new Failure(`only one of ${chosen.join(" and ")} can be shown`, "tencrypt status NAMESPACE", usageCode);
+  return allNamespaces ? { kind: "all" } : { kind: "one", name: named[0] };
+}
+
+async function gather(choice: Choice, { client, namespace }: Cluster): Promise<readonly PodRow[]> {
+  if (choice.kind === "all") {
     const labelled = await listAll<Namespace>(client, "/api/v1/namespaces", `${projectLabel}=enabled`);
     const projects = labelled.filter(canBeProject);
     return podRows(projects, await podsOf(client, projects));
   }
-  if (namespace !== undefined && named !== undefined && namespace !== named)
-    throw new Failure(`two namespaces are named, ${namespace} and ${named}`, "tencrypt status NAMESPACE", usageCode);
-  const wanted = namespace ?? named ?? cluster.namespace;
-  const project = await projectNamed(client, wanted);
-  return podRows([project], await listAll<Pod>(client, `/api/v1/namespaces/${wanted}/pods`));
+  const name = choice.name ?? namespace;
+  const project = await projectNamed(client, name);
+  return podRows([project], await listAll<Pod>(client, `/api/v1/namespaces/${name}/pods`));
 }
 
 type Ask = (row: PodRow) => Promise<StatusAnswer>;

@@ -106,6 +106,22 @@ test("wrong usage ends with 2 and says how it is used", async () => {
   assert.equal((await run(["--help"])).code, 0);
 });
 
+test("a namespace without a name, as of a variable that is not set, or beside another choice, is wrong usage", async () => {
+  for (const [args, says] of [
+    [["status", ""], /'namespace'.*empty/],
+    [["status", "-n", ""], /--namespace.*empty/],
+    [["check", "-n", ""], /--namespace.*empty/],
+    [["inject", "-", "-n", ""], /--namespace.*empty/],
+    [["status", "-A", "shop"], /-A.*shop/],
+    [["status", "-A", "-n", "shop"], /-A.*shop/],
+    [["status", "shop", "-n", "other"], /shop.*other/],
+  ] as const) {
+    const { code, stderr } = await run(args);
+    assert.equal(code, 2, `${args.join(" ")}: ${stderr}`);
+    assert.match(stderr, says);
+  }
+});
+
 test("a kubeconfig that is not there, and a server that is not", async () => {
   const absent = await run(["check", "--kubeconfig", "/nowhere/config"]);
   assert.equal(absent.code, 64);
