@@ -33,12 +33,34 @@ export function explanation(code: string): Explanation | null {
 
 const allCodes = (): readonly string[] => [reasons, injectReasons, checkCodes].flatMap((table) => Object.keys(table));
 
+const bare = (code: string): string => code.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
+const pairsOf = (text: string): ReadonlySet<string> =>
+  new Set(Array.from({ length: Math.max(0, text.length - 1) }, (_, at) => text.slice(at, at + 2)));
+
+/** How much two have in common: from 0 to 1, by their pairs of letters. */
+function likeness(one: string, other: string): number {
+  const [a, b] = [pairsOf(one), pairsOf(other)];
+  return a.size === 0 ? 0 : (2 * [...a].filter((pair) => b.has(pair)).length) / (a.size + b.size);
+}
+
+const alike = 0.6;
+const mostNear = 5;
+
+/** Codes that may have been meant, the likeliest first. */
+export function nearOf(code: string): readonly string[] {
+  const meant = bare(code);
+  return allCodes()
+    .map((known) => ({ known, like: likeness(meant, bare(known)), holds: meant !== "" && bare(known).includes(meant) }))
+    .filter(({ like, holds }) => like >= alike || holds)
+    .toSorted((a, b) => b.like - a.like)
+    .slice(0, mostNear)
+    .map(({ known }) => known);
+}
+
 export function explain(code: string, options: { readonly output: Format }, screen: Terminal): void {
   const found = explanation(code);
   if (found === null) {
-    const near = allCodes()
-      .filter((known) => known.includes(code.toLowerCase()) || code.includes(known))
-      .slice(0, 5);
+    const near = nearOf(code);
     throw new Failure(
       `there is no code ${code}${near.length === 0 ? "" : `; do you mean ${near.join(", ")}?`}`,
       "docs/errors.md, docs/injection.md and docs/cli.md list all of them",

@@ -7,7 +7,7 @@ import type { Deployment, Facts, PodFact, RootSecretFact } from "../../../cli/ch
 import { newRoot } from "../../../ca/issue/authority.ts";
 import { judgeCluster, judgeInstallation } from "../../../cli/checks/judge.ts";
 import { report } from "../../../cli/commands/check.ts";
-import { explanation } from "../../../cli/commands/explain.ts";
+import { explanation, nearOf } from "../../../cli/commands/explain.ts";
 import { table } from "../../../cli/terminal.ts";
 import { admissionPolicies } from "../../../lib/kube/names.ts";
 import { pinOfPem } from "../../../lib/trust/bundle.ts";
@@ -446,6 +446,20 @@ test("every kind of code is explained", () => {
   assert.equal(explanation("host_network")?.kind, "injection");
   assert.equal(explanation("tc-wh-02")?.code, "TC-WH-02");
   assert.equal(explanation("toString"), null);
+});
+
+test("a code that is misspelt is told what is near it", () => {
+  for (const [code, near] of [
+    ["peer_not_enroled", "peer_not_enrolled"],
+    ["peer-not-enrolled", "peer_not_enrolled"],
+    ["PEER_NOT_ENROLLED", "peer_not_enrolled"],
+    ["enrolled", "peer_not_enrolled"],
+    ["wrongpod", "wrong_pod"],
+    ["tc-wh-1", "TC-WH-01"],
+    ["TC-PRJ", "TC-PRJ-01"],
+  ] as const)
+    assert.ok(nearOf(code).includes(near), `${code}: ${nearOf(code).join(", ")}`);
+  for (const code of ["", "xyzzy", "-"]) assert.deepEqual(nearOf(code), []);
 });
 
 test("what the API server adds to webhooks and policies is no change", () => {
