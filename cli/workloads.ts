@@ -54,8 +54,8 @@ function rowOf(namespace: Namespace, pod: Pod): PodRow {
 const whyNot = ({ reason, why }: Protection & { readonly kind: "unprotected" }): string =>
   reason === "started_before_project" ? reason : `${reason}: ${why}`;
 
-/** A ReplicaSet of a Deployment has its name and a hash. */
-function workloadOf({ metadata }: Pod): string {
+/** `KIND/NAME` of what made it. A ReplicaSet of a Deployment has its name and a hash. */
+export function workloadOf({ metadata }: Pod): string {
   const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
   if (owner === undefined) return `Pod/${metadata.name}`;
   const hash = metadata.labels?.["pod-template-hash"];

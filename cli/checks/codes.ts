@@ -71,7 +71,7 @@ export const checkCodes = {
   },
   "TC-PRJ-03": {
     what: "the rules of every injected pod were set and proven",
-    hint: "kubectl -n NAMESPACE logs POD -c tencrypt-init: nodes need nf_tables in the kernel",
+    hint: "kubectl -n NAMESPACE describe pod POD; kubectl -n NAMESPACE logs POD -c tencrypt-init: nodes need nf_tables in the kernel",
   },
   "TC-PRJ-04": {
     what: "every protected pod believes the published root",
@@ -88,6 +88,10 @@ export const checkCodes = {
   "TC-PRJ-07": {
     what: "Pod Security lets the pods of a project be injected",
     hint: "kubectl label namespace NAMESPACE pod-security.kubernetes.io/enforce=privileged --overwrite",
+  },
+  "TC-PRJ-08": {
+    what: "the proxy of every protected pod is up and has a certificate",
+    hint: "kubectl -n NAMESPACE describe pod POD; kubectl -n NAMESPACE logs POD -c tencrypt-proxy: what it waits for",
   },
 } as const satisfies Record<string, { readonly what: string; readonly hint: string }>;
 

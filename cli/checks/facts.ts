@@ -48,17 +48,21 @@ export type PolicyBinding = KubeObject & {
   };
 };
 
+export type ContainerStatus = {
+  readonly name: string;
+  /** Its startup probe has passed. */
+  readonly started?: boolean;
+  readonly ready?: boolean;
+  readonly state?: {
+    readonly running?: { readonly startedAt?: string };
+    readonly terminated?: { readonly exitCode: number };
+    readonly waiting?: { readonly reason?: string };
+  };
+};
+
 export type PodFact = Pod & {
   readonly status?: {
-    readonly initContainerStatuses?: readonly {
-      readonly name: string;
-      /** Its startup probe has passed. */
-      readonly started?: boolean;
-      readonly state?: {
-        readonly terminated?: { readonly exitCode: number };
-        readonly waiting?: { readonly reason?: string };
-      };
-    }[];
+    readonly initContainerStatuses?: readonly ContainerStatus[];
   };
 };
 

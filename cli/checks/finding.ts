@@ -4,8 +4,6 @@ import type { CheckCode, Finding } from "./codes.ts";
 
 export type Judged = Omit<Finding, "section">;
 
-const mostDetails = 10;
-
 export const finding = (
   code: CheckCode,
   level: Finding["level"],
@@ -15,10 +13,7 @@ export const finding = (
   code,
   level,
   text,
-  details:
-    details.length > mostDetails
-      ? [...details.slice(0, mostDetails), `and ${details.length - mostDetails} more`]
-      : details,
+  details,
   next: level === "good" ? "" : checkCodes[code].hint,
 });
 

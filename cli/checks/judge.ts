@@ -10,6 +10,7 @@ import type { Deployment, Facts, PodFact } from "./facts.ts";
 import { finding, inSection, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 import { judgeProject } from "./project.ts";
+import type { Comparison } from "./project.ts";
 import type { Readable, Unreadable } from "./readable.ts";
 import { judgeRollout } from "./rollout.ts";
 import { judgeRoot } from "./root.ts";
@@ -22,13 +23,15 @@ export const judgeCluster = (facts: Facts, pre = false): readonly Finding[] =>
   inSection("kubernetes", [serverVersion(facts), policies(facts), rights(facts, pre), clocks(facts)]);
 
 /** What somebody who sees one project alone can ask. */
-export const judgeOne = (project: Namespace, pods: readonly PodFact[], rootPem: Facts["rootPem"]): readonly Finding[] =>
-  inSection(`project ${project.metadata.name}`, [
-    ...judgeProject(project, pods, rootPem),
+export function judgeOne(project: Namespace, pods: readonly PodFact[], by: Comparison): readonly Finding[] {
+  const { rootPem } = by;
+  return inSection(`project ${project.metadata.name}`, [
+    ...judgeProject(project, pods, by),
     ...(rootPem.kind === "read"
       ? []
       : [notKnown("TC-PRJ-04", "TC-K8S-05", "the published root cannot be read, and was not compared", [rootPem.why])]),
   ]);
+}
 
 export const judgeInstallation = (facts: Facts): readonly Finding[] => [
   ...inSection("control plane (tencrypt-system, tencrypt-ca)", [
@@ -46,12 +49,10 @@ export const judgeInstallation = (facts: Facts): readonly Finding[] => [
     .flat(),
 ];
 
-const judgeProjects = (
-  { rootPem }: Facts,
-  projects: readonly Namespace[],
-  pods: readonly PodFact[],
-): readonly Finding[] =>
-  projects.flatMap((project) => inSection(`project ${project.metadata.name}`, judgeProject(project, pods, rootPem)));
+const judgeProjects = (facts: Facts, projects: readonly Namespace[], pods: readonly PodFact[]): readonly Finding[] => {
+  const by = { rootPem: facts.rootPem, now: timeOf(facts) };
+  return projects.flatMap((project) => inSection(`project ${project.metadata.name}`, judgeProject(project, pods, by)));
+};
 
 /** By the API server's clock, which wrote the times of its objects. */
 const timeOf = ({ now, serverTime }: Facts): number => serverTime ?? now;

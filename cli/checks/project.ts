@@ -1,7 +1,7 @@
 /** What is good and what is not in one project. Pure. */
-import { containers, projectLabel } from "../../lib/kube/names.ts";
+import { projectLabel } from "../../lib/kube/names.ts";
 import type { Namespace } from "../../lib/kube/objects.ts";
-import { isTerminal, readSidecar } from "../../lib/kube/sidecar.ts";
+import { isTerminal } from "../../lib/kube/sidecar.ts";
 import { idleMarks, labelWithoutEffect, podProblems } from "../../lib/project/marks.ts";
 import { readProjectSettings } from "../../lib/project/settings.ts";
 import { canBeProject } from "../project.ts";
@@ -11,23 +11,29 @@ import type { PodFact } from "./facts.ts";
 import { finding } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 import type { Readable } from "./readable.ts";
+import { restartOf } from "./restart.ts";
 import { judgePins } from "./root.ts";
+import { judgeRunning } from "./running.ts";
+
+/** `now` by the API server's clock. */
+export type Comparison = { readonly rootPem: Readable<string | null>; readonly now: number };
 
 /** Of a namespace that has the project's label, with whatever value. */
 export function judgeProject(
   namespace: Namespace,
   allPods: readonly PodFact[],
-  rootPem: Readable<string | null>,
+  { rootPem, now }: Comparison,
 ): readonly Judged[] {
   if (!canBeProject(namespace)) return [neverProject(namespace)];
   const label = labelWithoutEffect(namespace.metadata);
   if (label !== null) return [noProject(namespace, label)];
-  const pods = allPods.filter((pod) => pod.metadata.namespace === namespace.metadata.name && !isTerminal(pod));
+  const { name } = namespace.metadata;
+  const pods = allPods.filter((pod) => pod.metadata.namespace === name && !isTerminal(pod));
   return [
     protection(namespace, pods),
     annotations(namespace, pods),
-    rules(pods),
-    ...judgePins(rootPem, pods),
+    ...judgeRunning(name, pods, now),
+    ...judgePins(name, rootPem, pods),
     idle(namespace, pods),
     podSecurity(namespace),
   ];
@@ -66,21 +72,12 @@ function protection(namespace: Namespace, pods: readonly PodFact[]): Judged {
   return finding("TC-PRJ-01", "good", `${rows.filter((row) => row.protected).length} pods protected${others}`);
 }
 
-/** kubectl restarts these; a pod of anything else has to be made again by whoever made it. */
-const restartable = /^(?:Deployment|StatefulSet|DaemonSet)\//;
-const mostNamed = 5;
-
-function howToProtect(namespace: string, bare: readonly PodRow[]): string {
-  const workloads = [...new Set(bare.map(({ workload }) => workload))];
-  const restarted = workloads.filter((workload) => restartable.test(workload));
-  const others = workloads.filter((workload) => !restartable.test(workload));
-  const named = (list: readonly string[], by: string): string =>
-    list.length > mostNamed ? `${list.slice(0, mostNamed).join(by)}${by}...` : list.join(by);
-  return [
-    ...(restarted.length === 0 ? [] : [`kubectl -n ${namespace} rollout restart ${named(restarted, " ")}`]),
-    ...(others.length === 0 ? [] : [`make again: ${named(others, ", ")}`]),
-    `tencrypt explain ${bare[0]!.why.split(":")[0]}`,
-  ].join("; ");
+function howToProtect(project: string, bare: readonly PodRow[]): string {
+  const restart = restartOf(
+    project,
+    bare.map(({ workload }) => workload),
+  );
+  return [...restart, `tencrypt explain ${bare[0]!.why.split(":")[0]}`].join("; ");
 }
 
 function annotations(namespace: Namespace, pods: readonly PodFact[]): Judged {
@@ -101,23 +98,6 @@ function idle(namespace: Namespace, pods: readonly PodFact[]): Judged {
   return found.length === 0
     ? finding("TC-PRJ-06", "good", "no label or annotation is without effect")
     : finding("TC-PRJ-06", "failed", `${found.length} labels and annotations have no effect`, found);
-}
-
-function rules(pods: readonly PodFact[]): Judged {
-  const broken = pods.filter((pod) => readSidecar(pod).kind === "sidecar" && initFailed(pod));
-  return broken.length === 0
-    ? finding("TC-PRJ-03", "good", "rules set and proven")
-    : finding(
-        "TC-PRJ-03",
-        "failed",
-        `${broken.length} pods have no rules`,
-        broken.map(({ metadata }) => metadata.name),
-      );
-}
-
-function initFailed({ status }: PodFact): boolean {
-  const state = status?.initContainerStatuses?.find(({ name }) => name === containers.init)?.state;
-  return (state?.terminated?.exitCode ?? 0) !== 0 || state?.waiting?.reason === "CrashLoopBackOff";
 }
 
 const enforced = "pod-security.kubernetes.io/enforce";

@@ -8,12 +8,14 @@ import { containers, control, rootSecret } from "../../lib/kube/names.ts";
 import type { Secret } from "../../lib/kube/objects.ts";
 import { readSidecar } from "../../lib/kube/sidecar.ts";
 import { matchesPins } from "../../lib/trust/bundle.ts";
+import { workloadOf } from "../workloads.ts";
 import { levelOfEnd } from "./authorities.ts";
 import { settingOf } from "./deployed.ts";
 import type { Deployment, Facts, PodFact, RootSecretFact } from "./facts.ts";
 import { finding, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 import { readable } from "./readable.ts";
+import { restartOf } from "./restart.ts";
 import type { Readable } from "./readable.ts";
 
 const day = 86_400_000;
@@ -105,20 +107,19 @@ function kept(secret: RootSecretFact, published: X509Certificate | null): readon
 }
 
 /** Nothing is said where there is no root that can be compared: that is told elsewhere. */
-export function judgePins(rootPem: Readable<string | null>, pods: readonly PodFact[]): readonly Judged[] {
+export function judgePins(
+  project: string,
+  rootPem: Readable<string | null>,
+  pods: readonly PodFact[],
+): readonly Judged[] {
   const root = rootPem.kind === "read" && rootPem.value !== null ? certificateIn(rootPem.value) : null;
   if (root === null) return [];
   const strangers = pods.filter((pod) => readSidecar(pod).kind === "sidecar" && believesAnother(pod, root.raw));
-  return [
-    strangers.length === 0
-      ? finding("TC-PRJ-04", "good", "pods believe the published root")
-      : finding(
-          "TC-PRJ-04",
-          "failed",
-          `${strangers.length} pods believe another root and can talk to none of the others`,
-          strangers.map(({ metadata }) => metadata.name),
-        ),
-  ];
+  if (strangers.length === 0) return [finding("TC-PRJ-04", "good", "pods believe the published root")];
+  const text = `${strangers.length} pods believe another root and can talk to none of the others`;
+  const names = strangers.map(({ metadata }) => metadata.name);
+  const next = restartOf(project, strangers.map(workloadOf)).join("; ");
+  return [{ ...finding("TC-PRJ-04", "failed", text, names), next }];
 }
 
 /** Whoever names no pin believes what it was given. */

@@ -29,11 +29,19 @@ async function findingsOf(client: KubeClient, { pre = false, namespace }: CheckO
   if (namespace !== undefined) {
     const project = await projectNamed(client, namespace);
     const pods = await listAll<PodFact>(client, `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`);
-    return judgeOne(project, pods, await publishedRoot(client));
+    const now = (await client.serverTime()) ?? systemClock.now();
+    return judgeOne(project, pods, { rootPem: await publishedRoot(client), now });
   }
   const facts = await gather(client, systemClock);
   return [...judgeCluster(facts, pre), ...(pre ? [] : judgeInstallation(facts))];
 }
+
+const mostDetails = 10;
+
+const shown = (details: readonly string[]): readonly string[] =>
+  details.length > mostDetails
+    ? [...details.slice(0, mostDetails), `and ${details.length - mostDetails} more`]
+    : details;
 
 const signs = { good: "✓", warning: "!", failed: "✗" } as const;
 const colors = { good: "good", warning: "warning", failed: "bad" } as const;
@@ -47,7 +55,7 @@ export function report(findings: readonly Finding[], screen: Pick<Terminal, "col
       lines.push(head);
       continue;
     }
-    lines.push(`${head.padEnd(72)} ${code}`, ...details.map((detail) => `      ${detail}`));
+    lines.push(`${head.padEnd(72)} ${code}`, ...shown(details).map((detail) => `      ${detail}`));
     lines.push(`      next: ${next}`);
   }
   const count = (level: Finding["level"]): number => findings.filter((each) => each.level === level).length;

@@ -46,7 +46,10 @@ describe("what is not known is a warning whose next step repairs nothing", () =>
     });
 
   test("TC-PRJ-04, for an administrator of one project", () => {
-    const findings = judgeOne(shop, [], { kind: "unreadable", what: "configmap tencrypt-root", why: "403" });
+    const findings = judgeOne(shop, [], {
+      rootPem: { kind: "unreadable", what: "configmap tencrypt-root", why: "403" },
+      now,
+    });
     const finding = findings.find(({ code }) => code === "TC-PRJ-04");
     assert.deepEqual([finding?.level, finding?.next], ["warning", unread]);
   });
