@@ -50,18 +50,23 @@ function rowOf(namespace: Namespace, pod: Pod): PodRow {
   }
 }
 
-/** The code of the reason first: `tencrypt explain` knows it. */
+/** The code of the reason first: `tencrypt explain` knows it. What is missing tells something of a pod that has a part. */
 const whyNot = ({ reason, why }: Protection & { readonly kind: "unprotected" }): string =>
-  reason === "started_before_project" ? reason : `${reason}: ${why}`;
+  reason === "not_as_injected" ? `${reason}: ${why}` : reason;
 
-/** `KIND/NAME` of what made it. A ReplicaSet of a Deployment has its name and a hash. */
+/** The label by which each of these tells its ReplicaSets apart. */
+const hashLabels = { Deployment: "pod-template-hash", Rollout: "rollouts-pod-template-hash" } as const;
+
+/** `KIND/NAME` of what made it. A ReplicaSet of a Deployment, or of a Rollout of Argo, has its name and a hash. */
 export function workloadOf({ metadata }: Pod): string {
   const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
   if (owner === undefined) return `Pod/${metadata.name}`;
-  const hash = metadata.labels?.["pod-template-hash"];
-  return owner.kind === "ReplicaSet" && hash !== undefined && owner.name.endsWith(`-${hash}`)
-    ? `Deployment/${owner.name.slice(0, -hash.length - 1)}`
-    : `${owner.kind}/${owner.name}`;
+  for (const [kind, label] of Object.entries(hashLabels)) {
+    const hash = metadata.labels?.[label];
+    if (owner.kind === "ReplicaSet" && hash !== undefined && owner.name.endsWith(`-${hash}`))
+      return `${kind}/${owner.name.slice(0, -hash.length - 1)}`;
+  }
+  return `${owner.kind}/${owner.name}`;
 }
 
 /** Empty where the image has none. */

@@ -73,11 +73,14 @@ function protection(namespace: Namespace, pods: readonly PodFact[]): Judged {
 }
 
 function howToProtect(project: string, bare: readonly PodRow[]): string {
+  const codes = new Set(bare.map(({ why }) => why.split(":")[0]!));
+  // A kubelet makes a static pod from a file, and is asked by nobody to do so.
+  const others = bare.filter(({ why }) => why !== "mirror_pod");
   const restart = restartOf(
     project,
-    bare.map(({ workload }) => workload),
+    others.map(({ workload }) => workload),
   );
-  return [...restart, `tencrypt explain ${bare[0]!.why.split(":")[0]}`].join("; ");
+  return [...restart, ...[...codes].toSorted().map((code) => `tencrypt explain ${code}`)].join("; ");
 }
 
 function annotations(namespace: Namespace, pods: readonly PodFact[]): Judged {

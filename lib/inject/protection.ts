@@ -9,7 +9,7 @@ import type { Sidecar } from "../kube/sidecar.ts";
 import { isProject } from "../project/settings.ts";
 import { hasOurs } from "./inject.ts";
 import type { InjectReason } from "./reasons.ts";
-import { skipReason } from "./report.ts";
+import { isMirror, skipReason } from "./report.ts";
 
 export type Protection =
   | { readonly kind: "protected"; readonly sidecar: Sidecar }
@@ -24,5 +24,10 @@ export function protectionOf(pod: Pod, namespace: Namespace): Protection {
   if (!isProject(namespace.metadata)) return { kind: "exempt", reason: "project_not_labelled" };
   const reason = skipReason(pod, namespace);
   if (reason !== null) return { kind: "exempt", reason };
-  return { kind: "unprotected", reason: hasOurs(pod) ? "not_as_injected" : "started_before_project", why: sidecar.why };
+  return { kind: "unprotected", reason: reasonOf(pod), why: sidecar.why };
+}
+
+function reasonOf(pod: Pod): InjectReason {
+  if (isMirror(pod)) return "mirror_pod";
+  return hasOurs(pod) ? "not_as_injected" : "started_before_project";
 }

@@ -26,8 +26,7 @@ export function report(pod: PodLike, namespace: NamespaceLike, config: InjectCon
   if (spec.hostPID === true) return refuse("host_pid");
   const taken = takenFromProxy(pod);
   if (taken !== null) return taken;
-  const isMirror = pod.metadata.annotations?.["kubernetes.io/config.mirror"] !== undefined;
-  const skipped = isMirror ? "mirror_pod" : skipReason(pod, namespace);
+  const skipped = isMirror(pod) ? "mirror_pod" : skipReason(pod, namespace);
   if (skipped !== null) return skip(skipped);
   if (spec.shareProcessNamespace === true) return refuse("shared_processes");
   const { settings } = readProjectSettings(namespace.metadata, config.defaultMode);
@@ -37,6 +36,10 @@ export function report(pod: PodLike, namespace: NamespaceLike, config: InjectCon
   const uid = proxyUid(pod, namespace, config);
   return uid === null ? refuse("proxy_uid_taken") : { kind: "injectable", uid, mode, udp: settings.udp };
 }
+
+/** Anybody may write that on a pod: it makes nothing exempt. */
+export const isMirror = ({ metadata }: Pick<PodLike, "metadata">): boolean =>
+  metadata.annotations?.["kubernetes.io/config.mirror"] !== undefined;
 
 /** What is the proxy's alone and a container would have; also of a pod that is skipped, for which it is of no use. */
 function takenFromProxy({ spec }: PodLike): Report | null {
