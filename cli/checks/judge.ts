@@ -36,18 +36,30 @@ export function judgeOne(project: Namespace, pods: readonly PodFact[], by: Compa
 export const judgeInstallation = (facts: Facts): readonly Finding[] => [
   ...inSection("control plane (tencrypt-system, tencrypt-ca)", [
     seen(facts),
-    ...known(facts.controller, (deployment) => judgeRollout("TC-CP-01", "controller", deployment, timeOf(facts))),
-    ...known(facts.ca, (deployment) => judgeRollout("TC-CP-02", "ca", deployment, timeOf(facts))),
-    ...known(facts.controller, (controller) => known(facts.ca, (ca) => versions(controller, ca))).flat(),
-    ...judgeAdmission(facts),
-    ...known(facts.rootPem, (rootPem) => judgeRoot(rootPem, facts)).flat(),
-    ...authoritiesOf(facts),
-    sources(facts),
+    ...installFirst(facts, controlPlane(facts)),
   ]),
   ...known(facts.projects, (projects) => known(facts.pods, (pods) => judgeProjects(facts, projects, pods)))
     .flat()
     .flat(),
 ];
+
+const controlPlane = (facts: Facts): readonly Judged[] => [
+  ...known(facts.controller, (deployment) => judgeRollout("TC-CP-01", "controller", deployment, timeOf(facts))),
+  ...known(facts.ca, (deployment) => judgeRollout("TC-CP-02", "ca", deployment, timeOf(facts))),
+  ...known(facts.controller, (controller) => known(facts.ca, (ca) => versions(controller, ca))).flat(),
+  ...judgeAdmission(facts),
+  ...known(facts.rootPem, (rootPem) => judgeRoot(rootPem, facts)).flat(),
+  ...authoritiesOf(facts),
+  sources(facts),
+];
+
+const isAbsent = (fact: Readable<unknown>): boolean => fact.kind === "read" && fact.value === null;
+
+/** Where nothing is installed, there is nothing to mend. */
+const installFirst = ({ controller, ca }: Facts, found: readonly Judged[]): readonly Judged[] =>
+  isAbsent(controller) && isAbsent(ca)
+    ? found.map((each) => (each.level === "good" ? each : { ...each, next: "tencrypt install" }))
+    : found;
 
 const judgeProjects = (facts: Facts, projects: readonly Namespace[], pods: readonly PodFact[]): readonly Finding[] => {
   const by = { rootPem: facts.rootPem, now: timeOf(facts) };

@@ -93,6 +93,28 @@ describe("a root that is not published", () => {
     ]));
 });
 
+test("where nothing is installed, nothing has to be mended", () => {
+  const findings = judgeInstallation({
+    ...goodFacts,
+    controller: read(null),
+    ca: read(null),
+    mutating: read(null),
+    validating: read(null),
+    policies: read([]),
+    bindings: read([]),
+    rootPem: read(null),
+    authorities: read([]),
+    sourceMismatches: null,
+    rootSecret: { kind: "absent", name: "tencrypt-root" },
+  });
+  const bad = findings.filter(({ level }) => level !== "good");
+  assert.deepEqual(
+    bad.map(({ code }) => code),
+    ["TC-CP-01", "TC-CP-02", "TC-CP-03", "TC-WH-01", "TC-WH-02", "TC-WH-03", "TC-CA-01", "TC-CA-03"],
+  );
+  assert.deepEqual([...new Set(bad.map(({ next }) => next))], ["tencrypt install"]);
+});
+
 describe("beside a controller of this version, no label keeps a webhook or a policy from being compared", () => {
   const emptied: Facts["mutating"] = withFirst("Mutating", { rules: [] });
   const relabeled = read(ofVersion((emptied as { readonly value: WebhookConfiguration }).value, "9.9.9"));
