@@ -4,12 +4,12 @@
  */
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { createInterface } from "node:readline/promises";
 import { control } from "../../lib/kube/names.ts";
 import { countProtected, namedCounts, totalOf } from "../../lib/kube/protected-pods.ts";
 import { withCluster } from "../cluster.ts";
 import type { Connection } from "../cluster.ts";
 import { changes, told } from "../diff.ts";
+import { confirmed } from "../confirmed.ts";
 import { Failure } from "../failure.ts";
 import { helm } from "../helm.ts";
 import { printable } from "../printed.ts";
@@ -111,7 +111,7 @@ export async function uninstall(options: HelmOptions, screen: Terminal): Promise
     return;
   }
   screen.note(end);
-  if (options.yes !== true && !(await confirmed()))
+  if (options.yes !== true && !(await confirmed(process.stdin, process.stderr)))
     throw new Failure("nothing was removed", "tencrypt uninstall --dry-run; tencrypt uninstall --yes");
   await helm(["uninstall", release, ...there, "--wait", "--timeout", options.timeout], "progress");
 }
@@ -128,11 +128,3 @@ const ending = (options: Connection): Promise<string> =>
       "project without Tencrypt again\n"
     );
   });
-
-async function confirmed(): Promise<boolean> {
-  if (!process.stdin.isTTY) return false;
-  const prompt = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await prompt.question("Remove it? Type yes: ");
-  prompt.close();
-  return answer.trim() === "yes";
-}
