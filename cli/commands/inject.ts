@@ -3,6 +3,7 @@ import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Settings, SettingsError } from "../../lib/config/settings.ts";
 import { isStatus } from "../../lib/kube/client.ts";
+import type { KubeClient } from "../../lib/kube/client.ts";
 import { control, projectLabel, rootConfigMap } from "../../lib/kube/names.ts";
 import type { ConfigMap, Namespace } from "../../lib/kube/objects.ts";
 import { inject } from "../../lib/inject/inject.ts";
@@ -11,7 +12,8 @@ import type { InjectConfig, InjectionSettings } from "../../lib/inject/config.ts
 import { findPod, itemsOf } from "../../lib/inject/manifest.ts";
 import { explain } from "../../lib/inject/reasons.ts";
 import { exitCodes } from "../../lib/lifecycle/exit-codes.ts";
-import { variablesOf } from "../checks/deployed.ts";
+import { version as ownVersion } from "../../lib/version.ts";
+import { isOfOwnVersion, variablesOf, versionOf } from "../checks/deployed.ts";
 import type { Deployment } from "../checks/facts.ts";
 import { withCluster } from "../cluster.ts";
 import type { Cluster, Connection } from "../cluster.ts";
@@ -24,8 +26,11 @@ export type InjectOptions = Connection & { readonly namespace?: string };
 export async function injectFile(file: string, options: InjectOptions, screen: Terminal): Promise<number> {
   const documents = readDocuments(file);
   const outcomes = await withCluster(options, async (cluster) => {
-    const config = await installedConfig(cluster);
-    return Promise.all(documents.map((manifest) => injectEach(manifest, config, { cluster, options })));
+    const { controller, root } = await installed(cluster);
+    const config = injectConfig(settingsOf(controller), [rootOf(root)]);
+    if (!isOfOwnVersion(controller)) screen.note(otherVersion(controller));
+    const namespaceOf = namespaces(cluster, options);
+    return Promise.all(documents.map((manifest) => injectEach(manifest, config, namespaceOf)));
   });
   screen.data(outcomes.map(({ manifest }) => writeManifest(manifest)).join("---\n"));
   for (const { notes } of outcomes) for (const note of notes) screen.note(`${note}\n`);
@@ -68,12 +73,12 @@ type Head = {
   readonly kind?: string;
   readonly metadata?: { readonly name?: string; readonly namespace?: string } | null;
 };
-type Where = { readonly cluster: Cluster; readonly options: InjectOptions };
+type NamespaceOf = (named: string | undefined) => Promise<Pick<Namespace, "metadata">>;
 
-async function injectEach(manifest: unknown, config: InjectConfig, where: Where): Promise<Outcome> {
+async function injectEach(manifest: unknown, config: InjectConfig, namespaceOf: NamespaceOf): Promise<Outcome> {
   const list = itemsOf(manifest);
-  if (list === null) return injectOne(manifest, config, where);
-  const outcomes = await Promise.all(list.items.map((item) => injectEach(item, config, where)));
+  if (list === null) return injectOne(manifest, config, namespaceOf);
+  const outcomes = await Promise.all(list.items.map((item) => injectEach(item, config, namespaceOf)));
   return {
     manifest: list.with(outcomes.map((outcome) => outcome.manifest)),
     notes: outcomes.flatMap(({ notes }) => notes),
@@ -81,14 +86,14 @@ async function injectEach(manifest: unknown, config: InjectConfig, where: Where)
   };
 }
 
-async function injectOne(manifest: unknown, config: InjectConfig, { cluster, options }: Where): Promise<Outcome> {
+async function injectOne(manifest: unknown, config: InjectConfig, namespaceOf: NamespaceOf): Promise<Outcome> {
   const found = findPod(manifest);
   if (found.kind === "none") return { manifest, notes: [], refused: false };
   const { metadata = {}, kind = "" } = (manifest ?? {}) as Head;
   const what = `${kind}/${metadata?.name ?? ""}`;
   if (found.kind === "malformed") throw unusable(`${what} cannot be injected: ${found.fault}`);
   if (found.kind === "unknown") return { manifest, notes: [`${what}: no pod found, unchanged`], refused: false };
-  const namespace = await namespaceOf(metadata?.namespace ?? options.namespace ?? cluster.namespace, cluster);
+  const namespace = await namespaceOf(metadata?.namespace);
   const outcome = inject(found.pod, namespace, config);
   if (outcome.kind === "refused")
     return {
@@ -100,24 +105,41 @@ async function injectOne(manifest: unknown, config: InjectConfig, { cluster, opt
   return { manifest: found.with(outcome.pod), notes, refused: false };
 }
 
+/** Each is asked for once. */
+function namespaces({ client, namespace }: Cluster, options: InjectOptions): NamespaceOf {
+  const asked = new Map<string, ReturnType<NamespaceOf>>();
+  return (named) => {
+    const name = named ?? options.namespace ?? namespace;
+    const found = asked.get(name) ?? namespaceNamed(name, client);
+    asked.set(name, found);
+    return found;
+  };
+}
+
 /** A namespace that is to be made later is taken for a project: nobody injects by hand for another one. */
-async function namespaceOf(name: string, { client }: Cluster): Promise<Pick<Namespace, "metadata">> {
+async function namespaceNamed(name: string, client: KubeClient): ReturnType<NamespaceOf> {
   const found = await client.find<Namespace>(`/api/v1/namespaces/${encodeURIComponent(name)}`);
   return found ?? { metadata: { name, uid: "", resourceVersion: "", labels: { [projectLabel]: "enabled" } } };
 }
 
-/** What the installed controller injects, from its Deployment and the published root. */
-async function installedConfig({ client }: Cluster): Promise<InjectConfig> {
+const otherVersion = (controller: Deployment): string =>
+  `the installed controller is of version ${versionOf(controller)}, this command of ${ownVersion}: ` +
+  "its webhook may make other pods of these\n";
+
+type Installed = { readonly controller: Deployment; readonly root: ConfigMap };
+
+/** By whose settings pods are injected, and the root that they believe. */
+async function installed({ client }: Cluster): Promise<Installed> {
   const deployments = `/apis/apps/v1/namespaces/${control.controller.namespace}/deployments`;
   const rootMap = `/api/v1/namespaces/${control.ca.namespace}/configmaps/${rootConfigMap.name}`;
-  const [deployment, root] = await Promise.all([
+  const [controller, root] = await Promise.all([
     client.get<Deployment>(`${deployments}/tencrypt-controller`),
     client.get<ConfigMap>(rootMap),
   ]).catch((error: unknown) => {
     if (!isStatus(error, 404)) throw error;
     throw new Failure("Tencrypt is not installed on this cluster: there is nothing to inject", "tencrypt install");
   });
-  return injectConfig(settingsOf(deployment), [rootOf(root)]);
+  return { controller, root };
 }
 
 /** A proxy that is given no root believes nobody, and its pod would not start. */

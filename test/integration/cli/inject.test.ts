@@ -1,0 +1,72 @@
+/** `tencrypt inject` beside a control plane of another version, and of many manifests. */
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import type { TestContext } from "node:test";
+import { newRoot } from "../../../ca/issue/authority.ts";
+import { injectFile } from "../../../cli/commands/inject.ts";
+import { version } from "../../../lib/version.ts";
+import { startFakeApi } from "./fake-api.ts";
+
+const settings = {
+  TENCRYPT_INIT_IMAGE: "x/init:1",
+  TENCRYPT_PROXY_IMAGE: "x/proxy:1",
+  TENCRYPT_TRUST_DOMAIN: "cluster.local",
+  TENCRYPT_CA_ADDRESS: "tencrypt-ca.tencrypt-ca.svc:15012",
+};
+const root = newRoot(Date.now()).certificate;
+
+const objectsOf = (image: string): Readonly<Record<string, object>> => ({
+  "/apis/apps/v1/namespaces/tencrypt-system/deployments/tencrypt-controller": {
+    metadata: { name: "tencrypt-controller" },
+    spec: {
+      template: {
+        spec: { containers: [{ image, env: Object.entries(settings).map(([name, value]) => ({ name, value })) }] },
+      },
+    },
+  },
+  "/api/v1/namespaces/tencrypt-ca/configmaps/tencrypt-root": { data: { "ca.crt": root } },
+  "/api/v1/namespaces/shop": { metadata: { name: "shop", labels: { "tencrypt.io/project": "enabled" } } },
+});
+
+async function inject(t: TestContext, image: string, manifests: string) {
+  const objects = objectsOf(image);
+  const asked: string[] = [];
+  const { kubeconfig } = await startFakeApi(t, (path) => {
+    asked.push(path);
+    return objects[path];
+  });
+  const file = join(dirname(kubeconfig), "manifests.yaml");
+  writeFileSync(file, manifests);
+  let [data, notes] = ["", ""];
+  const screen = {
+    data: (text: string) => (data += text),
+    note: (text: string) => (notes += text),
+    width: 80,
+    color: false,
+  };
+  const code = await injectFile(file, { kubeconfig }, screen);
+  return { code, data, notes, asked };
+}
+
+const pod = (name: string): string =>
+  `kind: Pod\nmetadata: {name: ${name}, namespace: shop}\nspec: {containers: [{name: a, image: b}]}\n`;
+
+test("says that a webhook of another version may make another pod of it", async (t) => {
+  const { code, data, notes } = await inject(t, "x/control-plane:9.9.9", pod("web"));
+  assert.equal(code, 0);
+  assert.match(data, /x\/proxy:1/);
+  assert.equal(
+    notes,
+    `the installed controller is of version 9.9.9, this command of ${version}: its webhook may make other pods of these\n`,
+  );
+  assert.equal((await inject(t, `x/control-plane:${version}`, pod("web"))).notes, "");
+});
+
+test("asks for a namespace once, however many manifests are for it", async (t) => {
+  const names = Array.from({ length: 20 }, (_, index) => `web-${index}`);
+  const { data, asked } = await inject(t, `x/control-plane:${version}`, names.map(pod).join("---\n"));
+  assert.equal(data.match(/name: tencrypt-proxy$/gm)?.length, names.length);
+  assert.equal(asked.filter((path) => path === "/api/v1/namespaces/shop").length, 1);
+});
