@@ -100,6 +100,8 @@ export type Facts = {
   readonly authorities: Readable<readonly AuthorityFact[]>;
   /** Null where no replica of the ca shows its metrics. */
   readonly sourceMismatches: number | null;
+  /** Why a replica of the ca does not show them; null where all do. */
+  readonly metricsFault: string | null;
   /** Namespaces with the project's label; only one of its values makes a project. */
   readonly projects: Readable<readonly Namespace[]>;
   readonly pods: Readable<readonly PodFact[]>;

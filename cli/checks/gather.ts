@@ -5,10 +5,11 @@ import type { KubeClient } from "../../lib/kube/client.ts";
 import { listAll } from "../../lib/kube/list.ts";
 import { control, projectLabel, rootConfigMap, webhookConfigurations } from "../../lib/kube/names.ts";
 import type { ConfigMap, Namespace, Pod } from "../../lib/kube/objects.ts";
+import { isTerminal } from "../../lib/kube/sidecar.ts";
 import { podsOf } from "../project.ts";
 import { authorities } from "./authorities.ts";
 import type { Deployment, Facts, PodFact, WebhookConfiguration } from "./facts.ts";
-import { readable } from "./readable.ts";
+import { read, readable } from "./readable.ts";
 import type { Readable } from "./readable.ts";
 import { rootSecretOf } from "./root.ts";
 
@@ -31,26 +32,37 @@ async function forbidden(client: KubeClient): Promise<readonly string[]> {
   return (await Promise.all(asked)).filter((right) => right !== null);
 }
 
-/** Those of all replicas of the ca that show them to us. */
-async function caMetrics(client: KubeClient): Promise<readonly string[]> {
-  const { namespace } = control.ca;
-  const path = `/api/v1/namespaces/${namespace}/pods`;
-  const pods = await readable("pods of the ca", listAll<Pod>(client, path, "app.kubernetes.io/name=tencrypt"));
-  const texts = await Promise.all(
-    (pods.kind === "read" ? pods.value : []).map(({ metadata }) =>
-      client
-        .text(`${path}/${metadata.name}:${control.metricsPort}/proxy/metrics`)
-        .catch((error: unknown) => (error instanceof KubeError ? "" : Promise.reject(error))),
-    ),
-  );
-  return texts.filter((text) => text !== "");
+/** `fault`: why those of a replica are not among the texts; null where none is missing. */
+type CaMetrics = { readonly texts: readonly string[]; readonly fault: string | null };
+
+async function caMetrics(client: KubeClient): Promise<CaMetrics> {
+  const path = `/api/v1/namespaces/${control.ca.namespace}/pods`;
+  const pods = await readable("pods of the ca", listAll<Pod>(client, path, "app.kubernetes.io/component=ca"));
+  if (pods.kind === "unreadable") return { texts: [], fault: pods.why };
+  const replicas = pods.value.filter((pod) => !isTerminal(pod));
+  if (replicas.length === 0) return { texts: [], fault: "no pod of the ca is there" };
+  const answers = await Promise.all(replicas.map(({ metadata }) => metricsOf(client, `${path}/${metadata.name}`)));
+  return {
+    texts: answers.flatMap((answer) => (answer.kind === "read" ? [answer.value] : [])),
+    fault: answers.find((answer) => answer.kind === "unreadable")?.why ?? null,
+  };
+}
+
+/** A replica that does not answer is no API server that does not: it ends nothing. */
+async function metricsOf(client: KubeClient, pod: string): Promise<Readable<string>> {
+  try {
+    return read(await client.text(`${pod}:${control.metricsPort}/proxy/metrics`));
+  } catch (error) {
+    if (!(error instanceof KubeError)) throw error;
+    return { kind: "unreadable", what: "metrics", why: error.message };
+  }
 }
 
 /** How often callers of the ca came from elsewhere, added over its replicas. */
-function sourceMismatches(metrics: readonly string[]): number | null {
-  if (metrics.length === 0) return null;
+function sourceMismatches({ texts }: CaMetrics): number | null {
+  if (texts.length === 0) return null;
   const counted = /tencrypt_ca_refusals_total\{[^}]*reason="source_mismatch"[^}]*\} ([0-9]+)/g;
-  return metrics.flatMap((text) => [...text.matchAll(counted)]).reduce((sum, [, count]) => sum + Number(count), 0);
+  return texts.flatMap((text) => [...text.matchAll(counted)]).reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
 const admission = "/apis/admissionregistration.k8s.io/v1";
@@ -102,8 +114,9 @@ export async function gather(client: KubeClient, clock: Pick<Clock, "now">): Pro
     bindings: await every(client, `${admission}/validatingadmissionpolicybindings`),
     rootPem: await publishedRoot(client),
     rootSecret: await rootSecretOf(client, ca),
-    authorities: await authorities(client, metrics),
+    authorities: await authorities(client, metrics.texts),
     sourceMismatches: sourceMismatches(metrics),
+    metricsFault: metrics.fault,
     projects,
     pods: await readable("pods", podsOf<PodFact>(client, projects.kind === "read" ? projects.value : [])),
   };

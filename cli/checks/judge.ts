@@ -135,13 +135,15 @@ function versions(controller: Deployment | null, ca: Deployment | null): Judged 
   return finding("TC-CP-03", isOne ? "good" : "warning", text);
 }
 
-function sources({ sourceMismatches }: Facts): Judged {
-  if (sourceMismatches === null) return notKnown("TC-CA-03", "TC-K8S-05", "the ca's metrics cannot be read");
-  return sourceMismatches === 0
-    ? finding("TC-CA-03", "good", "callers of the ca come from their own addresses")
-    : finding(
-        "TC-CA-03",
-        "warning",
-        `${sourceMismatches} callers of the ca came from another address than their pod's`,
-      );
+function sources({ sourceMismatches, metricsFault }: Facts): Judged {
+  if (sourceMismatches !== null && sourceMismatches > 0)
+    return finding(
+      "TC-CA-03",
+      "warning",
+      `${sourceMismatches} callers of the ca came from another address than their pod's`,
+    );
+  if (sourceMismatches === 0 && metricsFault === null)
+    return finding("TC-CA-03", "good", "callers of the ca come from their own addresses");
+  const details = metricsFault === null ? [] : [metricsFault];
+  return notKnown("TC-CA-03", "TC-K8S-05", "the ca's metrics cannot be read", details);
 }

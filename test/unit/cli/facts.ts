@@ -69,6 +69,7 @@ export const goodFacts: Facts = {
   rootSecret: { kind: "found", name: "tencrypt-root", pem: rootPem, fault: null },
   authorities: read([{ project: null, notAfter: now + 700 * 86_400_000 }]),
   sourceMismatches: 0,
+  metricsFault: null,
   projects: read([]),
   pods: read([]),
 };

@@ -2,10 +2,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gather } from "../../../cli/checks/gather.ts";
-import { judgeCluster } from "../../../cli/checks/judge.ts";
+import { judgeCluster, judgeInstallation } from "../../../cli/checks/judge.ts";
+import { KubeError } from "../../../lib/kube/client.ts";
 import type { KubeClient } from "../../../lib/kube/client.ts";
 import type { KubeObject } from "../../../lib/kube/objects.ts";
 import { manualClock } from "../../clock/manual-clock.ts";
+import { goodFacts } from "./facts.ts";
 
 const object = (name: string, more: object = {}): KubeObject => ({
   metadata: { name, uid: name, resourceVersion: "1", ...more },
@@ -14,6 +16,34 @@ const lists: Readonly<Record<string, readonly KubeObject[]>> = {
   "/api/v1/namespaces": [object("shop", { labels: { "tencrypt.io/project": "enabled" } })],
   "/api/v1/pods": [object("cart", { namespace: "shop" }), object("log", { namespace: "other" })],
 };
+
+test("why a replica of the ca does not show its metrics is told, and those of the others are not taken for all", async () => {
+  const metricsOf = (name: string): Promise<string> =>
+    name === "ca-1"
+      ? Promise.resolve('tencrypt_ca_refusals_total{reason="source_mismatch"} 0\n')
+      : Promise.reject(new KubeError(`GET ${name}`, 503, "ServiceUnavailable", "dial tcp 10.0.0.9:15014: i/o timeout"));
+  const told = async (...replicas: readonly string[]): Promise<readonly unknown[]> => {
+    const clock = manualClock();
+    const path = "/api/v1/namespaces/tencrypt-ca/pods";
+    const client = Object.assign(slowServer(clock, 0), {
+      get: (asked: string) =>
+        Promise.resolve({
+          gitVersion: "v1.36.3",
+          items: asked.startsWith(`${path}?`) ? replicas.map((name) => object(name)) : [],
+          metadata: {},
+        }),
+      text: (asked: string) => metricsOf(asked.slice(path.length + 1).split(":")[0]!),
+    });
+    const facts = { ...(await gather(client, clock)), ca: goodFacts.ca };
+    const finding = judgeInstallation(facts).find(({ code }) => code === "TC-CA-03");
+    return [finding?.level, ...(finding?.details ?? [])];
+  };
+  const why = "GET ca-2: 503 ServiceUnavailable: dial tcp 10.0.0.9:15014: i/o timeout";
+  assert.deepEqual(await told("ca-1"), ["good"]);
+  assert.deepEqual(await told("ca-1", "ca-2"), ["warning", why]);
+  assert.deepEqual(await told("ca-2"), ["warning", why]);
+  assert.deepEqual(await told(), ["warning", "no pod of the ca is there"]);
+});
 
 /** Nothing is installed on it; each answer takes as long as is said. */
 function slowServer(clock: ReturnType<typeof manualClock>, answerMs: number): KubeClient {
