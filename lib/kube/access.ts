@@ -4,7 +4,7 @@
  * again every few seconds, so that rotated tokens and authorities are taken up without a restart.
  */
 import { KubeConfig } from "@kubernetes/client-node";
-import type { RequestOptions } from "node:https";
+import type { Agent, RequestOptions } from "node:https";
 
 export type Access = {
   readonly server: URL;
@@ -17,6 +17,8 @@ export type Access = {
 export type Credentials = {
   readonly headers: Readonly<Record<string, string>>;
   readonly tls: Pick<RequestOptions, "ca" | "cert" | "key" | "rejectUnauthorized"> & { readonly servername?: string };
+  /** Of a cluster that is behind a proxy (`proxy-url`): it dials through that, with this TLS. */
+  readonly agent?: Agent;
 };
 
 export type AccessOptions = {
@@ -71,9 +73,10 @@ async function credentialsOf(config: KubeConfig): Promise<Credentials> {
   for (const [name, value] of Object.entries(options.headers ?? {})) headers[name] = String(value);
   if (typeof options.auth === "string")
     headers["Authorization"] = `Basic ${Buffer.from(options.auth).toString("base64")}`;
-  const { ca, cert, key, rejectUnauthorized, servername } = options;
+  const { ca, cert, key, rejectUnauthorized, servername, agent } = options;
   return {
     headers,
+    ...(config.getCurrentCluster()?.proxyUrl === undefined ? {} : { agent: agent as Agent }),
     tls: {
       ca,
       cert,

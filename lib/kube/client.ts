@@ -184,7 +184,8 @@ export class KubeClient {
     if (previous !== null && !kept) previous.agent.destroy();
     const agent = kept
       ? previous.agent
-      : new Agent({ keepAlive: true, maxSockets: mostSockets, scheduling: "lifo", ...credentials.tls });
+      : (credentials.agent ??
+        new Agent({ keepAlive: true, maxSockets: mostSockets, scheduling: "lifo", ...credentials.tls }));
     this.#connection = { agent, headers: credentials.headers, key };
     this.#checkedAt = now;
     return this.#connection;

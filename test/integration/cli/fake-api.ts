@@ -23,6 +23,7 @@ export async function startFakeApi(
     user: "server",
     usages: ["serverAuth"],
     addresses: ["127.0.0.1"],
+    names: ["api.example.invalid"],
   });
   const tls = { cert: readFileSync(certificateFile), key: readFileSync(keyFile) };
   const server = createServer(tls, ({ url = "" }, response) => {
