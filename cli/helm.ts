@@ -20,7 +20,16 @@ const known: readonly (readonly [says: RegExp, next: string, code: number])[] = 
     "mend the values: docs/operations.md, Values",
     exitCodes.badConfiguration,
   ],
-  [/release: not found|has no deployed releases/i, "tencrypt install", exitCodes.failed],
+  [
+    /release: not found|has no deployed releases/i,
+    "kubectl config current-context: is it the right cluster? to install there: tencrypt install",
+    exitCodes.failed,
+  ],
+  [
+    /another operation .* is in progress/i,
+    "if no other Helm runs: helm -n tencrypt-system rollback tencrypt; if the installation itself was interrupted: tencrypt uninstall; tencrypt install",
+    exitCodes.failed,
+  ],
   [/cannot re-?use a name that is still in use/i, "tencrypt upgrade", exitCodes.failed],
 ];
 

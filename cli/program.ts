@@ -47,7 +47,15 @@ function helmCommand(program: Command, name: string, about: string): Command {
     .addOption(timeoutOption());
 }
 
-const timeoutOption = (): Option => new Option("--timeout <duration>", "how long to wait").default("3m");
+/** As Helm reads it. */
+function durationOf(text: string): string {
+  if (!/^(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+$/.test(text))
+    throw new InvalidArgumentError("It is none such as 90s or 5m.");
+  return text;
+}
+
+const timeoutOption = (): Option =>
+  new Option("--timeout <duration>", "how long to wait").default("3m").argParser(durationOf);
 
 /** `done` takes the exit status of a command that was carried out. */
 export function buildProgram(screen: Terminal, done: Done): Command {

@@ -18,7 +18,7 @@ import { issuer } from "../cluster/control-plane.ts";
 import { eventually } from "../cluster/eventually.ts";
 import { runningStatus } from "../cluster/objects.ts";
 import { protectedSpec } from "../cluster/protected-pod.ts";
-import { chart, helm, releaseNamespace, runWithHelm } from "./helm.ts";
+import { chart, helm, helmUntil, releaseNamespace, runWithHelm } from "./helm.ts";
 import type { Answer } from "./helm.ts";
 import type { Rendered } from "./rendered.ts";
 
@@ -144,6 +144,30 @@ describe("an upgrade of which one value is given", skip, () => {
     assert.equal(code, 0, stderr);
     assert.deepEqual(await modeAndLevel(api.admin), ["strict", "debug"]);
   });
+
+  test("that was interrupted tells how to go on, and that is the way", async () => {
+    const there = ["tencrypt", "-n", releaseNamespace];
+    const interrupted = new AbortController();
+    const upgrade = ["upgrade", ...there, chart, "--wait", "--no-hooks", "--reset-then-reuse-values"];
+    const waiting = helmUntil(interrupted.signal, [...upgrade, "--set", "replicas=3"], api.kubeconfig);
+    const pending = `/api/v1/namespaces/${releaseNamespace}/secrets?labelSelector=status%3Dpending-upgrade`;
+    await eventually(async () => {
+      const { items } = (await api.admin.get(pending)) as unknown as { readonly items: readonly unknown[] };
+      assert.equal(items.length, 1);
+    });
+    interrupted.abort();
+    await waiting;
+    const { code, stderr } = await tencrypt(api, "upgrade", "--timeout", "10s");
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /is in progress\n(?:.*\n)*next: if no other Helm runs: helm -n tencrypt-system rollback tencrypt;/,
+    );
+    const back = await helm(["rollback", ...there, "--no-hooks"], api.kubeconfig);
+    assert.equal(back.code, 0, back.stderr);
+    const again = await tencrypt(api, "upgrade", "--dry-run");
+    assert.equal(again.code, 0, again.stderr);
+  });
 });
 
 describe("a ca that was scaled to nothing and back, as for a new root", skip, () => {
@@ -173,6 +197,17 @@ describe("an installation that is printed", skip, () => {
   after(() => api?.stop());
 
   const binding = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/tencrypt-trust";
+
+  test("is no release, of which nothing can be removed: maybe another cluster was meant", async () => {
+    for (const args of [["uninstall", "--yes"], ["upgrade"]]) {
+      const { code, stderr } = await tencrypt(api, ...args);
+      assert.equal(code, 1);
+      assert.match(
+        stderr,
+        /\nnext: kubectl config current-context: is it the right cluster\? to install there: tencrypt install\n$/,
+      );
+    }
+  });
 
   test("begins with the release namespace and has no hooks in it", () => {
     assert.equal(printed.code, 0, printed.stderr);

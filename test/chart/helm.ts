@@ -25,16 +25,26 @@ export const whyNoHelm: string | null = ready.kind === "ready" ? null : ready.wh
 export const helm = (args: readonly string[], kubeconfig = "/nowhere"): Promise<Answer> =>
   runWithHelm("helm", args, kubeconfig);
 
+/** Runs helm, and kills it when the signal says so: it cannot write down that it ends. */
+export const helmUntil = (killed: AbortSignal, args: readonly string[], kubeconfig: string): Promise<Answer> =>
+  runWithHelm("helm", args, kubeconfig, killed);
+
 /** Runs a program that finds helm. */
-export async function runWithHelm(program: string, args: readonly string[], kubeconfig: string): Promise<Answer> {
+export async function runWithHelm(
+  program: string,
+  args: readonly string[],
+  kubeconfig: string,
+  killed?: AbortSignal,
+): Promise<Answer> {
   if (ready.kind === "impossible") throw new Error(ready.why);
   const home = mkdtempSync(join(tmpdir(), "tencrypt-helm-"));
   const env = { PATH: ready.path, HOME: home, KUBECONFIG: kubeconfig };
   try {
     return await new Promise((resolve) => {
-      execFile(program, args, { env, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+      const child = execFile(program, args, { env, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
         resolve({ code: error === null ? 0 : ((error.code as unknown as number | undefined) ?? -1), stdout, stderr });
       });
+      killed?.addEventListener("abort", () => child.kill("SIGKILL"));
     });
   } finally {
     rmSync(home, { recursive: true, force: true });

@@ -106,15 +106,13 @@ test("wrong usage ends with 2 and says how it is used", async () => {
   assert.equal((await run(["--help"])).code, 0);
 });
 
-test("a namespace without a name, as of a variable that is not set, or beside another choice, is wrong usage", async () => {
+test("a name that is empty, as of a variable that is not set, two choices of one, and no duration are wrong usage", async () => {
   for (const [args, says] of [
     [["status", ""], /'namespace'.*empty/],
-    [["status", "-n", ""], /--namespace.*empty/],
     [["check", "-n", ""], /--namespace.*empty/],
     [["inject", "-", "-n", ""], /--namespace.*empty/],
     [["status", "-A", "shop"], /-A.*shop/],
-    [["status", "-A", "-n", "shop"], /-A.*shop/],
-    [["status", "shop", "-n", "other"], /shop.*other/],
+    [["install", "--timeout", "soon"], /--timeout.*90s/],
   ] as const) {
     const { code, stderr } = await run(args);
     assert.equal(code, 2, `${args.join(" ")}: ${stderr}`);
