@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { control } from "../../lib/kube/names.ts";
 import { countProtected, namedCounts, totalOf } from "../../lib/kube/protected-pods.ts";
-import { withCluster } from "../cluster.ts";
+import { connect, withCluster } from "../cluster.ts";
 import type { Connection } from "../cluster.ts";
 import { changes, told } from "../diff.ts";
 import { confirmed } from "../confirmed.ts";
@@ -69,6 +69,7 @@ async function difference(options: HelmOptions, chart: string): Promise<string> 
 
 /** An installation is printed without a cluster; what an upgrade starts from, only the cluster knows. */
 async function print(verb: Verb, options: HelmOptions, screen: Terminal): Promise<void> {
+  if (verb === "upgrade") clusterOf(options);
   const there = ["--namespace", namespace];
   const kept =
     verb === "install"
@@ -85,8 +86,16 @@ async function print(verb: Verb, options: HelmOptions, screen: Terminal): Promis
   );
 }
 
+/** Where Helm will go to. A kubeconfig that cannot be used is told as every other command tells it. */
+function clusterOf(options: Connection): string {
+  const { client } = connect(options);
+  client.close();
+  return client.server;
+}
+
 export async function install(verb: Verb, options: HelmOptions, screen: Terminal): Promise<void> {
   if (options.print === true) return print(verb, options, screen);
+  const cluster = clusterOf(options);
   const chart = chartOf(options);
   if (options.dryRun === true && verb === "upgrade") return screen.data(await difference(options, chart));
   const common = ["--namespace", namespace, ...connectionArguments(options), ...valueArguments(options)];
@@ -96,12 +105,15 @@ export async function install(verb: Verb, options: HelmOptions, screen: Terminal
     await helm([...verbArguments, ...common, "--dry-run=server"], "data");
     return;
   }
-  screen.note(`${verb}: waiting for controller, ca and the webhooks' trust, at most ${options.timeout}\n`);
+  screen.note(
+    `${verb} on ${cluster}: waiting for controller, ca and the webhooks' trust, at most ${options.timeout}\n`,
+  );
   await helm([...verbArguments, ...common, "--wait", "--timeout", options.timeout], "progress");
   screen.note("next: kubectl label namespace NAME tencrypt.io/project=enabled; tencrypt check\n");
 }
 
 export async function uninstall(options: HelmOptions, screen: Terminal): Promise<void> {
+  clusterOf(options);
   const there = ["--namespace", namespace, ...connectionArguments(options)];
   const installed = await helm(["get", "manifest", release, ...there], "read");
   const end = await ending(options);

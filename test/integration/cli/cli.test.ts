@@ -73,6 +73,16 @@ describe("a kubeconfig that cannot be used ends with 64 and its reason", () => {
     assert.match(stderr, /^error: there is no kubeconfig: /);
   });
 
+  test("whichever command is given it, those that run Helm too", async () => {
+    const file = join(folder, "config");
+    writeFileSync(file, config(away, "{}"));
+    for (const command of [["install"], ["upgrade", "--dry-run"], ["upgrade", "--print"], ["uninstall"]]) {
+      const { code, stderr } = await run([...command, "--kubeconfig", file, "--context", "nope"]);
+      assert.equal(code, 64, stderr);
+      assert.match(stderr, /^error: kubeconfig has no context "nope"; it has: a\nnext: /);
+    }
+  });
+
   test("but for files of the list that are absent, as with kubectl", async () => {
     const file = join(folder, "config");
     writeFileSync(file, config(away, "{}"));
