@@ -11,12 +11,14 @@ import type { Format, Terminal } from "../terminal.ts";
 export type VersionOptions = Connection & { readonly output: Format; readonly client?: boolean };
 
 export async function version(options: VersionOptions, screen: Terminal): Promise<void> {
-  const controlPlane = options.client === true ? null : await installed(options);
-  const found = { client: ownVersion, controlPlane };
-  if (options.output !== "table") return screen.data(structured(found, options.output));
-  screen.data(
-    `client: ${ownVersion}\n${options.client === true ? "" : `control plane: ${controlPlane ?? "not installed"}\n`}`,
-  );
+  const isAsked = options.client !== true;
+  if (options.output !== "table") {
+    const controlPlane = isAsked ? await installed(options) : null;
+    return screen.data(structured({ client: ownVersion, controlPlane }, options.output));
+  }
+  // Before the cluster is asked, which may be away.
+  screen.data(`client: ${ownVersion}\n`);
+  if (isAsked) screen.data(`control plane: ${(await installed(options)) ?? "not installed"}\n`);
 }
 
 const installed = (options: Connection): Promise<string | null> =>

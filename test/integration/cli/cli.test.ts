@@ -89,6 +89,11 @@ describe("a kubeconfig that cannot be used ends with 64 and its reason", () => {
     const { code, stderr } = await run(["check"], { env: { KUBECONFIG: `/absent:${file}:/absent/too` } });
     assert.equal(code, 1);
     assert.match(stderr, /^error: the API server 127\.0\.0\.1:1 does not answer/);
+    // What is known without the cluster is told all the same.
+    const own = await run(["version"], { env: { KUBECONFIG: file } });
+    assert.equal(own.code, 1);
+    assert.match(own.stdout, /^client: [0-9.]+\n$/);
+    assert.match(own.stderr, /^error: the API server 127\.0\.0\.1:1 does not answer/);
   });
 });
 
