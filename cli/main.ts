@@ -7,10 +7,10 @@ import type { Command } from "commander";
 import { exitCodes } from "../lib/lifecycle/exit-codes.ts";
 import { Failure, usageCode } from "./failure.ts";
 import { buildProgram } from "./program.ts";
-import { terminal } from "./terminal.ts";
+import { terminal, wantsColor } from "./terminal.ts";
 
-const wantsColor = process.env["NO_COLOR"] === undefined && !process.argv.includes("--no-color");
-const screen = terminal({ stdout: process.stdout, stderr: process.stderr, color: wantsColor });
+const color = wantsColor(process.env["NO_COLOR"], process.argv);
+const screen = terminal({ stdout: process.stdout, stderr: process.stderr, color });
 const debug = process.argv.includes("--debug");
 
 // kubectl passes over files of the list that are not there; Helm, which gets what is left, does so too.

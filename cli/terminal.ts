@@ -15,6 +15,9 @@ export type Terminal = {
   readonly color: boolean;
 };
 
+export const wantsColor = (noColor: string | undefined, args: readonly string[]): boolean =>
+  (noColor ?? "") === "" && !args.includes("--no-color");
+
 export function terminal(streams: {
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;

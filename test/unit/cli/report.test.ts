@@ -8,7 +8,7 @@ import { newRoot } from "../../../ca/issue/authority.ts";
 import { judgeCluster, judgeInstallation } from "../../../cli/checks/judge.ts";
 import { report } from "../../../cli/commands/check.ts";
 import { explanation, nearOf } from "../../../cli/commands/explain.ts";
-import { table } from "../../../cli/terminal.ts";
+import { table, wantsColor } from "../../../cli/terminal.ts";
 import { admissionPolicies } from "../../../lib/kube/names.ts";
 import { pinOfPem } from "../../../lib/trust/bundle.ts";
 import { binding, configuration, deployment, goodFacts, now, policy, read, withFirst } from "./facts.ts";
@@ -439,6 +439,13 @@ test("who is about to install and may not fails the check for that", () => {
 
 test("tables fit the terminal", () => {
   assert.equal(table(["A", "B"], [["1", "long text"]], 8), "A  B\n1  long…\n");
+});
+
+test("NO_COLOR turns colour off where it says something, as no-color.org has it", () => {
+  assert.equal(wantsColor(undefined, ["check"]), true);
+  assert.equal(wantsColor("", ["check"]), true);
+  assert.equal(wantsColor("1", ["check"]), false);
+  assert.equal(wantsColor(undefined, ["check", "--no-color"]), false);
 });
 
 test("every kind of code is explained", () => {
