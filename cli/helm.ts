@@ -9,6 +9,12 @@ type Output = "data" | "progress" | "read";
 /** Helm's messages are all that tells one failure from another; what is none of these is for `tencrypt check`. */
 const known: readonly (readonly [says: RegExp, next: string, code: number])[] = [
   [/cluster unreachable/i, "kubectl cluster-info", exitCodes.failed],
+  [/asked for the client to provide credentials|: Unauthorized/i, "kubectl auth whoami", exitCodes.failed],
+  [
+    /User ".*" cannot \w+ resource/,
+    "tencrypt check --pre: it names the rights that an installation needs",
+    exitCodes.failed,
+  ],
   // Before the values: a folder without a Chart.yaml is told as a file that is not there.
   [
     /path "[^"]*" not found|non-absolute URLs should be|repo \S+ not found|detect chart at|Chart\.yaml file is missing|not appear to be a gzip/i,

@@ -11,6 +11,7 @@ import { runWithHelm, whyNoHelm } from "../../chart/helm.ts";
 import { startApiServer, whyNoApiServer } from "../../cluster/api-server.ts";
 import type { ApiServer } from "../../cluster/api-server.ts";
 import type { Json } from "../../cluster/client.ts";
+import { kubeconfigText } from "../../cluster/keys.ts";
 import { protectedSpec } from "../../cluster/protected-pod.ts";
 
 const main = join(import.meta.dirname, "../../../cli/main.ts");
@@ -155,6 +156,30 @@ test("a kubeconfig that is not there, and a server that is not", async () => {
     away.stderr,
     /^error: the API server 127.0.0.1:1 does not answer: .*ECONNREFUSED.*\nnext: kubectl cluster-info\n$/,
   );
+});
+
+test("what Helm may not do is told by the check that names the rights", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "tencrypt-helm-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const says = (words: string): void =>
+    writeFileSync(join(folder, "helm"), `#!/bin/sh\necho '${words}' >&2\nexit 1\n`, { mode: 0o755 });
+  const file = join(folder, "config");
+  writeFileSync(file, kubeconfigText("https://127.0.0.1:1", "", { token: "x" }));
+  for (const [words, next] of [
+    [
+      'Error: query: failed to query with labels: secrets is forbidden: User "dev" cannot list resource "secrets" in API group ""',
+      "tencrypt check --pre: it names the rights that an installation needs",
+    ],
+    ["Error: the server has asked for the client to provide credentials", "kubectl auth whoami"],
+    ["Error: Kubernetes cluster unreachable: dial tcp: i/o timeout", "kubectl cluster-info"],
+    ["Error: something else", "tencrypt check"],
+  ] as const) {
+    says(words);
+    const { code, stdout, stderr } = await run(["upgrade", "--dry-run", "--kubeconfig", file], {
+      env: { PATH: `${folder}:/usr/bin:/bin` },
+    });
+    assert.deepEqual([code, stdout, stderr], [1, "", `${words}\nerror: helm get ended with status 1\nnext: ${next}\n`]);
+  }
 });
 
 test("a reader that has had enough ends nothing but the writing", async () => {
