@@ -13,21 +13,30 @@ import { read, readable } from "./readable.ts";
 import type { Readable } from "./readable.ts";
 import { rootSecretOf } from "./root.ts";
 
-const rights: readonly (readonly [verb: string, group: string, resource: string])[] = [
-  ["create", "", "namespaces"],
-  ["create", "apps", "deployments"],
-  ["create", "rbac.authorization.k8s.io", "clusterroles"],
-  ["create", "admissionregistration.k8s.io", "mutatingwebhookconfigurations"],
-  ["create", "admissionregistration.k8s.io", "validatingadmissionpolicies"],
-];
+/** What Helm makes of the chart, in Secrets of its own what it has made; by API group. */
+const made: Readonly<Record<string, readonly string[]>> = {
+  "": ["namespaces", "secrets", "serviceaccounts", "services"],
+  apps: ["deployments"],
+  batch: ["jobs"],
+  "networking.k8s.io": ["networkpolicies"],
+  policy: ["poddisruptionbudgets"],
+  "rbac.authorization.k8s.io": ["clusterroles", "clusterrolebindings", "roles", "rolebindings"],
+  "admissionregistration.k8s.io": [
+    "mutatingwebhookconfigurations",
+    "validatingwebhookconfigurations",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+  ],
+};
 
 async function forbidden(client: KubeClient): Promise<readonly string[]> {
   const path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-  const asked = rights.map(async ([verb, group, resource]) => {
+  const resources = Object.entries(made).flatMap(([group, names]) => names.map((resource) => ({ group, resource })));
+  const asked = resources.map(async (attributes) => {
     const { status } = await client.create<{ readonly status?: { readonly allowed?: boolean } }>(path, {
-      spec: { resourceAttributes: { verb, group, resource } },
+      spec: { resourceAttributes: { verb: "create", ...attributes } },
     });
-    return status?.allowed === true ? null : `${verb} ${resource}`;
+    return status?.allowed === true ? null : `create ${attributes.resource}`;
   });
   return (await Promise.all(asked)).filter((right) => right !== null);
 }

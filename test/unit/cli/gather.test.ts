@@ -6,6 +6,7 @@ import { judgeCluster, judgeInstallation } from "../../../cli/checks/judge.ts";
 import { KubeError } from "../../../lib/kube/client.ts";
 import type { KubeClient } from "../../../lib/kube/client.ts";
 import type { KubeObject } from "../../../lib/kube/objects.ts";
+import { rendered } from "../../chart/rendered.ts";
 import { manualClock } from "../../clock/manual-clock.ts";
 import { goodFacts } from "./facts.ts";
 
@@ -16,6 +17,17 @@ const lists: Readonly<Record<string, readonly KubeObject[]>> = {
   "/api/v1/namespaces": [object("shop", { labels: { "tencrypt.io/project": "enabled" } })],
   "/api/v1/pods": [object("cart", { namespace: "shop" }), object("log", { namespace: "other" })],
 };
+
+test("whoever may not make one kind of the chart's objects is told so", async () => {
+  const clock = manualClock();
+  const client = Object.assign(slowServer(clock, 0), { create: () => Promise.resolve({ status: { allowed: false } }) });
+  const { forbidden } = await gather(client, clock);
+  const objects = rendered("default") as readonly { readonly kind: string; readonly metadata: object }[];
+  // The test's Pod is made when somebody asks for it.
+  const kinds = new Set(objects.map(({ kind }) => kind.toLowerCase()).filter((kind) => kind !== "pod"));
+  const plural = (kind: string): string => (kind.endsWith("y") ? `${kind.slice(0, -1)}ies` : `${kind}s`);
+  assert.deepEqual(forbidden.toSorted(), [...kinds, "secret"].map((kind) => `create ${plural(kind)}`).toSorted());
+});
 
 test("why a replica of the ca does not show its metrics is told, and those of the others are not taken for all", async () => {
   const metricsOf = (name: string): Promise<string> =>
