@@ -40,6 +40,8 @@ export async function status(namespace: string | undefined, options: StatusOptio
     const forward = forwarder(options);
     const answered = await askAll(rows, (row) => askStatus(forward, row.namespace, row.pod));
     tell(answered, options.output, screen);
+    if (chosen.kind === "all" && rows.length === 0 && options.output === "table")
+      screen.note(`next: kubectl label namespace NAME ${projectLabel}=enabled, and restart its pods\n`);
   });
 }
 
