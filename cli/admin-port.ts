@@ -58,11 +58,18 @@ export async function askStatus(forward: PortForward, namespace: string, pod: st
 function reasonOf(error: unknown): string {
   const { message } = (error ?? {}) as { readonly message?: unknown };
   if (typeof message !== "string" || message === "") return "the port-forward failed";
-  if (/handshake has timed out/.test(message)) return "the port-forward was not opened in time";
-  if (/\b403\b/.test(message)) return "you may not forward ports of this pod (create pods/portforward)";
+  const [, meaning] = known.find(([says]) => says.test(message)) ?? [];
   // A node may tell it in several lines; it is a cell of a table.
-  return message.replaceAll(/[^ -~]+/g, " ");
+  return meaning ?? message.replaceAll(/[^ -~]+/g, " ");
 }
+
+const known: readonly (readonly [says: RegExp, meaning: string])[] = [
+  [/handshake has timed out/, "the port-forward was not opened in time"],
+  [/server response: 400/, "the pod is on no node yet"],
+  [/server response: 403/, "you may not forward ports of this pod (create pods/portforward)"],
+  [/server response: 404/, "the pod is gone"],
+  [/connection refused/i, "the proxy does not run"],
+];
 
 function textOf(answer: PassThrough, errors: PassThrough): Promise<string> {
   return new Promise((resolve, reject) => {

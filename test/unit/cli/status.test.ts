@@ -86,14 +86,29 @@ test("one proxy that takes long keeps nobody waiting but itself", { timeout: 10_
 test("what a node says of a port-forward is shown in one line", async () => {
   const failing = {
     portForward: (_namespace: string, _pod: string, _ports: number[], _out: PassThrough, errors: PassThrough) => {
-      errors.end("error forwarding port 15000:\n\u001b[31m socat: E connect: Connection refused\r\n");
+      errors.end("error forwarding port 15000:\n\u001b[31m socat: E read: Broken pipe\r\n");
       return Promise.resolve({ close: () => {} });
     },
   } as unknown as PortForward;
   assert.deepEqual(await askStatus(failing, "shop", "cart-1"), {
     kind: "no-answer",
-    why: "error forwarding port 15000: [31m socat: E connect: Connection refused",
+    why: "error forwarding port 15000: [31m socat: E read: Broken pipe",
   });
+});
+
+test("why a proxy cannot be asked is told in words", async () => {
+  const whyOf = async (message: string): Promise<string> => {
+    const failing = { portForward: () => Promise.reject(new Error(message)) } as unknown as PortForward;
+    const answer = await askStatus(failing, "shop", "cart-1");
+    return answer.kind === "no-answer" ? answer.why : answer.kind;
+  };
+  assert.equal(await whyOf("Unexpected server response: 400"), "the pod is on no node yet");
+  assert.equal(await whyOf("Unexpected server response: 404"), "the pod is gone");
+  assert.match(await whyOf("Unexpected server response: 403"), /^you may not forward ports/);
+  const refused =
+    "error forwarding port 15000 to pod daf4, uid : failed to connect to localhost:15000 inside namespace: IPv4: dial tcp4 127.0.0.1:15000: connect: connection refused IPv6 dial tcp6: address localhost: no suitable address found";
+  assert.equal(await whyOf(refused), "the proxy does not run");
+  assert.equal(await whyOf("Unexpected server response: 500"), "Unexpected server response: 500");
 });
 
 test("an answer that is no object is none of a proxy", async () => {
