@@ -28,7 +28,10 @@ export function judgeProject(
   const label = labelWithoutEffect(namespace.metadata);
   if (label !== null) return [noProject(namespace, label)];
   const { name } = namespace.metadata;
-  const pods = allPods.filter((pod) => pod.metadata.namespace === name && !isTerminal(pod));
+  // Nobody has to mend a pod that is about to end, or to make it again.
+  const pods = allPods.filter(
+    (pod) => pod.metadata.namespace === name && !isTerminal(pod) && pod.metadata.deletionTimestamp === undefined,
+  );
   return [
     protection(namespace, pods),
     annotations(namespace, pods),
@@ -53,9 +56,7 @@ function protection(namespace: Namespace, pods: readonly PodFact[]): Judged {
   const { name, deletionTimestamp } = namespace.metadata;
   if (deletionTimestamp !== undefined)
     return finding("TC-PRJ-01", "good", "the namespace is being deleted, and its pods with it");
-  // Nobody has to make a pod again that is about to end.
-  const staying = pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
-  const rows = podRows([namespace], staying);
+  const rows = podRows([namespace], pods);
   const bare = rows.filter((row) => !row.protected && !row.exempt);
   if (bare.length > 0) {
     const text = `${bare.length} of ${rows.length} pods should be protected and are not`;

@@ -38,9 +38,7 @@ const parts: readonly Part[] = [
 
 /** `now` by the API server's clock, which wrote the times of its objects. */
 export function judgeRunning(project: string, pods: readonly PodFact[], now: number): readonly Judged[] {
-  const injected = pods.filter(
-    (pod) => readSidecar(pod).kind === "sidecar" && pod.metadata.deletionTimestamp === undefined,
-  );
+  const injected = pods.filter((pod) => readSidecar(pod).kind === "sidecar");
   return parts.map(({ code, container, well, ill, log, faultOf }) => {
     const faults = injected.flatMap(({ metadata, status }) => {
       const found = status?.initContainerStatuses?.find(({ name }) => name === container);

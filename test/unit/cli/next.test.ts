@@ -193,6 +193,14 @@ describe("pods without a proxy that are about to end", () => {
 
   test("by themselves fail nothing", () => assert.equal(levelOf(read([shop]), pod({ deletionTimestamp })), "good"));
   test("with their namespace fail nothing", () => assert.equal(levelOf(read([deleted]), pod()), "good"));
+  test("nor do their annotations and labels", () => {
+    const annotations = { "tencrypt.io/mode": "?", "tencrypt.io/udp": "allow" };
+    const pods = read([pod({ deletionTimestamp, annotations })]);
+    assert.deepEqual(
+      judgeInstallation({ ...goodFacts, projects: read([shop]), pods }).filter(({ level }) => level !== "good"),
+      [],
+    );
+  });
   test("and others that are not fail", () =>
     assert.equal(levelOf(read([shop]), pod({ deletionTimestamp }), pod({ name: "db" })), "failed"));
 });
