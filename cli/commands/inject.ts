@@ -2,7 +2,6 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Settings, SettingsError } from "../../lib/config/settings.ts";
-import { isStatus } from "../../lib/kube/client.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
 import { control, projectLabel, rootConfigMap } from "../../lib/kube/names.ts";
 import type { ConfigMap, Namespace } from "../../lib/kube/objects.ts";
@@ -126,26 +125,24 @@ const otherVersion = (controller: Deployment): string =>
   `the installed controller is of version ${versionOf(controller)}, this command of ${ownVersion}: ` +
   "its webhook may make other pods of these\n";
 
-type Installed = { readonly controller: Deployment; readonly root: ConfigMap };
+type Installed = { readonly controller: Deployment; readonly root: ConfigMap | null };
 
 /** By whose settings pods are injected, and the root that they believe. */
 async function installed({ client }: Cluster): Promise<Installed> {
   const deployments = `/apis/apps/v1/namespaces/${control.controller.namespace}/deployments`;
   const rootMap = `/api/v1/namespaces/${control.ca.namespace}/configmaps/${rootConfigMap.name}`;
   const [controller, root] = await Promise.all([
-    client.get<Deployment>(`${deployments}/tencrypt-controller`),
-    client.get<ConfigMap>(rootMap),
-  ]).catch((error: unknown) => {
-    if (!isStatus(error, 404)) throw error;
-    throw new Failure("Tencrypt is not installed on this cluster: there is nothing to inject", "tencrypt install");
-  });
-  return { controller, root };
+    client.find<Deployment>(`${deployments}/tencrypt-controller`),
+    client.find<ConfigMap>(rootMap),
+  ]);
+  if (controller !== null) return { controller, root };
+  throw new Failure("Tencrypt is not installed on this cluster: there is nothing to inject", "tencrypt install");
 }
 
 /** A proxy that is given no root believes nobody, and its pod would not start. */
-function rootOf({ data }: ConfigMap): string {
+function rootOf(root: ConfigMap | null): string {
   const { name, key } = rootConfigMap;
-  const pem = data?.[key] ?? "";
+  const pem = root?.data?.[key] ?? "";
   try {
     void new X509Certificate(pem);
     return pem;

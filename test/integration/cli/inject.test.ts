@@ -30,8 +30,10 @@ const objectsOf = (image: string): Readonly<Record<string, object>> => ({
   "/api/v1/namespaces/shop": { metadata: { name: "shop", labels: { "tencrypt.io/project": "enabled" } } },
 });
 
-async function inject(t: TestContext, image: string, manifests: string) {
-  const objects = objectsOf(image);
+async function inject(t: TestContext, image: string, manifests: string, absent = "") {
+  const objects = Object.fromEntries(
+    Object.entries(objectsOf(image)).filter(([path]) => !path.endsWith(absent || "/")),
+  );
   const asked: string[] = [];
   const { kubeconfig } = await startFakeApi(t, (path) => {
     asked.push(path);
@@ -69,4 +71,10 @@ test("asks for a namespace once, however many manifests are for it", async (t) =
   const { data, asked } = await inject(t, `x/control-plane:${version}`, names.map(pod).join("---\n"));
   assert.equal(data.match(/name: tencrypt-proxy$/gm)?.length, names.length);
   assert.equal(asked.filter((path) => path === "/api/v1/namespaces/shop").length, 1);
+});
+
+test("without a published root is not told that nothing is installed", async (t) => {
+  const image = `x/control-plane:${version}`;
+  await assert.rejects(inject(t, image, pod("web"), "/configmaps/tencrypt-root"), /^Error: no root is published: /);
+  await assert.rejects(inject(t, image, pod("web"), "/tencrypt-controller"), /^Error: Tencrypt is not installed /);
 });
