@@ -48,6 +48,6 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return `${[head, ...rows].map(line).join("\n")}\n`;
 }
 
-/** The same data for programs: stable field names, nothing added for the eye. */
+/** The same data for programs: stable field names, nothing added for the eye. Many read YAML by version 1.1. */
 export const structured = (value: unknown, format: "json" | "yaml"): string =>
-  format === "json" ? `${JSON.stringify(value, null, 2)}\n` : stringify(value, { lineWidth: 0 });
+  format === "json" ? `${JSON.stringify(value, null, 2)}\n` : stringify(value, { lineWidth: 0, compat: "yaml-1.1" });

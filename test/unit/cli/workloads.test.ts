@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { judgeInstallation } from "../../../cli/checks/judge.ts";
 import { explanation } from "../../../cli/commands/explain.ts";
+import { structured } from "../../../cli/terminal.ts";
 import { podRows } from "../../../cli/workloads.ts";
 import type { Pod } from "../../../lib/kube/objects.ts";
 import { goodFacts, read } from "./facts.ts";
@@ -24,6 +25,13 @@ const podOf = (name: string, kind: string, owner: string, more: Partial<Pod["met
 const nextOf = (...pods: readonly Pod[]): string | undefined =>
   judgeInstallation({ ...goodFacts, projects: read([shop]), pods: read(pods) }).find(({ code }) => code === "TC-PRJ-01")
     ?.next;
+
+test("names that YAML 1.1 takes for something else are text in YAML output too", () => {
+  const rows = ["no", "on", "y", "0o7", "1e3", "2026-11-30", "1_000", "shop"].map((namespace) => ({ namespace }));
+  const text = structured(rows, "yaml");
+  for (const { namespace } of rows.slice(0, -1)) assert.ok(text.includes(`namespace: "${namespace}"\n`), namespace);
+  assert.ok(text.endsWith("namespace: shop\n"));
+});
 
 test("a static pod is told to be one, and nobody to make its node again", () => {
   const pod = podOf("proxy-n1", "Node", "n1", { annotations: { "kubernetes.io/config.mirror": "1f" } });
