@@ -74,7 +74,14 @@ export function buildProgram(screen: Terminal, done: Done): Command {
     .command("completion")
     .description("print a script that completes commands and flags")
     .argument("<shell>", shells.join(", "))
-    .addHelpText("after", example("source <(tencrypt completion bash)"))
+    .addHelpText(
+      "after",
+      example(
+        "source <(tencrypt completion bash)",
+        'tencrypt completion zsh > "${fpath[1]}/_tencrypt"',
+        "tencrypt completion fish > ~/.config/fish/completions/tencrypt.fish",
+      ),
+    )
     .action((shell: string) => {
       const known = shells.find((each) => each === shell);
       if (known === undefined)
