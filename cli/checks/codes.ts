@@ -15,7 +15,7 @@ export const checkCodes = {
   },
   "TC-K8S-05": {
     what: "you may read all that is looked at",
-    hint: "ask for the right to read it, or let a cluster administrator check; what was not seen was not judged",
+    hint: "where it is forbidden, ask for the right to read it or let a cluster administrator check; else see to what it says and check again. What was not seen was not judged",
   },
   "TC-CP-01": {
     what: "every replica of the controller is there, ready and as it was last told",
