@@ -99,9 +99,33 @@ const asKubectl = {
   customTags: (tags: Tags): Tags => [...scalars, ...tags],
 } as const;
 
-/** Also what is no YAML: each document has its `errors`. */
-export const readManifests = (text: string): readonly Document.Parsed[] =>
+const parse = (text: string): readonly Document.Parsed[] =>
   parseAllDocuments(text, asKubectl).filter((document): document is Document.Parsed => "contents" in document);
+
+/**
+ * Also what is no YAML: each document has its `errors`. What begins as JSON may be objects one after the other, such as
+ * `jq '.items[]'` writes.
+ */
+export function readManifests(text: string): readonly Document.Parsed[] {
+  const isGood = ({ errors }: Document.Parsed): boolean => errors.length === 0;
+  const documents = parse(text);
+  if (documents.every(isGood) || !/^\s*\{/.test(text)) return documents;
+  const apart = objectsIn(text).flatMap(parse);
+  return apart.every(isGood) ? apart : documents;
+}
+
+/** The text, cut behind each of its outermost objects of JSON. */
+function objectsIn(text: string): readonly string[] {
+  const pieces: string[] = [];
+  let [depth, from] = [0, 0];
+  for (const { 0: part, index } of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}]/g)) {
+    if (part === "{") depth++;
+    if (part !== "}" || --depth > 0) continue;
+    pieces.push(text.slice(from, index + 1));
+    from = index + 1;
+  }
+  return [...pieces, text.slice(from)];
+}
 
 /** Readers that follow YAML 1.1 to the letter find text as text too. */
 export const writeManifest = (value: unknown, options: { readonly sortMapEntries?: boolean } = {}): string =>

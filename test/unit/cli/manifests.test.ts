@@ -38,6 +38,22 @@ test("what is no number in JSON stays so", () => {
   }
 });
 
+test("JSON objects one after the other are as many manifests, as to kubectl", () => {
+  const [one, other] = ['{"kind": "A", "data": {"x": "}{\\"", "mode": 0400}}', '{"kind": "B"}'];
+  const read = (text: string): readonly unknown[] =>
+    readManifests(text)
+      .filter(({ contents }) => contents !== null)
+      .map((document) => {
+        assert.deepEqual(document.errors, []);
+        return document.toJS() as unknown;
+      });
+  const both = [{ kind: "A", data: { x: '}{"', mode: 256 } }, { kind: "B" }];
+  for (const between of ["", "\n", " \r\n\t", "\n---\n"])
+    assert.deepEqual(read(`\n${one}${between}${other}\n`), both, JSON.stringify(between));
+  assert.deepEqual(read("{kind: A, data: '}{\"'}"), [{ kind: "A", data: '}{"' }]);
+  assert.notDeepEqual(readManifests(`${one} x ${other}`)[0]?.errors, []);
+});
+
 test("printed and compared manifests are read in the same way", () => {
   const map = (value: string): string => `kind: A\nmetadata: {name: a}\ndata: {mode: ${value}, more: "no"}\n`;
   assert.match(printable(map("0400"), "x", "install"), /data: { mode: (?:0400|256), more: "no" }/);
