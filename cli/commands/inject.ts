@@ -10,6 +10,7 @@ import { injectConfig, readInjection } from "../../lib/inject/config.ts";
 import type { InjectConfig, InjectionSettings } from "../../lib/inject/config.ts";
 import { findPod, itemsOf } from "../../lib/inject/manifest.ts";
 import { explain } from "../../lib/inject/reasons.ts";
+import { idleMarks, podProblems } from "../../lib/project/marks.ts";
 import { exitCodes } from "../../lib/lifecycle/exit-codes.ts";
 import { version as ownVersion } from "../../lib/version.ts";
 import { isOfOwnVersion, variablesOf, versionOf } from "../checks/deployed.ts";
@@ -94,14 +95,20 @@ async function injectOne(manifest: unknown, config: InjectConfig, namespaceOf: N
   if (found.kind === "unknown") return { manifest, notes: [`${what}: no pod found, unchanged`], refused: false };
   const namespace = await namespaceOf(metadata?.namespace);
   const outcome = inject(found.pod, namespace, config);
-  if (outcome.kind === "refused")
-    return {
-      manifest,
-      notes: [`${what} refused: ${explain(outcome.report.reason, outcome.report.detail)}`],
-      refused: true,
-    };
-  const notes = outcome.kind === "skipped" ? [`${what} not injected: ${explain(outcome.report.reason)}`] : [];
-  return { manifest: found.with(outcome.pod), notes, refused: false };
+  const marks = [...podProblems(found.pod.metadata ?? {}), ...idleMarks("pod", found.pod.metadata ?? {})];
+  const notes = marks.map((mark) => `${what}: ${mark}`);
+  switch (outcome.kind) {
+    case "refused": {
+      const { reason, detail } = outcome.report;
+      return { manifest, notes: [`${what} refused: ${explain(reason, detail)}`, ...notes], refused: true };
+    }
+    case "skipped": {
+      const why = `${what} not injected: ${explain(outcome.report.reason)}`;
+      return { manifest: found.with(outcome.pod), notes: [why, ...notes], refused: false };
+    }
+    case "injected":
+      return { manifest: found.with(outcome.pod), notes, refused: false };
+  }
 }
 
 /** Each is asked for once. */

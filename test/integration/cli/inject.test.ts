@@ -78,3 +78,19 @@ test("without a published root is not told that nothing is installed", async (t)
   await assert.rejects(inject(t, image, pod("web"), "/configmaps/tencrypt-root"), /^Error: no root is published: /);
   await assert.rejects(inject(t, image, pod("web"), "/tencrypt-controller"), /^Error: Tencrypt is not installed /);
 });
+
+test("tells of annotations that mean nothing, as the webhook does", async (t) => {
+  const annotated = (annotations: string): string =>
+    `kind: Pod\nmetadata: {name: web, namespace: shop, annotations: {${annotations}}}\nspec: {containers: [{name: a}]}\n`;
+  const { code, notes } = await inject(
+    t,
+    `x/control-plane:${version}`,
+    `${annotated('tencrypt.io/mode: stricct, tencrypt.io/alow-from: "shop/web"')}---\n${annotated("tencrypt.io/mode: strict")}`,
+  );
+  assert.equal(code, 0);
+  assert.equal(
+    notes,
+    'Pod/web: tencrypt.io/mode: "stricct" is none of permissive, project, strict\n' +
+      "Pod/web: annotation tencrypt.io/alow-from means nothing on a pod\n",
+  );
+});
