@@ -153,8 +153,8 @@ function outputRules(config: Config, family: Family): readonly Rule[] {
 }
 
 /**
- * nat brings TCP that would be forwarded to the proxy as well, and the proxy refuses what is not for its pod. So no
- * connection is forwarded, and there is nothing to know about it.
+ * nat brings TCP that would be forwarded to the proxy as well, which refuses what is not for its pod; but for the ports
+ * that it serves itself. So no connection is to be forwarded, and there is nothing to know about it.
  */
 function forwardRules(config: Config, family: Family): readonly Rule[] {
   const refused: readonly Line[] = [["", unreachable(family), "dns-only: nothing but ICMP errors is forwarded"]];

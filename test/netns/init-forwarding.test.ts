@@ -9,6 +9,7 @@ import type { InitOptions } from "../topology/pair.ts";
 const options = { skip: needsRoot };
 const families = ["v4", "v6"] as const;
 const port = 5353;
+const tunnelPort = 15_008;
 
 let pair: Pair;
 let dialer: Child;
@@ -19,7 +20,7 @@ before(async () => {
   pair = await Pair.create({ forwards: true });
   dialer = await pair.app("behind", "dialer");
   datagrams = await pair.app("behind", "datagrams");
-  await pair.app("outside", "echo-server", { port });
+  for (const each of [port, tunnelPort]) await pair.app("outside", "echo-server", { port: each });
   await pair.app("outside", "datagrams", { port });
 });
 after(() => pair?.close());
@@ -32,9 +33,9 @@ async function init(how: InitOptions): Promise<void> {
 
 type Family = (typeof families)[number];
 
-const connects = async (family: Family): Promise<unknown> => {
+const connects = async (family: Family, to = port): Promise<unknown> => {
   const host = addresses.outside[family];
-  const { text, error } = await dialer.request({ do: "dial", host, port, send: "canary", expect: 6 });
+  const { text, error } = await dialer.request({ do: "dial", host, port: to, send: "canary", expect: 6 });
   return error ?? text;
 };
 const asks = async (family: Family): Promise<unknown> =>
@@ -42,8 +43,14 @@ const asks = async (family: Family): Promise<unknown> =>
 
 for (const family of families) {
   test(`${family}: TCP that nat does not bring to the proxy is refused`, options, async () => {
-    assert.equal(await connects(family), "canary", "without rules it passes, so this test can fail");
+    for (const to of [port, tunnelPort])
+      assert.equal(await connects(family, to), "canary", "without rules it passes, so this test can fail");
     await init({});
+    assert.equal(
+      await connects(family, tunnelPort),
+      "ECONNREFUSED",
+      "nat leaves the ports that the proxy serves itself",
+    );
     for (const stem of ["iptables-nft", "ip6tables-nft"]) await pair.must("pod", stem, "-t", "nat", "-F");
     assert.equal(await connects(family), "ECONNREFUSED");
   });
