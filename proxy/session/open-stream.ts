@@ -50,7 +50,7 @@ export async function openStream(pool: SessionPool, request: StreamRequest): Pro
     }
     const answer = await ask(dialled.session, request);
     if (answer.kind !== "unprocessed") return answer;
-    dialled.session.leave();
+    dialled.session.avoid();
     lost = answer.detail;
   }
   return { kind: "failed", reason: "session_lost", detail: lost, claimed: null, final: false };
@@ -68,7 +68,7 @@ function ask(session: ClientSession, request: StreamRequest): Promise<Answer> {
   return new Promise((resolve) => {
     const timer = session.facts.clock.after(answerTimeoutMs, () => {
       settle(unanswered);
-      session.leave();
+      session.avoid();
       stream.destroy();
     });
     const answered = (headers: ResponseHeaders): void => settle(judge(stream, session, headers));

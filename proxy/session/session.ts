@@ -4,7 +4,7 @@
  *   re-authentication in band (reauthenticate.ts) puts new certificates in the place of the old ones;
  * - with a peer that does not know that, it takes no new stream once our certificate was renewed, and its streams end
  *   one after the other over the last tenth of its life;
- * - it takes no new stream once told to go away, or while draining;
+ * - it takes no new stream once told to go away, or while draining, and none for 30 s after one that was not processed or answered;
  * - the side that dialled gives it up when it was not used for 5 minutes;
  * - while streams are open it is pinged every 10 s and ends when an answer takes longer than 5 s.
  * Streams of a session that ends early are reset, never ended.
@@ -28,6 +28,8 @@ export const pingIntervalMs = 10_000;
 export const pingTimeoutMs = 5_000;
 /** A session that we dialled and nobody uses costs both ends memory: after this long it is given up. */
 export const unusedMs = 5 * 60_000;
+/** What makes a peer refuse a stream, such as a moment without CPU, is over by then. */
+export const avoidedMs = 30_000;
 
 export type SessionFacts<H extends Http2Session = Http2Session> = {
   readonly direction: Direction;
@@ -69,6 +71,8 @@ export class Session<H extends Http2Session = Http2Session> {
   exchangeUnderWay = false;
   #terms: Terms;
   #retired = false;
+  /** By the monotonic clock. */
+  #avoidedUntil = 0;
   #endReason: Reason | null = null;
   readonly #carried = new Set<Http2Stream>();
   /** Streams that were ended before the session was. */
@@ -141,7 +145,7 @@ export class Session<H extends Http2Session = Http2Session> {
 
   /** Whether a new stream may be opened on it. */
   get usable(): boolean {
-    return !this.#retired && this.isOpen;
+    return !this.#retired && !this.#isAvoided && this.isOpen;
   }
 
   /** No new streams; ends by itself when the open ones have ended. */
@@ -150,10 +154,14 @@ export class Session<H extends Http2Session = Http2Session> {
     if (!this.facts.http2.closed && !this.facts.http2.destroyed) this.facts.http2.close();
   }
 
-  /** No new streams of ours. What is open goes on, re-authenticated as ever, and the session ends with the last of it. */
-  leave(): void {
-    this.#retired = true;
+  /** The peer did not process, or answer, a stream: others are opened elsewhere for a while. What is open on it goes on. */
+  avoid(): void {
+    this.#avoidedUntil = this.facts.clock.monotonic() + avoidedMs;
     if (this.streams === 0) this.retire();
+  }
+
+  get #isAvoided(): boolean {
+    return this.facts.clock.monotonic() < this.#avoidedUntil;
   }
 
   /** Ends it now; every stream of it is reset. */
@@ -184,7 +192,7 @@ export class Session<H extends Http2Session = Http2Session> {
 
   streamClosed(): void {
     this.streams--;
-    if (this.#retired && this.streams === 0) this.retire();
+    if (this.#isAvoided && this.streams === 0) this.retire();
   }
 
   /** Streams that turned out to be bulk transfers. */

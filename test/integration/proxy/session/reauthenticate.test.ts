@@ -6,6 +6,7 @@ import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
 import { describe, test } from "node:test";
 import { Dataplane } from "../../../../proxy/dataplane.ts";
 import { handleSession } from "../../../../proxy/inbound.ts";
+import { avoidedMs } from "../../../../proxy/session/session.ts";
 import { echo, leafOf, lifetimeMs, pair, rawClient, stream } from "./pair.ts";
 import type { Pair } from "./pair.ts";
 import { ownCredentials, peer } from "./peer.ts";
@@ -67,23 +68,30 @@ test("a stream lives through a hundred renewals of both ends, and no request bes
   assert.equal(ours!.terms.generation, 101);
 });
 
-test("what is open where the peer did not take another stream lives on as well, and nothing new comes there", async (t) => {
+test("what is open where the peer did not take another stream lives on as well; others go elsewhere for a while", async (t) => {
   const here = await pair(t);
   const long = await stream(here);
-  const [left] = here.pool.sessions;
+  const [avoided] = here.pool.sessions;
   refuseNext(here.accepted[0]!);
   const short = await stream(here);
   assert.equal(here.pool.sessions.length, 2, "it was asked again on another session");
   for (let passed = 0; passed < 2 * lifetimeMs; passed += step) {
+    assert.equal(avoided!.usable, passed >= avoidedMs, `after ${passed} ms`);
     if (passed % (5 * step) === 0) here.renewBoth();
     await pass(here, long);
     await echo(short);
   }
-  assert.ok(left!.end > here.clock.now());
-  assert.equal(left!.usable, false);
-  long.end();
-  await gone(left!);
-  assert.equal(left!.endReason, null);
+  assert.ok(avoided!.end > here.clock.now());
+});
+
+test("where nothing is open, the session of a stream that the peer did not take ends at once", async (t) => {
+  const here = await pair(t);
+  await shortConnection(here);
+  const [avoided] = here.pool.sessions;
+  refuseNext(here.accepted[0]!);
+  await stream(here);
+  await gone(avoided!);
+  assert.equal(avoided!.endReason, null);
 });
 
 test("a peer's renewal is noticed without one of our own, before what it showed first has ended", async (t) => {
