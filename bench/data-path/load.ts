@@ -70,9 +70,18 @@ export async function load(contender: Contender, file: string, options: LoadOpti
   };
 }
 
-/** Moves bytes one way over one connection; 0 megabytes until the child is stopped. */
-export function startTransfer({ pods }: Contender, direction: "down" | "up", megabytes: number): Child {
-  const args = [direction, pods.server.ip, `${applicationPort}`, `${megabytes}`];
+export type Transfer = {
+  readonly direction: "down" | "up";
+  /** 0: until the child is stopped. */
+  readonly megabytes: number;
+  /** Of what comes down; as fast as it goes where nothing is said. */
+  readonly megabytesPerSecond?: number;
+};
+
+/** Moves bytes one way over one connection. */
+export function startTransfer({ pods }: Contender, { direction, megabytes, megabytesPerSecond }: Transfer): Child {
+  const pace = megabytesPerSecond === undefined ? [] : [`${megabytesPerSecond}`];
+  const args = [direction, pods.server.ip, `${applicationPort}`, `${megabytes}`, ...pace];
   return pods.client.spawn("transfer", pods.client.nodeCommand("bench/data-path/apps/transfer.ts", args));
 }
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Arguments, ScenarioName } from "./arguments.ts";
 import type { Contender } from "./contenders.ts";
 import { hold, load, setSysctls, startTransfer, whileMeasured } from "./load.ts";
-import type { HopCpu, LoadOptions } from "./load.ts";
+import type { HopCpu, Load, LoadOptions, Transfer } from "./load.ts";
 import { memoryOf } from "./process.ts";
 
 /** By name; the names carry their unit. */
@@ -61,33 +61,43 @@ const bulk = (direction: "down" | "up"): Scenario => ({
   what: `one stream ${direction}: CPU per 100 MB and hop`,
   repeated: true,
   async run(contender, { args: { megabytes } }) {
-    await startTransfer(contender, direction, 50).event("done");
+    await startTransfer(contender, { direction, megabytes: 50 }).event("done");
     const start = performance.now();
     const { cpu } = await whileMeasured(contender, () =>
-      startTransfer(contender, direction, megabytes).event("done", undefined, { timeoutMs: 120_000 }),
+      startTransfer(contender, { direction, megabytes }).event("done", undefined, { timeoutMs: 120_000 }),
     );
     const seconds = (performance.now() - start) / 1000;
     return { ...perUnit(cpu, megabytes / 100, "ms"), "MB/s": megabytes / seconds };
   },
 });
 
+/** Leaves the cores some time of their own, MB/s. */
+const slowBulk = 50;
+
 const besideBulk: Scenario = {
-  what: "4 keep-alive connections beside one bulk stream down",
+  what: `4 keep-alive connections beside one bulk stream down: as fast as it goes, and at ${slowBulk} MB/s`,
   repeated: true,
   async run(contender, setting) {
     const options = { connections: 4, seconds: setting.args.seconds };
     const alone = await load(contender, setting.script, options);
-    const stream = startTransfer(contender, "down", 0);
-    await stream.event("started");
-    const beside = await load(contender, setting.script, options);
-    await stream.stop("SIGKILL");
+    const beside = async (pace: Partial<Transfer>): Promise<Load> => {
+      const stream = startTransfer(contender, { direction: "down", megabytes: 0, ...pace });
+      await stream.event("started");
+      const loaded = await load(contender, setting.script, options);
+      await stream.stop("SIGKILL");
+      return loaded;
+    };
+    const [fast, slow] = [await beside({}), await beside({ megabytesPerSecond: slowBulk })];
     return {
       "alone p50 ms": alone.p50Ms,
       "alone p99 ms": alone.p99Ms,
-      "p50 ms": beside.p50Ms,
-      "p99 ms": beside.p99Ms,
-      "p99 x": beside.p99Ms / alone.p99Ms,
-      errors: alone.errors + beside.errors,
+      "p50 ms": fast.p50Ms,
+      "p99 ms": fast.p99Ms,
+      "p99 x": fast.p99Ms / alone.p99Ms,
+      "slow p50 ms": slow.p50Ms,
+      "slow p99 ms": slow.p99Ms,
+      "slow p99 x": slow.p99Ms / alone.p99Ms,
+      errors: alone.errors + fast.errors + slow.errors,
     };
   },
 };

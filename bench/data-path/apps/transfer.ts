@@ -1,10 +1,11 @@
 /**
- * One bulk transfer after the other over one connection, until all bytes are through: `transfer.ts down|up HOST PORT MB`.
- * With MB 0 it goes on until it is killed. Says `{"event":"started"}` with the first byte and `{"event":"done"}`.
+ * One bulk transfer after the other over one connection, until all bytes are through: `transfer.ts down|up HOST PORT MB [PACE]`.
+ * With MB 0 it goes on until it is killed. With a pace, what comes down is read at so many MB a second. Says `{"event":"started"}` with the first byte and `{"event":"done"}`.
  */
 import { request, Agent } from "node:http";
 
-const [direction = "", host = "", port = "", megabytes = ""] = process.argv.slice(2);
+const [direction = "", host = "", port = "", megabytes = "", pace = "Infinity"] = process.argv.slice(2);
+const bytesPerMs = Number(pace) * 1_000;
 const say = (event: string): void => console.log(JSON.stringify({ event }));
 const agent = new Agent({ keepAlive: true, maxSockets: 1 });
 const piece = 100_000_000;
@@ -19,8 +20,14 @@ function transfer(bytes: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const asked = request({ host, port, agent, ...options }, (response) => {
       let received = 0;
+      const began = performance.now();
       response.on("data", (data: Buffer) => {
         received += data.length;
+        const aheadMs = received / bytesPerMs - (performance.now() - began);
+        if (aheadMs > 1) {
+          response.pause();
+          setTimeout(() => response.resume(), aheadMs);
+        }
         if (!started) say("started");
         started = true;
       });
