@@ -7,15 +7,6 @@ import { start } from "./start.ts";
 await runProgram({
   env: process.env,
   readConfig,
-  start: async (config, { clock, log }) => {
-    const controller = await start(config, clock, log);
-    return {
-      ready: async () => {
-        await controller.ready();
-        return {};
-      },
-      stop: () => controller.stop(),
-    };
-  },
+  start: (config, { clock, log }) => start(config, clock, log),
   unfit: [AccessError],
 });

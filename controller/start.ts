@@ -14,6 +14,7 @@ import { KubeClient } from "../lib/kube/client.ts";
 import { createEvents } from "../lib/kube/events.ts";
 import { control, rootConfigMap } from "../lib/kube/names.ts";
 import type { ConfigMap } from "../lib/kube/objects.ts";
+import type { Running } from "../lib/lifecycle/program.ts";
 import type { Log } from "../lib/log/log.ts";
 import type { Revision } from "../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import type { ControllerConfig } from "./config.ts";
@@ -32,13 +33,11 @@ import { startWebhooks } from "./webhook/start.ts";
 
 const drainMs = 5_000;
 
-export type RunningController = {
+/** It is ready when everything that others ask for can be answered. */
+export type RunningController = Running & {
   readonly directory: { readonly port: number };
   readonly metrics: { readonly port: number };
   readonly webhook: { readonly port: number };
-  /** Resolves when everything that others ask for can be answered. */
-  ready(): Promise<void>;
-  stop(): Promise<void>;
 };
 
 type Base = {
@@ -83,6 +82,7 @@ export async function start(config: ControllerConfig, clock: Clock, log: Log): P
     webhook: { port: webhooks.port },
     ready: async () => {
       await Promise.all([informers.listed(), certified]);
+      return {};
     },
     stop: async () => {
       state.draining = true;
