@@ -138,7 +138,16 @@ test("a look-up that nobody answers is made again for what is open, and only so 
   }
   assert.deepEqual(await decided, { kind: "done", lookUp: "unheld", asked: address });
   assert.deepEqual(await plane.decide(ask), { kind: "done", lookUp: "no-answer", asked: address });
+  lookUps.push(...Array<LookUpAnswer>(20).fill("no-answer"));
+  const unanswered = plane.decideAnew(ask);
+  for (let pauses = 0; pauses < 7; pauses++) {
+    await turn();
+    clock.advance(1_000);
+  }
+  await turn();
   assert.equal(clock.pending, 0);
+  assert.equal(lookUps.length, 20 - 8);
+  assert.deepEqual(await unanswered, { kind: "done", lookUp: "no-answer", asked: address });
 });
 
 test("the end of our certificate ends what is open in clear, also where the timer is early", async () => {
