@@ -5,8 +5,13 @@ import type { DeployedContainer, Deployment } from "./facts.ts";
 
 export const versionLabel = "app.kubernetes.io/version";
 
-export const versionOf = (deployment: Deployment | null): string =>
-  tagOf(deployment?.spec.template.spec.containers[0]?.image ?? "") || "unknown";
+const isVersion = (tag: string): boolean => /^[0-9]+\.[0-9]+\.[0-9]+$/.test(tag);
+
+/** By the tag of its image; where images are named by digest, or tagged otherwise, by what the chart wrote on it. */
+export function versionOf(deployment: Deployment | null): string {
+  const tag = tagOf(deployment?.spec.template.spec.containers[0]?.image ?? "");
+  return isVersion(tag) ? tag : (deployment?.metadata?.labels?.[versionLabel] ?? (tag || "unknown"));
+}
 
 type Variables = NonNullable<DeployedContainer["env"]>;
 

@@ -147,6 +147,26 @@ describe("beside a controller of this version, no label keeps a webhook or a pol
     });
 });
 
+describe("a version is read from the tag where that is one, else from the chart's label", () => {
+  const labelled = (image: string, label: string): Facts["ca"] => {
+    const { value } = deployment(image) as { readonly value: Deployment };
+    return read({ ...value, metadata: { ...value.metadata, labels: { [versionLabel]: label } } });
+  };
+  for (const [image, label, level, version] of [
+    ["x/control-plane:prod", ownVersion, "good", ownVersion],
+    ["x/control-plane@sha256:0123", ownVersion, "good", ownVersion],
+    [`x/control-plane:${ownVersion}-mirrored`, ownVersion, "good", ownVersion],
+    ["x/control-plane:prod", "9.9.9", "warning", "9.9.9"],
+    ["x/control-plane:9.9.9", ownVersion, "warning", "9.9.9"],
+  ] as const)
+    test(`${image} of chart ${label}`, () => {
+      const both = labelled(image, label);
+      const finding = found("TC-CP-03", { controller: both, ca: both });
+      assert.equal(finding?.level, level);
+      assert.match(finding.text, new RegExp(`controller ${version}, ca ${version},`));
+    });
+});
+
 describe("where the ca's Deployment cannot be read", () => {
   const ca = { kind: "unreadable", what: "deployment tencrypt-ca", why: "403 Forbidden" } as const;
 
