@@ -41,6 +41,10 @@ export const checkCodes = {
     what: "all ValidatingAdmissionPolicies are there, as the chart has them, fail closed, and are bound to refuse everywhere",
     hint: "kubectl delete validatingadmissionpolicy,validatingadmissionpolicybinding -l app.kubernetes.io/part-of=tencrypt; tencrypt upgrade; an upgrade alone leaves what was added. Until then who may edit a namespace may loosen its project",
   },
+  "TC-WH-04": {
+    what: "the API server reaches the webhooks: a pod of a project would be protected (it is tried, and nothing is kept)",
+    hint: "kubectl -n tencrypt-system get pods,endpointslices; the API server has to reach the controller's pods on 15017: docs/operations.md, Managed clusters",
+  },
   "TC-CA-01": {
     what: "the root is published",
     hint: "kubectl -n tencrypt-ca rollout restart deployment/tencrypt-ca: the ca publishes its root when it starts, and its log says why it does not",

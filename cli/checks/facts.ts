@@ -80,6 +80,12 @@ export type AuthorityFact = {
   readonly notAfter: number | null;
 };
 
+/** What became of a pod that the API server was to make in a project, and to keep nothing of. */
+export type Trial =
+  | { readonly kind: "protected" | "bare"; readonly project: string }
+  /** `why` in the API server's words. */
+  | { readonly kind: "unreached" | "unknown"; readonly project: string; readonly why: string };
+
 export type Facts = {
   readonly now: number;
   readonly version: string | null;
@@ -105,4 +111,6 @@ export type Facts = {
   /** Namespaces with the project's label; only one of its values makes a project. */
   readonly projects: Readable<readonly Namespace[]>;
   readonly pods: Readable<readonly PodFact[]>;
+  /** Null where no webhook is there, or no project. */
+  readonly trial: Trial | null;
 };

@@ -12,6 +12,7 @@ import type { Deployment, Facts, PodFact, WebhookConfiguration } from "./facts.t
 import { read, readable } from "./readable.ts";
 import type { Readable } from "./readable.ts";
 import { rootSecretOf } from "./root.ts";
+import { tryPod } from "./trial.ts";
 
 /** What Helm makes of the chart, in Secrets of its own what it has made; by API group. */
 const made: Readonly<Record<string, readonly string[]>> = {
@@ -98,6 +99,8 @@ export async function publishedRoot(client: KubeClient): Promise<Readable<string
   return found.kind === "read" ? { ...found, value: found.value?.data?.[rootConfigMap.key] ?? null } : found;
 }
 
+const isThere = (fact: Readable<unknown>): boolean => fact.kind === "read" && fact.value !== null;
+
 export async function gather(client: KubeClient, clock: Pick<Clock, "now">): Promise<Facts> {
   const metrics = await caMetrics(client);
   const { gitVersion } = await client.get<{ readonly gitVersion: string }>("/version");
@@ -106,6 +109,7 @@ export async function gather(client: KubeClient, clock: Pick<Clock, "now">): Pro
     return one(client, plural, `${admission}/${plural}/${webhookConfigurations[kind]}`);
   };
   const ca = await deployment(client, control.ca.namespace, "tencrypt-ca");
+  const [mutating, validating] = [await configuration("mutating"), await configuration("validating")];
   const projects = await every<Namespace>(client, "/api/v1/namespaces", projectLabel);
   const serverTime = await client.serverTime();
   return {
@@ -117,8 +121,8 @@ export async function gather(client: KubeClient, clock: Pick<Clock, "now">): Pro
     forbidden: await forbidden(client),
     controller: await deployment(client, control.controller.namespace, "tencrypt-controller"),
     ca,
-    mutating: await configuration("mutating"),
-    validating: await configuration("validating"),
+    mutating,
+    validating,
     policies: await every(client, `${admission}/validatingadmissionpolicies`),
     bindings: await every(client, `${admission}/validatingadmissionpolicybindings`),
     rootPem: await publishedRoot(client),
@@ -127,6 +131,7 @@ export async function gather(client: KubeClient, clock: Pick<Clock, "now">): Pro
     sourceMismatches: sourceMismatches(metrics),
     metricsFault: metrics.fault,
     projects,
+    trial: isThere(mutating) && projects.kind === "read" ? await tryPod(client, projects.value) : null,
     pods: await readable("pods", podsOf<PodFact>(client, projects.kind === "read" ? projects.value : [])),
   };
 }

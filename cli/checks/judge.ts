@@ -14,6 +14,7 @@ import type { Comparison } from "./project.ts";
 import type { Readable, Unreadable } from "./readable.ts";
 import { judgeRollout } from "./rollout.ts";
 import { judgeRoot } from "./root.ts";
+import { judgeTrial } from "./trial.ts";
 
 const oldest = [1, 33] as const;
 const clockLimitMs = 30_000;
@@ -48,6 +49,7 @@ const controlPlane = (facts: Facts): readonly Judged[] => [
   ...known(facts.ca, (deployment) => judgeRollout("TC-CP-02", "ca", deployment, timeOf(facts))),
   ...known(facts.controller, (controller) => known(facts.ca, (ca) => versions(controller, ca))).flat(),
   ...judgeAdmission(facts),
+  ...judgeTrial(facts.trial),
   ...known(facts.rootPem, (rootPem) => judgeRoot(rootPem, facts)).flat(),
   ...authoritiesOf(facts),
   sources(facts),

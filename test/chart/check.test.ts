@@ -22,7 +22,7 @@ describe("tencrypt check", why === null ? {} : { skip: why }, () => {
   });
   after(() => chart?.stop());
 
-  const levelOf = async (code: string): Promise<string | undefined> => {
+  const findingOf = async (code: string): Promise<Finding | undefined> => {
     const { code: status, stdout } = await runWithHelm(
       process.execPath,
       [main, "check", "-o", "json"],
@@ -30,8 +30,16 @@ describe("tencrypt check", why === null ? {} : { skip: why }, () => {
     );
     // No pod runs here, so some checks always fail.
     assert.equal(status, 1);
-    return (JSON.parse(stdout) as readonly Finding[]).find((finding) => finding.code === code)?.level;
+    return (JSON.parse(stdout) as readonly Finding[]).find((finding) => finding.code === code);
   };
+  const levelOf = async (code: string): Promise<string | undefined> => (await findingOf(code))?.level;
+
+  test("tells that the API server does not reach the webhooks, by a pod that it does not keep", async () => {
+    const finding = await findingOf("TC-WH-04");
+    assert.equal(finding?.level, "failed");
+    assert.match(finding.details.join("\n"), /failed calling webhook "inject\.tencrypt\.io"/);
+    assert.doesNotMatch(await chart.api.kubectl("get", "pods", "-A", "-o", "name"), /tencrypt-check-/);
+  });
 
   test("finds webhooks and policies that concern nobody any more", async () => {
     const { admin } = chart.api;

@@ -72,4 +72,5 @@ export const goodFacts: Facts = {
   metricsFault: null,
   projects: read([]),
   pods: read([]),
+  trial: { kind: "protected", project: "shop" },
 };

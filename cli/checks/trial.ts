@@ -1,0 +1,57 @@
+/**
+ * Whether the API server reaches the webhooks: in front of a controller that is ready there may be a firewall, and then no
+ * pod of a project can be made. It is asked to make one, and to keep nothing of it.
+ */
+import { KubeError } from "../../lib/kube/client.ts";
+import type { KubeClient } from "../../lib/kube/client.ts";
+import { containers } from "../../lib/kube/names.ts";
+import type { Namespace, Pod } from "../../lib/kube/objects.ts";
+import { isProject, readProjectSettings } from "../../lib/project/settings.ts";
+import { canBeProject } from "../project.ts";
+import type { Trial } from "./facts.ts";
+import { finding, notKnown } from "./finding.ts";
+import type { Judged } from "./finding.ts";
+
+const unreached = /failed calling webhook "[a-z]+\.tencrypt\.io"/;
+
+/** Null where there is no project to try it in. */
+export async function tryPod(client: KubeClient, projects: readonly Namespace[]): Promise<Trial | null> {
+  const project = projects.find(wouldInject)?.metadata.name;
+  if (project === undefined) return null;
+  try {
+    const pod = await client.create<Pod>(`/api/v1/namespaces/${project}/pods?dryRun=All`, {
+      metadata: { generateName: "tencrypt-check-" },
+      spec: { containers: [{ name: "check", image: "check" }] },
+    });
+    const isProtected = pod.spec.initContainers?.some(({ name }) => name === containers.proxy) === true;
+    return { kind: isProtected ? "protected" : "bare", project };
+  } catch (error) {
+    if (!(error instanceof KubeError)) throw error;
+    return { kind: unreached.test(error.message) ? "unreached" : "unknown", project, why: error.message };
+  }
+}
+
+const wouldInject = (namespace: Namespace): boolean =>
+  isProject(namespace.metadata) &&
+  canBeProject(namespace) &&
+  namespace.metadata.deletionTimestamp === undefined &&
+  readProjectSettings(namespace.metadata, "project").settings.defaultInjection;
+
+export function judgeTrial(trial: Trial | null): readonly Judged[] {
+  switch (trial?.kind) {
+    case undefined:
+      return [];
+    case "protected":
+      return [finding("TC-WH-04", "good", `the API server reaches the webhooks, as a pod of ${trial.project} shows`)];
+    case "bare":
+      return [finding("TC-WH-04", "failed", `a pod of project ${trial.project} would be made without a proxy`)];
+    case "unreached":
+      return [
+        finding("TC-WH-04", "failed", "the API server does not reach the webhooks: no pod can be made", [trial.why]),
+      ];
+    case "unknown":
+      return [
+        notKnown("TC-WH-04", "TC-K8S-05", "whether the API server reaches the webhooks is not known", [trial.why]),
+      ];
+  }
+}
