@@ -86,7 +86,7 @@ export type Trial =
   /** `why` in the API server's words. */
   | { readonly kind: "unreached" | "unknown"; readonly project: string; readonly why: string };
 
-export type Facts = {
+export type ClusterFacts = {
   readonly now: number;
   readonly version: string | null;
   /** The API server has the kind. */
@@ -94,6 +94,9 @@ export type Facts = {
   /** What an installation needs and the user may not do. */
   readonly forbidden: readonly string[];
   readonly serverTime: number | null;
+};
+
+export type Facts = ClusterFacts & {
   readonly controller: Readable<Deployment | null>;
   readonly ca: Readable<Deployment | null>;
   readonly mutating: Readable<WebhookConfiguration | null>;

@@ -8,7 +8,7 @@ import type { ConfigMap, Namespace, Pod } from "../../lib/kube/objects.ts";
 import { isTerminal } from "../../lib/kube/sidecar.ts";
 import { podsOf } from "../project.ts";
 import { authorities } from "./authorities.ts";
-import type { Deployment, Facts, PodFact, WebhookConfiguration } from "./facts.ts";
+import type { ClusterFacts, Deployment, Facts, PodFact, WebhookConfiguration } from "./facts.ts";
 import { read, readable } from "./readable.ts";
 import type { Readable } from "./readable.ts";
 import { rootSecretOf } from "./root.ts";
@@ -99,18 +99,9 @@ export async function publishedRoot(client: KubeClient): Promise<Readable<string
   return found.kind === "read" ? { ...found, value: found.value?.data?.[rootConfigMap.key] ?? null } : found;
 }
 
-const isThere = (fact: Readable<unknown>): boolean => fact.kind === "read" && fact.value !== null;
-
-export async function gather(client: KubeClient, clock: Pick<Clock, "now">): Promise<Facts> {
-  const metrics = await caMetrics(client);
+/** What can be asked before anything is installed. */
+export async function gatherCluster(client: KubeClient, clock: Pick<Clock, "now">): Promise<ClusterFacts> {
   const { gitVersion } = await client.get<{ readonly gitVersion: string }>("/version");
-  const configuration = (kind: "mutating" | "validating"): Promise<Readable<WebhookConfiguration | null>> => {
-    const plural = `${kind}webhookconfigurations`;
-    return one(client, plural, `${admission}/${plural}/${webhookConfigurations[kind]}`);
-  };
-  const ca = await deployment(client, control.ca.namespace, "tencrypt-ca");
-  const [mutating, validating] = [await configuration("mutating"), await configuration("validating")];
-  const projects = await every<Namespace>(client, "/api/v1/namespaces", projectLabel);
   const serverTime = await client.serverTime();
   return {
     // At once: the two are compared, and any other answer may take long.
@@ -119,6 +110,23 @@ export async function gather(client: KubeClient, clock: Pick<Clock, "now">): Pro
     version: gitVersion,
     knowsPolicies: await knowsPolicies(client),
     forbidden: await forbidden(client),
+  };
+}
+
+const isThere = (fact: Readable<unknown>): boolean => fact.kind === "read" && fact.value !== null;
+
+export async function gather(client: KubeClient, clock: Pick<Clock, "now">): Promise<Facts> {
+  const cluster = await gatherCluster(client, clock);
+  const metrics = await caMetrics(client);
+  const configuration = (kind: "mutating" | "validating"): Promise<Readable<WebhookConfiguration | null>> => {
+    const plural = `${kind}webhookconfigurations`;
+    return one(client, plural, `${admission}/${plural}/${webhookConfigurations[kind]}`);
+  };
+  const ca = await deployment(client, control.ca.namespace, "tencrypt-ca");
+  const [mutating, validating] = [await configuration("mutating"), await configuration("validating")];
+  const projects = await every<Namespace>(client, "/api/v1/namespaces", projectLabel);
+  return {
+    ...cluster,
     controller: await deployment(client, control.controller.namespace, "tencrypt-controller"),
     ca,
     mutating,

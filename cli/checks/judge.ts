@@ -6,7 +6,7 @@ import { judgeAdmission } from "./admission.ts";
 import { judgeAuthorities } from "./authorities.ts";
 import type { Finding } from "./codes.ts";
 import { versionOf } from "./deployed.ts";
-import type { Deployment, Facts, PodFact } from "./facts.ts";
+import type { ClusterFacts, Deployment, Facts, PodFact } from "./facts.ts";
 import { finding, inSection, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 import { judgeProject } from "./project.ts";
@@ -20,7 +20,7 @@ const oldest = [1, 33] as const;
 const clockLimitMs = 30_000;
 
 /** What can be asked of a cluster before anything is installed; `pre`: because somebody is about to install. */
-export const judgeCluster = (facts: Facts, pre = false): readonly Finding[] =>
+export const judgeCluster = (facts: ClusterFacts, pre = false): readonly Finding[] =>
   inSection("kubernetes", [serverVersion(facts), policies(facts), rights(facts, pre), clocks(facts)]);
 
 /** What somebody who sees one project alone can ask. */
@@ -98,18 +98,18 @@ function seen(facts: Facts): Judged {
       );
 }
 
-function serverVersion({ version }: Facts): Judged {
+function serverVersion({ version }: ClusterFacts): Judged {
   const [, major = "0", minor = "0"] = /^v([0-9]+)\.([0-9]+)/.exec(version ?? "") ?? [];
   const isOk = Number(major) > oldest[0] || (Number(major) === oldest[0] && Number(minor) >= oldest[1]);
   return finding("TC-K8S-01", isOk ? "good" : "failed", `API server ${version} reachable`);
 }
 
-const policies = (facts: Facts): Judged =>
+const policies = (facts: ClusterFacts): Judged =>
   facts.knowsPolicies
     ? finding("TC-K8S-02", "good", "ValidatingAdmissionPolicy available")
     : finding("TC-K8S-02", "failed", "ValidatingAdmissionPolicy not available");
 
-const rights = ({ forbidden }: Facts, pre: boolean): Judged =>
+const rights = ({ forbidden }: ClusterFacts, pre: boolean): Judged =>
   forbidden.length === 0
     ? finding("TC-K8S-03", "good", "you may install")
     : finding(
@@ -119,7 +119,7 @@ const rights = ({ forbidden }: Facts, pre: boolean): Judged =>
         forbidden,
       );
 
-function clocks({ now, serverTime }: Facts): Judged {
+function clocks({ now, serverTime }: ClusterFacts): Judged {
   if (serverTime === null) return finding("TC-K8S-04", "warning", "the API server does not tell its time");
   const difference = Math.abs(now - serverTime);
   // The header has whole seconds.

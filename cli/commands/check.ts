@@ -5,7 +5,7 @@ import { listAll } from "../../lib/kube/list.ts";
 import { exitCodes } from "../../lib/lifecycle/exit-codes.ts";
 import type { Finding } from "../checks/codes.ts";
 import type { PodFact } from "../checks/facts.ts";
-import { gather, publishedRoot } from "../checks/gather.ts";
+import { gather, gatherCluster, publishedRoot } from "../checks/gather.ts";
 import { judgeCluster, judgeInstallation, judgeOne } from "../checks/judge.ts";
 import { withCluster } from "../cluster.ts";
 import type { Connection } from "../cluster.ts";
@@ -32,8 +32,9 @@ async function findingsOf(client: KubeClient, { pre = false, namespace }: CheckO
     const now = (await client.serverTime()) ?? systemClock.now();
     return judgeOne(project, pods, { rootPem: await publishedRoot(client), now });
   }
+  if (pre) return judgeCluster(await gatherCluster(client, systemClock), pre);
   const facts = await gather(client, systemClock);
-  return [...judgeCluster(facts, pre), ...(pre ? [] : judgeInstallation(facts))];
+  return [...judgeCluster(facts), ...judgeInstallation(facts)];
 }
 
 const mostDetails = 10;
