@@ -109,7 +109,8 @@ export async function install(verb: Verb, options: HelmOptions, screen: Terminal
     `${verb} on ${cluster}: waiting for controller, ca and the webhooks' trust, at most ${options.timeout}\n`,
   );
   await helm([...verbArguments, ...common, "--wait", "--timeout", options.timeout], "progress");
-  screen.note("next: kubectl label namespace NAME tencrypt.io/project=enabled; tencrypt check\n");
+  // Helm has just said how a project is protected without a refusal on the way, which depends on the mode.
+  screen.note("next: tencrypt check; then the steps above, for each project\n");
 }
 
 export async function uninstall(options: HelmOptions, screen: Terminal): Promise<void> {

@@ -41,7 +41,7 @@ export async function status(namespace: string | undefined, options: StatusOptio
     const answered = await askAll(rows, (row) => askStatus(forward, row.namespace, row.pod));
     tell(answered, options.output, screen);
     if (chosen.kind === "all" && rows.length === 0 && options.output === "table")
-      screen.note(`next: kubectl label namespace NAME ${projectLabel}=enabled, and restart its pods\n`);
+      screen.note("next: docs/operations.md, Roll out, says how a namespace becomes a project\n");
   });
 }
 

@@ -143,6 +143,10 @@ describe("an upgrade of which one value is given", skip, () => {
     await stopKubelet();
     assert.equal(code, 0, stderr);
     assert.deepEqual(await modeAndLevel(api.admin), ["strict", "debug"]);
+    // A label alone would be a rollout with refusals.
+    const [, steps] =
+      /\n {2}(kubectl annotate .*mode=permissive)\n(?:.*\n)*next: tencrypt check; then the steps/.exec(stderr) ?? [];
+    assert.equal(steps, "kubectl annotate namespace NAME tencrypt.io/mode=permissive");
   });
 
   test("that was interrupted tells how to go on, and that is the way", async () => {

@@ -19,6 +19,6 @@ test("of all projects says how a namespace becomes one where there is none", asy
   assert.match(data, /\n\[\]\n$/);
   assert.equal(
     notes,
-    "\n0 of 0 pods protected\nnext: kubectl label namespace NAME tencrypt.io/project=enabled, and restart its pods\n",
+    "\n0 of 0 pods protected\nnext: docs/operations.md, Roll out, says how a namespace becomes a project\n",
   );
 });
