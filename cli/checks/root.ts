@@ -15,8 +15,8 @@ import type { Deployment, Facts, PodFact, RootSecretFact } from "./facts.ts";
 import { finding, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 import { readable } from "./readable.ts";
-import { restartOf } from "./restart.ts";
 import type { Readable } from "./readable.ts";
+import { restartOf } from "./restart.ts";
 
 const day = 86_400_000;
 
