@@ -31,7 +31,7 @@ export async function withCluster<T>(options: Connection, work: (cluster: Cluste
   }
 }
 
-function explained(error: KubeError, server: string): Failure {
+export function explained(error: KubeError, server: string): Failure {
   switch (error.code) {
     case 0:
       if (error.reason === noCredentials)
@@ -46,6 +46,11 @@ function explained(error: KubeError, server: string): Failure {
     case 403:
       return new Failure(`you may not do this: ${error.message}`, "kubectl auth can-i --list");
     default:
-      return new Failure(`the API server refused: ${error.message}`, "tencrypt check");
+      return error.code === 429 || error.code >= 500
+        ? new Failure(
+            `the API server ${server} cannot serve this now: ${error.message}`,
+            "kubectl get --raw '/readyz?verbose', and the same again",
+          )
+        : new Failure(`the API server refused: ${error.message}`, "tencrypt check");
   }
 }
