@@ -27,7 +27,7 @@ export const checkCodes = {
   },
   "TC-CP-03": {
     what: "controller, ca and this command are of one version",
-    hint: "tencrypt upgrade, or use the command of the installed version",
+    hint: "use the command of the installed version; tencrypt upgrade only where the control plane is the older one: it would take a newer one back",
   },
   "TC-WH-01": {
     what: "all webhooks are there, as the chart has them, and fail closed",
