@@ -82,7 +82,7 @@ export type AuthorityFact = {
 
 /** What became of a pod that the API server was to make in a project, and to keep nothing of. */
 export type Trial =
-  | { readonly kind: "protected" | "bare"; readonly project: string }
+  | { readonly kind: "reached" | "bare"; readonly project: string }
   /** `why` in the API server's words. */
   | { readonly kind: "unreached" | "unknown"; readonly project: string; readonly why: string };
 

@@ -13,6 +13,9 @@ import { finding, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
 
 const unreached = /failed calling webhook "[a-z]+\.tencrypt\.io"/;
+/** By what looks at a pod when the webhooks that change it have done so. */
+const refusedLater =
+  /(?:exceeded|failed) quota|violates PodSecurity|ValidatingAdmissionPolicy|admission webhook "[^"]+" denied/;
 
 /** Null where there is no project to try it in. */
 export async function tryPod(client: KubeClient, projects: readonly Namespace[]): Promise<Trial | null> {
@@ -24,10 +27,12 @@ export async function tryPod(client: KubeClient, projects: readonly Namespace[])
       spec: { containers: [{ name: "check", image: "check" }] },
     });
     const isProtected = pod.spec.initContainers?.some(({ name }) => name === containers.proxy) === true;
-    return { kind: isProtected ? "protected" : "bare", project };
+    return { kind: isProtected ? "reached" : "bare", project };
   } catch (error) {
     if (!(error instanceof KubeError)) throw error;
-    return { kind: unreached.test(error.message) ? "unreached" : "unknown", project, why: error.message };
+    const why = error.message;
+    if (unreached.test(why)) return { kind: "unreached", project, why };
+    return refusedLater.test(why) ? { kind: "reached", project } : { kind: "unknown", project, why };
   }
 }
 
@@ -41,7 +46,7 @@ export function judgeTrial(trial: Trial | null): readonly Judged[] {
   switch (trial?.kind) {
     case undefined:
       return [];
-    case "protected":
+    case "reached":
       return [finding("TC-WH-04", "good", `the API server reaches the webhooks, as a pod of ${trial.project} shows`)];
     case "bare":
       return [finding("TC-WH-04", "failed", `a pod of project ${trial.project} would be made without a proxy`)];

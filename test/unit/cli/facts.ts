@@ -72,5 +72,5 @@ export const goodFacts: Facts = {
   metricsFault: null,
   projects: read([]),
   pods: read([]),
-  trial: { kind: "protected", project: "shop" },
+  trial: { kind: "reached", project: "shop" },
 };

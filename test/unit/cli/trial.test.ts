@@ -33,7 +33,7 @@ const told = async (client: KubeClient): Promise<readonly unknown[]> => {
 describe("a pod that is tried", () => {
   test("and would be protected", async () => {
     asked.length = 0;
-    assert.deepEqual(await told(answering(() => Promise.resolve({ spec: protectedSpec() }))), ["protected", "good", 0]);
+    assert.deepEqual(await told(answering(() => Promise.resolve({ spec: protectedSpec() }))), ["reached", "good", 0]);
     assert.deepEqual(asked, ["/api/v1/namespaces/shop/pods?dryRun=All"]);
   });
   test("and would be bare", async () =>
@@ -46,10 +46,18 @@ describe("a pod that is tried", () => {
     const why = 'Internal error occurred: failed calling webhook "inject.tencrypt.io": context deadline exceeded';
     assert.deepEqual(await told(refusing(500, "InternalError", why)), ["unreached", "failed", 1]);
   });
+  for (const why of [
+    'pods "x" is forbidden: exceeded quota: pods, requested: pods=1, used: pods=5, limited: pods=5',
+    'pods "x" is forbidden: failed quota: cpu: must specify limits.cpu for: check',
+    'pods "x" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false',
+    "pods \"x\" is forbidden: ValidatingAdmissionPolicy 'labels' with binding 'labels' denied request: no team",
+    'admission webhook "validation.gatekeeper.sh" denied the request: [registries] image of container check',
+  ])
+    test(`and refused after the webhooks had seen it: ${why}`, async () =>
+      assert.deepEqual(await told(refusing(403, "Forbidden", why)), ["reached", "good", 0]));
   for (const [what, client] of [
     ["by somebody who may not", refusing(403, "Forbidden", 'User "dev" cannot create resource "pods"')],
     ["where another webhook is away", refusing(500, "InternalError", 'failed calling webhook "policy.other.io": EOF')],
-    ["where a quota refuses it", refusing(403, "Forbidden", "exceeded quota: pods")],
     ["and not answered", refusing(0, "", "no byte for 10000 ms")],
   ] as const)
     test(what, async () => assert.deepEqual(await told(client), ["unknown", "warning", 1]));
