@@ -69,7 +69,7 @@ function show(title: string, results: Results): void {
 
 async function showProfiles(contenders: readonly Contender[], from: string, to: string): Promise<void> {
   mkdirSync(to, { recursive: true });
-  const ours = contenders.filter(({ proxies }) => proxies.client.name.endsWith("/proxy"));
+  const ours = contenders.filter(({ isOurs }) => isOurs);
   for (const { name, pods, proxies } of ours) {
     for (const side of sides) {
       await proxies[side].stop("SIGTERM");

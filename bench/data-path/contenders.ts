@@ -20,6 +20,7 @@ import type { Side } from "./rivals.ts";
 
 export type Contender = {
   readonly name: string;
+  readonly isOurs: boolean;
   readonly pods: Readonly<Record<Side, Pod>>;
   readonly proxies: Readonly<Record<Side, Child>>;
   /** Master and workers. */
@@ -99,15 +100,16 @@ async function createPods(cluster: Cluster, name: string): Promise<Record<Side, 
 async function startContender(plan: Plan, field: Field): Promise<Contender> {
   const { name, kind, pods } = plan;
   await startApplication(field.cluster, pods.server);
+  const isOurs = kind === "tencrypt";
   const start = (side: Side): Promise<Child> | Child =>
-    kind === "tencrypt"
+    isOurs
       ? startOurs(plan, pods[side], field)
       : startRival(kind, { cluster: field.cluster, pki: field.pki, pods, side });
   const server = await start("server");
   const client = await start("client");
   await answers(pods);
   const pids = { client: familyOf(client.pid), server: familyOf(server.pid) };
-  return { name, pods, proxies: { client, server }, pids };
+  return { name, isOurs, pods, proxies: { client, server }, pids };
 }
 
 async function startOurs(

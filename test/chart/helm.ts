@@ -38,7 +38,8 @@ export async function runWithHelm(
 ): Promise<Answer> {
   if (ready.kind === "impossible") throw new Error(ready.why);
   const home = mkdtempSync(join(tmpdir(), "tencrypt-helm-"));
-  const env = { PATH: ready.path, HOME: home, KUBECONFIG: kubeconfig };
+  const { NODE_COMPILE_CACHE } = process.env;
+  const env = { PATH: ready.path, HOME: home, KUBECONFIG: kubeconfig, NODE_COMPILE_CACHE };
   try {
     return await new Promise((resolve) => {
       const child = execFile(program, args, { env, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {

@@ -16,6 +16,7 @@ import { protectedSpec } from "../../cluster/protected-pod.ts";
 
 const main = join(import.meta.dirname, "../../../cli/main.ts");
 const why = whyNoApiServer();
+const { PATH, NODE_COMPILE_CACHE } = process.env;
 
 type Run = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
 
@@ -25,7 +26,7 @@ function run(
 ): Promise<Run> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [main, ...args], {
-      env: { PATH: process.env["PATH"], HOME: tmpdir(), ...options.env },
+      env: { PATH, NODE_COMPILE_CACHE, HOME: tmpdir(), ...options.env },
     });
     let [stdout, stderr] = ["", ""];
     child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
@@ -188,7 +189,7 @@ test("a reader that has had enough ends nothing but the writing", async () => {
     [["completion", "bash"], 0],
     [["explain", "nonsense"], 2],
   ] as const) {
-    const child = spawn(process.execPath, [main, ...args], { env: { PATH: process.env["PATH"] } });
+    const child = spawn(process.execPath, [main, ...args], { env: { PATH, NODE_COMPILE_CACHE } });
     // The pipe is closed long before anything is written to it.
     child.stdout.destroy();
     let stderr = "";
