@@ -13,7 +13,6 @@ import type { Outcome } from "./outcome.ts";
 /** Files that say how long something may take, but wait for most of it: these run beside one another, and beside nothing else. */
 const calm: readonly string[] = [
   "test/e2e/control-plane-down",
-  "test/e2e/rollout",
   "test/netns/frozen-peer",
   "test/netns/hindered",
   "test/netns/reauthentication",
@@ -21,6 +20,7 @@ const calm: readonly string[] = [
 ];
 /** Files that say how long something may take, or put load on the machine: nothing runs beside them. */
 const alone: readonly string[] = [
+  "test/e2e/rollout",
   "test/integration/ca/bundle",
   "test/integration/controller/directory",
   "test/integration/proxy/probe",
@@ -157,8 +157,7 @@ export async function runTestFiles(paths: readonly string[], stop: AbortSignal):
   };
   const workInPairs = async (files: readonly string[]): Promise<void> => {
     const [clusters, shorter] = partition(files, (path) => startsWithOneOf(path, slow));
-    // From the end: rollout, the longest, is the last of the calm ones.
-    const queue = [...clusters.toReversed(), ...shorter.toReversed()];
+    const queue = [...clusters, ...shorter.toReversed()];
     await Promise.all([work(() => queue.shift()), work(() => queue.pop())]);
   };
   await workInPairs(together);
