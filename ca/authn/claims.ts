@@ -3,8 +3,8 @@ import { isName } from "../../lib/identity/spiffe-id.ts";
 import { denial } from "../denial.ts";
 import type { Denial } from "../denial.ts";
 import type { Caller } from "./caller.ts";
-import { isObject } from "./json.ts";
-import type { JsonObject } from "./json.ts";
+import { isTree } from "../../lib/json/tree.ts";
+import type { Tree } from "../../lib/json/tree.ts";
 
 const second = 1000;
 /** For clocks of issuer and ca; the end has none. */
@@ -14,7 +14,7 @@ const longestNamespace = 63;
 const uidText = /^[A-Za-z0-9-]{1,64}$/;
 
 /** `aud` is exactly ours: as a text, or as a list of one. */
-export function audienceProblem(claims: JsonObject, audience: string): Denial | null {
+export function audienceProblem(claims: Tree, audience: string): Denial | null {
   const { aud } = claims;
   const list: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
   return list.length === 1 && list[0] === audience
@@ -27,7 +27,7 @@ export function numericDate(value: unknown): number | null {
   return typeof value === "number" && Number.isFinite(value) && value >= 0 && value < 1e11 ? value * second : null;
 }
 
-export function timeProblem(claims: JsonObject, now: number): Denial | null {
+export function timeProblem(claims: Tree, now: number): Denial | null {
   const end = numericDate(claims["exp"]);
   if (end === null) return denial("token_malformed", "exp is missing or no date");
   if (now >= end) return denial("token_expired", "exp has passed");
@@ -43,16 +43,16 @@ export function timeProblem(claims: JsonObject, now: number): Denial | null {
 type Reference = { readonly name: string; readonly uid: string };
 
 function reference(value: unknown): Reference | null {
-  if (!isObject(value)) return null;
+  if (!isTree(value)) return null;
   const { name, uid } = value;
   if (typeof name !== "string" || typeof uid !== "string") return null;
   return isName(name) && uidText.test(uid) ? { name, uid } : null;
 }
 
 /** The claims' `kubernetes.io` must say the same as `sub`. */
-export function callerOf(claims: JsonObject): Caller | Denial {
+export function callerOf(claims: Tree): Caller | Denial {
   const bound = claims["kubernetes.io"];
-  if (!isObject(bound)) return denial("token_not_of_a_pod", "kubernetes.io is missing");
+  if (!isTree(bound)) return denial("token_not_of_a_pod", "kubernetes.io is missing");
   const { namespace } = bound;
   const pod = reference(bound["pod"]);
   const account = reference(bound["serviceaccount"]);

@@ -1,4 +1,6 @@
 /** JSON objects of which no member, at any depth, is named twice: two readers cannot understand them differently. Pure. */
+import { isTree } from "../../lib/json/tree.ts";
+import type { Tree } from "../../lib/json/tree.ts";
 
 const token = /"(?:[^"\\]|\\.)*"|[{}[\]:]/g;
 
@@ -19,16 +21,11 @@ function hasDuplicate(text: string): boolean {
   return false;
 }
 
-export type JsonObject = Readonly<Record<string, unknown>>;
-
-export const isObject = (value: unknown): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 /** Null for anything but one JSON object without duplicates. */
-export function readObject(text: string): JsonObject | null {
+export function readObject(text: string): Tree | null {
   try {
     const value: unknown = JSON.parse(text);
-    return isObject(value) && !hasDuplicate(text) ? value : null;
+    return isTree(value) && !hasDuplicate(text) ? value : null;
   } catch {
     return null;
   }

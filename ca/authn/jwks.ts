@@ -4,8 +4,9 @@
  */
 import { createPublicKey, verify } from "node:crypto";
 import type { KeyObject } from "node:crypto";
-import { isObject, readObject } from "./json.ts";
-import type { JsonObject } from "./json.ts";
+import { isTree } from "../../lib/json/tree.ts";
+import type { Tree } from "../../lib/json/tree.ts";
+import { readObject } from "./json.ts";
 
 type Algorithm = "RS256" | "ES256" | "ES384";
 export type TokenKey = { readonly id: string | null; readonly algorithm: Algorithm; readonly key: KeyObject };
@@ -15,14 +16,14 @@ export type BadKeySet = { readonly kind: "unusable"; readonly detail: string };
 const unusable = (detail: string): BadKeySet => ({ kind: "unusable", detail });
 const privateMembers = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-function algorithmOf(jwk: JsonObject): Algorithm | null {
+function algorithmOf(jwk: Tree): Algorithm | null {
   if (jwk["kty"] === "RSA") return "RS256";
   if (jwk["kty"] !== "EC") return null;
   return jwk["crv"] === "P-256" ? "ES256" : jwk["crv"] === "P-384" ? "ES384" : null;
 }
 
 function readKey(jwk: unknown): TokenKey | string {
-  if (!isObject(jwk)) return "is no object";
+  if (!isTree(jwk)) return "is no object";
   if (privateMembers.some((member) => member in jwk)) return "holds a private or secret key";
   const id = jwk["kid"];
   if (id !== undefined && typeof id !== "string") return "has a kid that is no text";
@@ -35,7 +36,7 @@ function readKey(jwk: unknown): TokenKey | string {
   return { id: id ?? null, algorithm, key };
 }
 
-function importKey(jwk: JsonObject): KeyObject | null {
+function importKey(jwk: Tree): KeyObject | null {
   try {
     const key = createPublicKey({ key: jwk, format: "jwk" });
     const bits = key.asymmetricKeyDetails?.modulusLength;

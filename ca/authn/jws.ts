@@ -5,13 +5,13 @@
 import { denial } from "../denial.ts";
 import type { Denial } from "../denial.ts";
 import { readObject } from "./json.ts";
-import type { JsonObject } from "./json.ts";
+import type { Tree } from "../../lib/json/tree.ts";
 
 export type Jws = {
   readonly kind: "jws";
   readonly algorithm: string;
   readonly keyId: string | null;
-  readonly claims: JsonObject;
+  readonly claims: Tree;
   /** What the signature covers. */
   readonly signed: Buffer;
   readonly signature: Buffer;
@@ -26,7 +26,7 @@ function decode(part: string): Buffer | null {
   return bytes.toString("base64url") === part ? bytes : null;
 }
 
-function decodeObject(part: string): JsonObject | null {
+function decodeObject(part: string): Tree | null {
   const bytes = decode(part);
   if (bytes === null) return null;
   try {

@@ -3,8 +3,8 @@
  * version's chart are a table, so that what the API server has can be compared without the chart. Pure.
  */
 import { createHash } from "node:crypto";
-
-type Tree = Readonly<Record<string, unknown>>;
+import { isTree } from "../../lib/json/tree.ts";
+import type { Tree } from "../../lib/json/tree.ts";
 
 /** Of a webhook; how long the API server waits for it, and the root that it is believed by, are not among them. */
 export const webhookFields = [
@@ -20,8 +20,6 @@ export const webhookFields = [
 export const policyFields = ["matchConstraints", "matchConditions", "paramKind", "variables", "validations"] as const;
 
 export type Shape = Readonly<Record<string, string>>;
-
-const isTree = (value: unknown): value is Tree => typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** The API server adds these where nothing is said. */
 const defaults: Tree = { matchPolicy: "Equivalent", reinvocationPolicy: "Never", port: 443 };
