@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { reaches } from "../topology/attempts.ts";
-import type { Child, Pod } from "../topology/cluster.ts";
+import type { Capture, Child, Pod } from "../topology/cluster.ts";
 import { needsRoot, uids } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
@@ -18,6 +18,7 @@ const tunnelPort = 15_008;
 const meddlerPort = 9_000;
 
 let mesh: Mesh;
+let bridge: Capture;
 let client: Child;
 let echo: Child;
 let meddler: Child;
@@ -32,6 +33,7 @@ before(async () => {
       { name: "between", project: "none", protected: false, listed: false },
     ],
   });
+  bridge = await mesh.cluster.capture();
   const [from, between, to] = ["client", "between", "server"].map((name) => mesh.pod(name)) as [Pod, Pod, Pod];
   await ip(from.facts.netns, `route add ${to.ip}/32 via ${between.ip}`);
   const redirect = ["-A", "PREROUTING", "-p", "tcp", "--dport", `${tunnelPort}`, "-j", "REDIRECT", "--to-ports"];
@@ -71,4 +73,10 @@ describe("a TLS record that is changed in transit", { skip: needsRoot }, () => {
         await reaches(client, target, canary);
         await echo.event("connection_closed", undefined, { from: restored });
       });
+
+  test("and nothing of it crossed the bridge in clear", async () => {
+    const captured = await bridge.stop();
+    assert.ok(captured.bytes > 0);
+    assert.equal(captured.count(canary), 0);
+  });
 });
