@@ -107,8 +107,10 @@ async function main(args: Arguments, started: (cluster: Cluster) => void): Promi
   }
   const memory = (): Results => new Map(contenders.map((contender) => [contender.name, [memoryNow(contender)]]));
   keep("memory-loaded", "memory after all of this load", memory());
-  await sleep(restMs);
-  keep("memory-rested", "memory after a rest", memory());
+  if (args.scenarios.includes("memory")) {
+    await sleep(restMs);
+    keep("memory-rested", "memory after a rest", memory());
+  }
   const loads = noise.map(({ load }) => load);
   console.log(
     `\nload average ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)} on ${machine.cores} cores`,

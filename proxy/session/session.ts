@@ -192,7 +192,7 @@ export class Session<H extends Http2Session = Http2Session> {
 
   streamClosed(): void {
     this.streams--;
-    if (this.#isAvoided && this.streams === 0) this.retire();
+    if (this.streams === 0 && this.#isAvoided) this.retire();
   }
 
   /** Streams that turned out to be bulk transfers. */

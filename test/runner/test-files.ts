@@ -1,7 +1,7 @@
 /**
  * Finds and runs the test files, each in a process of its own through node:test's `run()`. Counted are the tests, not
- * the describe blocks around them, unless a block is skipped as a whole or its hook fails; a file that holds no test, ends with another
- * exit code than 0 or does not end at all is a failure of its own.
+ * the describe blocks around them, unless a block is skipped as a whole or its hook fails; a file that holds no test, ends
+ * with another exit code than 0 or does not end at all is a failure of its own.
  */
 import { globSync } from "node:fs";
 import { run } from "node:test";

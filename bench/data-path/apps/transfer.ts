@@ -1,6 +1,7 @@
 /**
  * One bulk transfer after the other over one connection, until all bytes are through: `transfer.ts down|up HOST PORT MB [PACE]`.
- * With MB 0 it goes on until it is killed. With a pace, what comes down is read at so many MB a second. Says `{"event":"started"}` with the first byte and `{"event":"done"}`.
+ * With MB 0 it goes on until it is killed. With a pace, what comes down is read at so many MB a second. Says
+ * `{"event":"started"}` with the first byte and `{"event":"done"}`.
  */
 import { request, Agent } from "node:http";
 
