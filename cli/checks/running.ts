@@ -1,6 +1,7 @@
 /** Whether what injection put into pods does its work: the rules are set, the proxy is up and has a certificate. Pure. */
 import { containers } from "../../lib/kube/names.ts";
 import { readSidecar } from "../../lib/kube/sidecar.ts";
+import { checkCodes } from "./codes.ts";
 import type { CheckCode } from "./codes.ts";
 import type { ContainerStatus, PodFact } from "./facts.ts";
 import { finding } from "./finding.ts";
@@ -11,8 +12,6 @@ type Part = {
   readonly container: string;
   readonly well: string;
   readonly ill: string;
-  /** What its log tells. */
-  readonly log: string;
   /** Null where nothing is wrong, or not yet. */
   readonly faultOf: (status: ContainerStatus, now: number) => string | null;
 };
@@ -23,7 +22,6 @@ const parts: readonly Part[] = [
     container: containers.init,
     well: "rules set and proven",
     ill: "pods have no rules",
-    log: "nodes need nf_tables or the legacy iptables modules",
     faultOf: ({ state }) => stateFault(state),
   },
   {
@@ -31,7 +29,6 @@ const parts: readonly Part[] = [
     container: containers.proxy,
     well: "proxies are up",
     ill: "pods have a proxy that is not up",
-    log: "what it waits for",
     faultOf: proxyFault,
   },
 ];
@@ -39,7 +36,7 @@ const parts: readonly Part[] = [
 /** `now` by the API server's clock, which wrote the times of its objects. */
 export function judgeRunning(project: string, pods: readonly PodFact[], now: number): readonly Judged[] {
   const injected = pods.filter((pod) => readSidecar(pod).kind === "sidecar");
-  return parts.map(({ code, container, well, ill, log, faultOf }) => {
+  return parts.map(({ code, container, well, ill, faultOf }) => {
     const faults = injected.flatMap(({ metadata, status }) => {
       const found = status?.initContainerStatuses?.find(({ name }) => name === container);
       const fault = found === undefined ? null : faultOf(found, now);
@@ -48,7 +45,7 @@ export function judgeRunning(project: string, pods: readonly PodFact[], now: num
     const [first] = faults;
     if (first === undefined) return finding(code, "good", well);
     const details = faults.map(({ pod, fault }) => `${pod}: ${fault}`);
-    const next = `kubectl -n ${project} describe pod ${first.pod}; kubectl -n ${project} logs ${first.pod} -c ${container}: ${log}`;
+    const next = checkCodes[code].hint.replaceAll("NAMESPACE", project).replaceAll("POD", first.pod);
     return { ...finding(code, "failed", `${faults.length} ${ill}`, details), next };
   });
 }

@@ -76,7 +76,7 @@ describe("a pod without its rules", () => {
     const [finding] = found(pod({ [init]: { state: waiting("CrashLoopBackOff") } }));
     assert.equal(
       finding?.next,
-      "kubectl -n shop describe pod web; kubectl -n shop logs web -c tencrypt-init: nodes need nf_tables or the legacy iptables modules",
+      "kubectl -n shop describe pod web; kubectl -n shop logs web -c tencrypt-init: nodes need nf_tables in the kernel",
     );
   });
 });
