@@ -4,7 +4,6 @@
  * asked for. Who the caller is comes from the token alone.
  */
 import type { Clock } from "../lib/clock/clock.ts";
-import type { KeyObject } from "node:crypto";
 import { controlPlane, formatSpiffeId } from "../lib/identity/spiffe-id.ts";
 import { hosts } from "../lib/kube/names.ts";
 import { RateLimiter } from "../lib/limit/rate-limit.ts";
@@ -216,7 +215,7 @@ export class Ca {
   #answerController(
     call: Call,
     caller: Caller,
-    { publicKey, ttl }: { readonly publicKey: KeyObject; readonly ttl: number },
+    { publicKey, ttl }: { readonly publicKey: Uint8Array; readonly ttl: number },
   ): Answer | Denial {
     const { settings, store, clock, publisher } = this.#parts;
     const { project, serviceAccount } = controlPlane.controller;

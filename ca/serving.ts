@@ -1,5 +1,4 @@
 /** The ca's own certificate: a leaf of the control-plane CA, with a new key each time, renewed at half of its life without a restart. */
-import { generateKeyPairSync } from "node:crypto";
 import { until } from "../lib/clock/clock.ts";
 import type { Clock, Timer } from "../lib/clock/clock.ts";
 import { controlPlane } from "../lib/identity/spiffe-id.ts";
@@ -8,6 +7,7 @@ import type { ServingIdentity } from "./grpc/credentials.ts";
 import { issueForControlPlane } from "./issue/issue.ts";
 import type { Store } from "./store/store.ts";
 import type { GeneralName } from "./x509/extensions.ts";
+import { newKey } from "./x509/key.ts";
 import { writePem } from "./x509/pem.ts";
 
 export type ServingSettings = {
@@ -22,7 +22,7 @@ const retryMs = 30_000;
 type Issued = { readonly identity: ServingIdentity; readonly notAfter: number };
 
 function issue(settings: ServingSettings, store: Store, now: number): Issued | string {
-  const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
+  const { publicKey, privateKey } = newKey();
   const issuer = store.controlPlane;
   const surroundings = { trustDomain: settings.trustDomain, root: store.root, issuer, now };
   const leaf = issueForControlPlane(

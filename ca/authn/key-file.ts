@@ -3,7 +3,8 @@
  * once; a file that is gone leaves no keys at all, so every token is refused until it is back. Nothing is ever made up
  * in its place.
  */
-import { readFile, stat } from "node:fs/promises";
+import { statSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import type { Log } from "../../lib/log/log.ts";
 import { readKeySet } from "./jwks.ts";
 import type { BadKeySet, KeySet } from "./jwks.ts";
@@ -24,7 +25,8 @@ export class KeyFile {
   /** The keys as of now. */
   async keys(): Promise<KeySet | BadKeySet> {
     try {
-      const { mtimeMs, ctimeMs, size, ino } = await stat(this.#path);
+      // An inode at hand takes 1 us; a promise for it takes 65 of CPU, and every token asks.
+      const { mtimeMs, ctimeMs, size, ino } = statSync(this.#path);
       const version = [mtimeMs, ctimeMs, size, ino].join(" ");
       if (version !== this.#seen) {
         this.#accept(

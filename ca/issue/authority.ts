@@ -1,16 +1,13 @@
 /** Makes authorities: a new P-256 key and its certificate, both in PEM as a store keeps them. */
-import { generateKeyPairSync } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import type { SigningAuthority } from "../store/authority.ts";
 import type { Pair } from "../store/files.ts";
 import { signCertificate } from "../x509/certificate.ts";
+import { newKey } from "../x509/key.ts";
 import { writePem } from "../x509/pem.ts";
 import { authorityTemplate, rootTemplate } from "./profile.ts";
 import type { AuthorityPurpose } from "./profile.ts";
 import { randomSerial } from "./serial.ts";
-
-const newKey = (): { publicKey: KeyObject; privateKey: KeyObject } =>
-  generateKeyPairSync("ec", { namedCurve: "prime256v1" });
 
 const pairOf = (der: Uint8Array, privateKey: KeyObject): Pair => ({
   certificate: writePem("CERTIFICATE", der),

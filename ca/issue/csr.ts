@@ -31,7 +31,11 @@ import { readPem } from "../x509/pem.ts";
 
 export const longestCsr = 4096;
 
-export type Csr = { readonly kind: "csr"; readonly publicKey: KeyObject };
+export type Csr = {
+  readonly kind: "csr";
+  /** SubjectPublicKeyInfo in DER. */
+  readonly publicKey: Buffer;
+};
 
 /** SubjectPublicKeyInfo of an uncompressed P-256 point, up to the point's coordinates: id-ecPublicKey, prime256v1, 66 octets, 04. */
 const p256Prefix = Buffer.from("3059301306072a8648ce3d020106082a8648ce3d03010703420004", "hex");
@@ -47,9 +51,12 @@ export function readCsr(text: string, ownUri: string): Csr | Denial {
   const parts = partsOf(der);
   if (parts === null) return denial("csr_malformed", "not a CertificationRequest in DER");
   if (!isExactly(parts.version, version1())) return denial("csr_malformed", "version is not 1");
-  const key = readKey(parts.spki);
+  const publicKey = writeDer(parts.spki);
+  const key = readKey(publicKey);
   if (key.kind === "denial") return key;
-  return possessionProblem(parts, key.publicKey) ?? extraIn(parts.subject, parts.attributes, ownUri) ?? key;
+  return (
+    possessionProblem(parts, key.key) ?? extraIn(parts.subject, parts.attributes, ownUri) ?? { kind: "csr", publicKey }
+  );
 }
 
 type Parts = {
@@ -86,13 +93,12 @@ function possessionProblem({ info, algorithm, signature }: Parts, key: KeyObject
   return proven ? null : denial("csr_bad_signature", "the proof of possession does not verify");
 }
 
-function readKey(spki: Asn1): Csr | Denial {
-  const der = writeDer(spki);
+function readKey(der: Buffer): { readonly kind: "key"; readonly key: KeyObject } | Denial {
   if (der.length !== p256Prefix.length + 64 || !der.subarray(0, p256Prefix.length).equals(p256Prefix)) {
     return denial("csr_bad_key", "not an uncompressed P-256 key");
   }
   try {
-    return { kind: "csr", publicKey: createPublicKey({ key: der, format: "der", type: "spki" }) };
+    return { kind: "key", key: createPublicKey({ key: der, format: "der", type: "spki" }) };
   } catch {
     return denial("csr_bad_key", "the point is not on the curve");
   }

@@ -2,7 +2,6 @@
  * Signs a leaf and reads the finished bytes back with the verifier that every proxy uses. What that verifier would
  * refuse never leaves the ca: a mistake in a template cannot become a certificate.
  */
-import type { KeyObject } from "node:crypto";
 import { loadBundle } from "../../lib/trust/bundle.ts";
 import type { BundleParts, LoadedBundle } from "../../lib/trust/bundle.ts";
 import { verify } from "../../lib/x509/verify.ts";
@@ -33,7 +32,7 @@ export type Surroundings = {
   readonly now: number;
 };
 
-export type PodLeaf = { readonly pod: PodIdentity; readonly publicKey: KeyObject; readonly ttl: number };
+export type PodLeaf = { readonly pod: PodIdentity; readonly publicKey: Uint8Array; readonly ttl: number };
 
 export function issueForPod({ pod, publicKey, ttl }: PodLeaf, surroundings: Surroundings): Leaf | Denial {
   const { namespace: project, serviceAccount } = pod;
@@ -47,7 +46,7 @@ export type ControlPlaneLeaf = {
   readonly project: string;
   readonly serviceAccount: string;
   readonly servingNames: readonly GeneralName[];
-  readonly publicKey: KeyObject;
+  readonly publicKey: Uint8Array;
   readonly ttl: number;
 };
 

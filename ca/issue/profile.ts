@@ -3,7 +3,6 @@
  * certificate says is decided here, from arguments that the ca itself knows; nothing comes from a request but the
  * public key. Pure.
  */
-import type { KeyObject } from "node:crypto";
 import { formatSpiffeId } from "../../lib/identity/spiffe-id.ts";
 import type { SpiffeId } from "../../lib/identity/spiffe-id.ts";
 import { controlPlaneAuthorityUri, projectAuthorityUri } from "../../lib/x509/authority.ts";
@@ -42,7 +41,7 @@ export function lifetimeFrom(now: number, ttl: number, issuerEnd: number): { not
   return { notBefore, notAfter: Math.min(wholeSeconds(notBefore + ttl), wholeSeconds(issuerEnd)) };
 }
 
-export function rootTemplate(publicKey: KeyObject, moment: Moment): Template {
+export function rootTemplate(publicKey: Uint8Array, moment: Moment): Template {
   const self = name("Tencrypt root");
   const keyId = extensions.keyId(publicKey);
   return {
@@ -51,7 +50,7 @@ export function rootTemplate(publicKey: KeyObject, moment: Moment): Template {
     subject: self,
     ...lifetimeFrom(moment.now, rootLifetime, Number.MAX_SAFE_INTEGER),
     publicKey,
-    extensions: [extensions.authority(null), extensions.authorityUsage(), extensions.subjectKeyId(keyId)],
+    extensions: [extensions.authority(null), extensions.authorityUsage, extensions.subjectKeyId(keyId)],
   };
 }
 
@@ -67,7 +66,7 @@ const authorityUri = (purpose: AuthorityPurpose): string =>
 
 export function authorityTemplate(
   purpose: AuthorityPurpose,
-  publicKey: KeyObject,
+  publicKey: Uint8Array,
   root: Signer,
   moment: Moment,
 ): Template {
@@ -80,7 +79,7 @@ export function authorityTemplate(
     publicKey,
     extensions: [
       extensions.authority(0),
-      extensions.authorityUsage(),
+      extensions.authorityUsage,
       extensions.subjectAltName([{ kind: "uri", text: authorityUri(purpose) }], false),
       ...(purpose.kind === "project" ? [extensions.excludeDnsAndAddresses()] : []),
       extensions.subjectKeyId(extensions.keyId(publicKey)),
@@ -95,7 +94,7 @@ export type LeafSubject = {
   readonly pod: PodIdentity | null;
   /** Further names, of the control plane only. */
   readonly servingNames: readonly GeneralName[];
-  readonly publicKey: KeyObject;
+  readonly publicKey: Uint8Array;
   readonly ttl: number;
 };
 
@@ -108,9 +107,9 @@ export function leafTemplate(subject: LeafSubject, issuer: Signer, moment: Momen
     ...lifetimeFrom(moment.now, subject.ttl, issuer.notAfter),
     publicKey: subject.publicKey,
     extensions: [
-      extensions.notAnAuthority(),
-      extensions.digitalSignatureUsage(),
-      extensions.tlsPurposes(),
+      extensions.notAnAuthority,
+      extensions.digitalSignatureUsage,
+      extensions.tlsPurposes,
       extensions.subjectAltName(names, true),
       extensions.subjectKeyId(extensions.keyId(subject.publicKey)),
       extensions.authorityKeyId(issuer.keyId),

@@ -80,7 +80,8 @@ function signerOf(authority: Authority): Signer | null {
   const name = readDer(authority.subject);
   if (parsed.kind === "malformed" || name === null) return null;
   const written = parsed.value.extensions.get(extensionOid.subjectKeyIdentifier)?.value;
-  const id = written === undefined ? keyId(authority.key) : content(readDer(written) ?? undefined, tag.octetString);
+  const id =
+    written === undefined ? keyId(parsed.value.key.der) : content(readDer(written) ?? undefined, tag.octetString);
   return id === null ? null : { name, keyId: id, notAfter: authority.notAfter };
 }
 

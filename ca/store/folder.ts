@@ -23,6 +23,7 @@ import {
   namesIn,
   readOptional,
   readPair,
+  stateOf,
   StoreError,
   tolerate,
 } from "./files.ts";
@@ -130,6 +131,8 @@ class FolderStore implements Store {
   readonly #projects: string;
   readonly #clock: Clock;
   readonly #log: Log;
+  /** By project, with what its files were known by when they were read. */
+  readonly #issuers = new Map<string, { readonly state: string; readonly issuer: ProjectIssuer }>();
   /** Problems already logged, so that a scan does not repeat them. */
   #reported = new Set<string>();
 
@@ -149,6 +152,20 @@ class FolderStore implements Store {
 
   async issuerOf(project: string): Promise<ProjectIssuer | Denial> {
     const folder = join(this.#projects, project);
+    const state = stateOf(
+      [tlsNames.certificate, tlsNames.key, uidFile].map((file) => join(folder, file)),
+      this.#clock.now(),
+    );
+    const known = this.#issuers.get(project);
+    const isLive = known !== undefined && this.#clock.now() < known.issuer.authority.certificate.notAfter;
+    if (isLive && known.state === state) return known.issuer;
+    const issuer = await this.#open(project, folder);
+    if (issuer.kind === "issuer" && state !== null) this.#issuers.set(project, { state, issuer });
+    else this.#issuers.delete(project);
+    return issuer;
+  }
+
+  async #open(project: string, folder: string): Promise<ProjectIssuer | Denial> {
     try {
       await ensureFolder(this.#projects);
       const authority = await openAuthority(folder, this.#purpose(project), this.root, this.#clock);

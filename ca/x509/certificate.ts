@@ -11,7 +11,8 @@ export type Template = {
   /** Milliseconds since the epoch; whole seconds are kept. */
   readonly notBefore: number;
   readonly notAfter: number;
-  readonly publicKey: KeyObject;
+  /** SubjectPublicKeyInfo in DER. */
+  readonly publicKey: Uint8Array;
   readonly extensions: readonly Asn1[];
 };
 
@@ -48,8 +49,8 @@ export function signCertificate(template: Template, issuerKey: KeyObject): Buffe
   const signature = signatureOf(issuerKey);
   if (signature === null) throw new Error("the issuer's key is not of an allowed kind");
   const version3 = context(0, integer(Uint8Array.of(2)));
-  const spki = readDer(template.publicKey.export({ type: "spki", format: "der" }));
-  if (spki === null) throw new Error("a public key that node:crypto exported is not strict DER");
+  const spki = readDer(template.publicKey);
+  if (spki === null) throw new Error("the public key is not strict DER");
   const signed = sequence(
     version3,
     integer(template.serial),

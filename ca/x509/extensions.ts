@@ -1,6 +1,5 @@
 /** The X.509 extensions that the ca writes (RFC 5280 4.2), and no others. Pure. */
 import { createHash } from "node:crypto";
-import type { KeyObject } from "node:crypto";
 import type { PodIdentity } from "../../lib/x509/verify.ts";
 import {
   bitString,
@@ -39,7 +38,7 @@ function extension(id: string, critical: boolean, value: Asn1): Asn1 {
 }
 
 /** A leaf: DER leaves CA:FALSE out, so the sequence is empty. */
-export const notAnAuthority = (): Asn1 => extension(extensionOid.basicConstraints, true, sequence());
+export const notAnAuthority: Asn1 = extension(extensionOid.basicConstraints, true, sequence());
 
 export function authority(pathLength: number | null): Asn1 {
   const limit = pathLength === null ? [] : [integer(Uint8Array.of(pathLength))];
@@ -47,13 +46,15 @@ export function authority(pathLength: number | null): Asn1 {
 }
 
 /** digitalSignature is bit 0. */
-export const digitalSignatureUsage = (): Asn1 =>
-  extension(extensionOid.keyUsage, true, bitString(Uint8Array.of(0x80), 7));
+export const digitalSignatureUsage: Asn1 = extension(extensionOid.keyUsage, true, bitString(Uint8Array.of(0x80), 7));
 /** keyCertSign is bit 5, cRLSign bit 6. */
-export const authorityUsage = (): Asn1 => extension(extensionOid.keyUsage, true, bitString(Uint8Array.of(0x06), 1));
+export const authorityUsage: Asn1 = extension(extensionOid.keyUsage, true, bitString(Uint8Array.of(0x06), 1));
 
-export const tlsPurposes = (): Asn1 =>
-  extension(extensionOid.extendedKeyUsage, false, sequence(oid(purpose.serverAuth), oid(purpose.clientAuth)));
+export const tlsPurposes: Asn1 = extension(
+  extensionOid.extendedKeyUsage,
+  false,
+  sequence(oid(purpose.serverAuth), oid(purpose.clientAuth)),
+);
 
 /** A general name: a URI, a DNS name, or the 4 or 16 octets of an address. */
 export type GeneralName =
@@ -80,11 +81,11 @@ export function excludeDnsAndAddresses(): Asn1 {
   return extension(extensionOid.nameConstraints, true, sequence(excluded));
 }
 
-/** RFC 7093 method 1: the leftmost 160 bits of the SHA-256 of the subject's public key. */
-export function keyId(key: KeyObject): Buffer {
-  const spki = sequenceOf(readDer(key.export({ type: "spki", format: "der" })) ?? undefined);
+/** RFC 7093 method 1: the leftmost 160 bits of the SHA-256 of the subject's public key, which comes as SubjectPublicKeyInfo. */
+export function keyId(publicKey: Uint8Array): Buffer {
+  const spki = sequenceOf(readDer(publicKey) ?? undefined);
   const bits = content(spki?.[1], tag.bitString);
-  if (bits === null) throw new Error("a public key that node:crypto exported is not a SubjectPublicKeyInfo");
+  if (bits === null) throw new Error("the public key is not a SubjectPublicKeyInfo");
   return createHash("sha256").update(bits.subarray(1)).digest().subarray(0, 20);
 }
 

@@ -19,12 +19,3 @@ declare module "node-forge/lib/asn1.js" {
   };
   export default asn1;
 }
-
-declare module "node-forge/lib/pem.js" {
-  type Message = { type: string; body: string };
-  const pem: {
-    encode(message: Message, options: { maxline: number }): string;
-    decode(text: string): Message[];
-  };
-  export default pem;
-}

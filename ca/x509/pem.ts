@@ -1,13 +1,11 @@
 /** PEM of exactly one block. Reading refuses text around it, headers, other labels and base64 that is not canonical. Pure. */
-import pem from "node-forge/lib/pem.js";
-
 export type Label = "CERTIFICATE REQUEST" | "CERTIFICATE";
 
 const lines = /^(?:[A-Za-z0-9+/=]{1,76}\r?\n)+$/;
 
 export function writePem(label: Label, der: Uint8Array): string {
-  const body = Buffer.from(der).toString("latin1");
-  return pem.encode({ type: label, body }, { maxline: 64 }).replaceAll("\r\n", "\n");
+  const base64 = Buffer.from(der.buffer, der.byteOffset, der.length).toString("base64");
+  return `-----BEGIN ${label}-----\n${base64.replaceAll(/.{1,64}/g, "$&\n")}-----END ${label}-----\n`;
 }
 
 /** The DER of the one block, or null. */

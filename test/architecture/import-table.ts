@@ -87,7 +87,6 @@ export const packages: readonly PackageRule[] = [
   { name: "commander", from: ["cli/"], why: "arguments and help of the command line" },
   { name: "yaml", from: ["cli/"], why: "manifests in, tables out" },
   { name: "node-forge/lib/asn1.js", from: ["ca/x509/"], why: "writing DER; keys and signatures are node:crypto's" },
-  { name: "node-forge/lib/pem.js", from: ["ca/x509/"], why: "PEM framing" },
 ];
 
 /**

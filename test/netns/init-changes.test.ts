@@ -188,7 +188,7 @@ test(
     const { code, stdout } = await pair.init({ path });
     assert.equal(code, 70);
     assert.equal(lines(stdout).at(-1)?.["event"], "init_failed");
-    assert.equal(lines(stdout).at(-1)?.["step"], "test the v4 rules");
+    assert.equal(lines(stdout).at(-1)?.["step"], "set the v4 rules");
     const capture = await pair.capture();
     for (const family of families) {
       const answer = await dial(app, addresses.outside[family], 9000, { send: "canary-guard", timeoutMs: 200 });

@@ -3,7 +3,7 @@
  * and the steps of docs/operations.md for a new root lead to one, while the change alone does not.
  */
 import assert from "node:assert/strict";
-import { generateKeyPairSync, X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -15,6 +15,7 @@ import type { SigningAuthority } from "../../../ca/store/authority.ts";
 import type { Pair } from "../../../ca/store/files.ts";
 import { openKubernetes } from "../../../ca/store/kubernetes.ts";
 import type { Store } from "../../../ca/store/store.ts";
+import { newKey } from "../../../ca/x509/key.ts";
 import { systemClock } from "../../../lib/clock/clock.ts";
 import type { Clock } from "../../../lib/clock/clock.ts";
 import { loadAccess } from "../../../lib/kube/access.ts";
@@ -68,7 +69,7 @@ describe("authorities", why === null ? {} : { skip: why }, () => {
     return new X509Certificate(Buffer.from(data?.["tls.crt"] ?? "", "base64")).fingerprint256;
   };
   const leafOf = (store: Store, by: SigningAuthority): string => {
-    const { publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
+    const { publicKey } = newKey();
     const who = { project: "tencrypt-ca", serviceAccount: "tencrypt-ca", servingNames: [], publicKey, ttl: day };
     return issueForControlPlane(who, { trustDomain, root: store.root, issuer: by, now: clock.now() }).kind;
   };

@@ -3,6 +3,7 @@
  * key, name and pod, of our project's CA, in its time and of a reasonable size becomes the certificate in use.
  */
 import assert from "node:assert/strict";
+import { createPublicKey } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -46,7 +47,10 @@ async function startServer(t: TestContext, answer: Answer): Promise<number> {
     const read = readCsr(request.csr, `spiffe://${pki.trustDomain}/ns/${own.project}/sa/${own.serviceAccount}`);
     if (read.kind !== "csr") return callback(new Error(read.kind));
     // The private half is not known here, and not used.
-    const key: KeyPair = { ...generateKey("p256"), publicKey: read.publicKey };
+    const key: KeyPair = {
+      ...generateKey("p256"),
+      publicKey: createPublicKey({ key: read.publicKey, format: "der", type: "spki" }),
+    };
     callback(null, { certChain: [...answer(key)], bundleVersion: 1n });
   };
   const watch: TrustBundleServer["watch"] = (call) => {

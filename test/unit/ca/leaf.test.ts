@@ -1,7 +1,6 @@
 // The leaf: what it says comes from the caller and the settings, lives no longer than asked for, and passes openssl and the verifier.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +9,7 @@ import { issueForControlPlane, issueForPod } from "../../../ca/issue/issue.ts";
 import { leafTtl } from "../../../ca/issue/validity.ts";
 import { checkPair } from "../../../ca/store/authority.ts";
 import type { SigningAuthority } from "../../../ca/store/authority.ts";
+import { newKey } from "../../../ca/x509/key.ts";
 import { writePem } from "../../../ca/x509/pem.ts";
 import { parseCertificate } from "../../../lib/x509/certificate.ts";
 import type { Certificate } from "../../../lib/x509/certificate.ts";
@@ -53,7 +53,7 @@ const pod = {
   node: "",
   nodeUid: "",
 };
-const { publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
+const { publicKey } = newKey();
 
 function issued(ttl: number, issuer = shop, at = now): { der: Buffer; parsed: Certificate } {
   const leaf = issueForPod({ pod, publicKey, ttl }, { trustDomain, root, issuer, now: at });

@@ -95,6 +95,34 @@ void test("a uid that is there beforehand is the namespace's", async (t) => {
   assert.equal((await store.publish(0n)).knowledge.projects.get("shop")?.uid, "b1c0");
 });
 
+void test("a project's CA is read once while nobody changes its files, and at once when somebody does", async (t) => {
+  const path = newFolder(t);
+  await issuerOf(await open(path), "shop");
+  // A file that is younger than a second may change unseen, so the clock is a minute on.
+  const later = { ...systemClock, now: () => systemClock.now() + 60_000 };
+  const store = await openFolder({ path, trustDomain }, later, silent);
+  const issuer = await issuerOf(store, "shop");
+  assert.equal(await issuerOf(store, "shop"), issuer);
+  writeFileSync(join(path, "projects/shop/uid"), "b1c0\n");
+  assert.equal((await issuerOf(store, "shop")).uid, "b1c0");
+
+  const file = (name: string): string => join(path, "projects/shop", name);
+  const pair = ["tls.crt", "tls.key"].map((name) => [name, readFileSync(file(name))] as const);
+  for (const [name] of pair) rmSync(file(name));
+  const another = await issuerOf(store, "shop");
+  assert.notDeepEqual(another.authority.certificate.der, issuer.authority.certificate.der);
+  for (const [name, content] of pair) writeFileSync(file(name), content);
+  assert.deepEqual((await issuerOf(store, "shop")).authority.certificate.der, issuer.authority.certificate.der);
+  rmSync(file("tls.key"));
+  assert.equal((await store.issuerOf("shop", null)).kind, "denial");
+});
+
+void test("a project's CA whose files are too new to tell a change from none is read each time", async (t) => {
+  const store = await open(newFolder(t));
+  const issuer = await issuerOf(store, "shop");
+  assert.notEqual(await issuerOf(store, "shop"), issuer);
+});
+
 void test("many openings of one empty folder at once agree on everything", async (t) => {
   const path = newFolder(t);
   const stores = await Promise.all(Array.from({ length: 8 }, () => open(path)));

@@ -21,6 +21,8 @@ export class FakeIptables implements Iptables {
   policy = "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n";
   /** What fails, and why: asked before every call. */
   fails: (call: Call) => boolean = () => false;
+  /** So many tables of a text are set before what fails does, as in the kernel: each is one transaction. */
+  tablesBefore = 0;
   readonly #backends: readonly Backend[];
   readonly #state = new Map<string, Tables>();
 
@@ -55,11 +57,14 @@ export class FakeIptables implements Iptables {
       .join("");
   }
 
-  #answer(call: Call, run: () => string): Answer {
+  #answer(call: Call, run: (part?: number) => string): Answer {
     this.calls.push(call);
     const command = `${call.what} ${call.family}`;
-    if (this.fails(call)) return { kind: "failed", command, why: "on purpose" };
     try {
+      if (this.fails(call)) {
+        if (this.tablesBefore > 0) run(this.tablesBefore);
+        return { kind: "failed", command, why: "on purpose" };
+      }
       return { kind: "ok", text: run() };
     } catch (error) {
       return { kind: "failed", command, why: String(error) };
@@ -71,9 +76,10 @@ export class FakeIptables implements Iptables {
   }
 
   restore(backend: Backend, family: Family, text: string, how: "test" | "keep" | "replace"): Answer {
-    return this.#answer({ backend, family, what: how, text }, () => {
+    return this.#answer({ backend, family, what: how, text }, (part) => {
       const tables = this.#tables(backend, family);
-      for (const section of text.split("COMMIT\n").filter((part) => part !== "")) {
+      const sections = text.split("COMMIT\n").filter((section) => section !== "");
+      for (const section of sections.slice(0, part)) {
         const [head = "", ...lines] = section.trim().split("\n");
         const name = head.slice(1);
         const next = how === "replace" ? null : changed(name, tables.get(name), lines);

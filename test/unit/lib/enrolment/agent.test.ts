@@ -1,5 +1,6 @@
 /** What of the CA's stream of bundles is news: told to the rest of the program, and told to people. */
 import assert from "node:assert/strict";
+import { createPublicKey } from "node:crypto";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { readCsr } from "../../../../ca/issue/csr.ts";
@@ -53,7 +54,10 @@ async function start(t: TestContext): Promise<Started> {
     issue: async (csr) => {
       const read = readCsr(csr, "");
       assert.ok(read.kind === "csr");
-      const key = { ...generateKey("p256"), publicKey: read.publicKey };
+      const key = {
+        ...generateKey("p256"),
+        publicKey: createPublicKey({ key: read.publicKey, format: "der", type: "spki" }),
+      };
       return { chain: [pki.issueLeaf({ ...own, key }).pem, pki.project("shop").pem], bundleVersion: 1n };
     },
     watch: async (handlers) => {
