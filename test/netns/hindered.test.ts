@@ -8,6 +8,7 @@ import { eventually } from "../cluster/eventually.ts";
 import { anonymousMb, reaches } from "../topology/attempts.ts";
 import type { Capture, Child } from "../topology/cluster.ts";
 import { needsRoot, uids } from "../topology/cluster.ts";
+import { scriptOf } from "../topology/enter.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
 import { proxyEnvironment } from "../topology/programs.ts";
@@ -52,7 +53,7 @@ describe("a proxy serves all requests", { skip: needsRoot }, () => {
       ...proxyEnvironment(mesh.cluster, pod, { ca: mesh.ca, mode: "project" }),
       TENCRYPT_ACCESS_LOG: "all",
     };
-    const full = ["sh", "-c", 'exec "$@" > /dev/full', "sh", ...pod.nodeCommand("proxy/main.ts")];
+    const full = ["sh", "-c", 'exec "$@" > /dev/full', "sh", ...pod.nodeCommand(scriptOf("proxy"))];
     const proxy = pod.spawn("proxy", full, { uid: uids.proxy, env });
     await servesAll("full-disk");
     assert.equal(proxy.end, null);

@@ -34,6 +34,15 @@ export function locateCode(mountPoint: string, force: boolean): Code {
   return { root, node, mount };
 }
 
+/**
+ * A program's script, as a path below the repository: the bundle that `npm test` has made, which is what users run and starts in
+ * half of the time; the source where a test file runs alone.
+ */
+export function scriptOf(program: "ca" | "init" | "proxy"): string {
+  const bundles = process.env["TENCRYPT_TEST_BUNDLES"];
+  return bundles === undefined ? `${program}/main.ts` : `${bundles}/${program}/main.js`;
+}
+
 const withoutPrivileges = (uid: number): readonly string[] => [
   "--reuid",
   `${uid}`,

@@ -8,7 +8,7 @@ import { cableTap, startCapture } from "./capture.ts";
 import type { Capture } from "./capture.ts";
 import { Child, basicEnvironment, run } from "./child.ts";
 import type { Outcome } from "./child.ts";
-import { enter, locateCode, uids } from "./enter.ts";
+import { enter, locateCode, scriptOf, uids } from "./enter.ts";
 import type { Code } from "./enter.ts";
 import { clusterFolder, mountPoint, removeFolder, removeStaleFolders } from "./folders.ts";
 import { createNamespace, deleteNamespaces, ip, namespaceName, removeStaleNamespaces } from "./namespaces.ts";
@@ -112,7 +112,7 @@ export class Pair {
       PATH: path === undefined ? basicEnvironment["PATH"]! : `${path}:${basicEnvironment["PATH"]}`,
     };
     const { node, root } = this.#code;
-    return run(enter(this.#names.pod, uids.root, this.#code, [node, join(root, "init/main.ts"), ...args]), { env });
+    return run(enter(this.#names.pod, uids.root, this.#code, [node, join(root, scriptOf("init")), ...args]), { env });
   }
 
   /** Starts a program of `apps/`; one with a port is waited for. */

@@ -90,7 +90,7 @@ export class Pod {
     return child;
   }
 
-  /** The command line of a script of the repository (`test/topology/apps/echo-server.ts`, `dist/proxy/main.js`). */
+  /** The command line of a script of the repository (`test/topology/apps/echo-server.ts`). */
   nodeCommand(script: string, args: readonly string[] = []): readonly string[] {
     return [this.#host.code.node, `${this.#host.code.root}/${script}`, ...args];
   }

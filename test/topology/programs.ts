@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Child } from "./child.ts";
 import type { Cluster } from "./cluster.ts";
-import { uids } from "./enter.ts";
+import { scriptOf, uids } from "./enter.ts";
 import type { Pod } from "./pod.ts";
 import { proxyLaunch } from "../../build/proxy-launch.ts";
 import { audience, issuer, keySet, newTokenKey, tokenFor } from "../tokens/tokens.ts";
@@ -12,8 +12,6 @@ import type { TokenKeyPair } from "../tokens/tokens.ts";
 export type ProgramOptions = {
   /** Added to the environment that the contract names; an empty text takes a variable away. */
   readonly env?: Readonly<Record<string, string>>;
-  /** `source`: the .ts files (default). `dist`: what `npm run build` made. */
-  readonly from?: "source" | "dist";
   /** Wait for the event `ready` (default), or only start. */
   readonly wait?: boolean;
 };
@@ -32,9 +30,6 @@ export type Ca = {
 };
 
 const caPort = 15_012;
-
-const script = (program: "ca" | "init" | "proxy", from: ProgramOptions["from"]): string =>
-  from === "dist" ? `dist/${program}/main.js` : `${program}/main.ts`;
 
 /** The CA in a pod of its own, with the static authenticator and a store that knows the uids of the cluster's projects. */
 export async function startCa(cluster: Cluster, options: ProgramOptions = {}): Promise<Ca> {
@@ -58,7 +53,7 @@ export async function startCa(cluster: Cluster, options: ProgramOptions = {}): P
       TENCRYPT_LEAF_TTL: "24h",
       ...more.env,
     };
-    const child = pod.spawn("ca", pod.nodeCommand(script("ca", more.from)), { uid: uids.ca, env });
+    const child = pod.spawn("ca", pod.nodeCommand(scriptOf("ca")), { uid: uids.ca, env });
     if (more.wait !== false) {
       await child.event("ready");
       copyFileSync(join(store, "root.pem"), rootFile);
@@ -86,7 +81,7 @@ export async function startInit(
   options: ProgramOptions & { args?: readonly string[] } = {},
 ): Promise<string> {
   const env = { TENCRYPT_PROXY_UID: `${uids.proxy}`, TENCRYPT_UDP: "allow", ...options.env };
-  const [node = "", ...args] = pod.nodeCommand(script("init", options.from), options.args);
+  const [node = "", ...args] = pod.nodeCommand(scriptOf("init"), options.args);
   return pod.must(node, args, { uid: uids.root, env });
 }
 
@@ -133,7 +128,7 @@ export function proxyEnvironment(cluster: Cluster, pod: Pod, options: ProxyOptio
 export async function startProxy(cluster: Cluster, pod: Pod, options: ProxyOptions): Promise<Child> {
   const env = proxyEnvironment(cluster, pod, options);
   const limit = options.nofile === undefined ? [] : ["prlimit", `--nofile=${options.nofile}`];
-  const [node = "", ...args] = pod.nodeCommand(script("proxy", options.from));
+  const [node = "", ...args] = pod.nodeCommand(scriptOf("proxy"));
   const command = [...limit, node, ...proxyLaunch.flags, ...args];
   const child = pod.spawn("proxy", command, { uid: uids.proxy, env: { ...proxyLaunch.env, ...env } });
   if (options.wait !== false) await child.event("ready");
