@@ -101,6 +101,17 @@ function slimPod(pod: Pod): Pod {
   };
 }
 
+/** A node's images alone are some 10 KB. */
+function slimNode(node: Node): Node {
+  const { metadata, status } = slim(node);
+  const { podCIDR, podCIDRs } = node.spec ?? {};
+  return {
+    metadata,
+    spec: { ...(podCIDR === undefined ? {} : { podCIDR }), ...(podCIDRs === undefined ? {} : { podCIDRs }) },
+    status: status?.addresses === undefined ? {} : { addresses: status.addresses },
+  };
+}
+
 export function startInformers({ client, clock, log, state, onBatch }: InformerParts): Informers {
   const kinds = new Map<string, Followed>();
   const follow = <T extends KubeObject>(
@@ -119,7 +130,7 @@ export function startInformers({ client, clock, log, state, onBatch }: InformerP
   const core = "/api/v1";
   const namespaces = follow<Namespace>("namespaces", `${core}/namespaces`, { onChange: (it) => state.namespace(it) });
   const pods = follow<Pod>("pods", `${core}/pods`, { onChange: (it) => state.pod(it), keep: slimPod });
-  follow<Node>("nodes", `${core}/nodes`, { onChange: (it) => state.node(it) });
+  follow<Node>("nodes", `${core}/nodes`, { onChange: (it) => state.node(it), keep: slimNode });
   follow<Service>("services", `${core}/services`, { onChange: (it) => state.service(it) });
   const slices = "/apis/discovery.k8s.io/v1/endpointslices";
   follow<EndpointSlice>("endpointslices", slices, { onChange: (it) => state.slice(it) });

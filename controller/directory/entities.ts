@@ -103,9 +103,12 @@ const mostClusterIps = 2;
 
 /** As claimed: whoever may make a Service writes what it likes here, and as much. */
 export const claimedIpsOf = ({ spec, status }: Service): readonly string[] =>
-  canonical([...(spec.externalIPs ?? []), ...(status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip ?? "")]).slice(
-    0,
-    most.ips - mostClusterIps,
+  canonical([...(spec.externalIPs ?? []), ...balancedIps(status)]).slice(0, most.ips - mostClusterIps);
+
+/** `ipMode: Proxy`: the load balancer itself has to see the connection, and nobody may go round it. */
+const balancedIps = (status: Service["status"]): readonly string[] =>
+  (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, ipMode }) =>
+    ip === undefined || ipMode === "Proxy" ? [] : [ip],
   );
 
 const portsToTell = ({ spec }: Service): NonNullable<Service["spec"]["ports"]> =>

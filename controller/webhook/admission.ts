@@ -139,11 +139,16 @@ export type Peers = {
   readonly names: readonly string[];
 };
 
-/** `answer`: there is nothing to look up, or too much. */
+/**
+ * `answer`: there is nothing to look up, or too much. What an update of a project leaves as it was is not completed: whoever wrote
+ * a name meant the namespace that there was, and who changes something else now may not know of the list.
+ */
 export function readPeers(request: AdmissionRequest): Peers | { readonly kind: "answer"; readonly answer: Answer } {
   const text = peersText(request.object);
   if (text === undefined) return { kind: "answer", answer: answer({}) };
   if (text === null) return { kind: "answer", answer: malformed };
+  if (wasProject(request.oldObject) && peersText(request.oldObject) === text)
+    return { kind: "answer", answer: answer({}) };
   const entries = new Set(text.split(",").map((entry) => entry.trim()));
   entries.delete("");
   const names = [...entries].filter((entry) => !entry.includes("/"));
@@ -151,6 +156,8 @@ export function readPeers(request: AdmissionRequest): Peers | { readonly kind: "
     return { kind: "answer", answer: refusal("too_many_peers", explain("too_many_peers", `${names.length} names`)) };
   return { kind: "peers", text, entries, names };
 }
+
+const wasProject = (old: unknown): boolean => isTree(old) && isTree(old["metadata"]) && isProject(old["metadata"]);
 
 /** Undefined where there is no such annotation, null where the object is no namespace. */
 function peersText(object: unknown): string | null | undefined {
@@ -164,7 +171,7 @@ function peersText(object: unknown): string | null | undefined {
 export function peersAnswer({ text, entries, names }: Peers, uids: ReadonlyMap<string, string>): Answer {
   const warnings = names
     .filter((name) => !uids.has(name))
-    .map((name) => `${annotations.peers}: there is no namespace ${name} yet; set the annotation again when there is`);
+    .map((name) => `${annotations.peers}: there is no namespace ${name} yet; when there is, write ${name}/UID`);
   const value = [...entries].map((entry) => (uids.has(entry) ? `${entry}/${uids.get(entry)}` : entry)).join(",");
   const path = `/metadata/annotations/${annotations.peers.replaceAll("~", "~0").replaceAll("/", "~1")}`;
   return answer({ warnings, patch: value === text ? [] : [{ op: "add", path, value }] });

@@ -87,7 +87,9 @@ export type Service = KubeObject & {
       readonly targetPort?: number | string;
     }[];
   };
-  readonly status?: { readonly loadBalancer?: { readonly ingress?: readonly { readonly ip?: string }[] } };
+  readonly status?: {
+    readonly loadBalancer?: { readonly ingress?: readonly { readonly ip?: string; readonly ipMode?: string }[] };
+  };
 };
 
 export type EndpointSlice = KubeObject & {

@@ -123,7 +123,9 @@ export class StreamSource implements DirectorySource, Follower {
   }
 
   begun(): void {
+    const wasHeld = this.#remembered.held.size > 0;
     this.#remembered.clear();
+    if (wasHeld) this.#show(false, []);
   }
 
   updated(update: Update): string | null {
@@ -141,7 +143,10 @@ export class StreamSource implements DirectorySource, Follower {
   forget(address: string): void {
     const ip = parseIp(address);
     if (ip === null) return;
+    const wasHeld = this.#remembered.held.has(ip);
     this.#remembered.forget(ip);
+    // The state that comes with it may be refused, or wait for its turn: what is decided meanwhile must not go by it.
+    if (wasHeld) this.#show(false, []);
     const asking = this.#asking.get(ip);
     if (asking !== undefined) asking.overtaken = true;
   }

@@ -9,7 +9,6 @@
  * - while streams are open it is pinged every 10 s and ends when an answer takes longer than 5 s.
  * Streams of a session that ends early are reset, never ended.
  */
-import { constants } from "node:http2";
 import type { ClientHttp2Session, Http2Session, Http2Stream, ServerHttp2Session } from "node:http2";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
@@ -58,7 +57,10 @@ export type Terms = {
 const lastPart = 0.1;
 
 /** RST_STREAM CANCEL alone, as in the relay: `stream.close(code)` sends END_STREAM first, which reads as a clean end. */
-const cut = new DOMException("a certificate of the session ended", "AbortError");
+const cut = new DOMException("the session was ended", "AbortError");
+
+/** What is left to be sent when a session is ended is resets: a peer that reads has them within a moment. */
+export const lingerMs = 1_000;
 
 export class Session<H extends Http2Session = Http2Session> {
   readonly facts: SessionFacts<H>;
@@ -81,6 +83,7 @@ export class Session<H extends Http2Session = Http2Session> {
   #lastPart: Timer | null = null;
   #ping: Timer | null = null;
   #unused: Timer | null = null;
+  #linger: Timer | null = null;
 
   constructor(facts: SessionFacts<H>, terms: Terms, onClose: (session: Session<H>) => void) {
     this.facts = facts;
@@ -93,6 +96,8 @@ export class Session<H extends Http2Session = Http2Session> {
     // The cause reaches every stream by itself; without a listener it would end the process.
     http2.on("error", () => {});
     http2.once("close", () => this.#closed(onClose));
+    // Also where no stream is ever opened on it: another session had room by the time it was there.
+    if (facts.direction === "outbound") this.#armPing();
     if (events.sessionOpened.hasSubscribers) events.sessionOpened.publish(this.#event(null));
   }
 
@@ -169,7 +174,13 @@ export class Session<H extends Http2Session = Http2Session> {
     if (this.facts.http2.destroyed) return;
     this.#retired = true;
     this.#endReason = reason;
-    this.facts.http2.destroy(undefined, constants.NGHTTP2_CANCEL);
+    const { http2, socket, clock } = this.facts;
+    // Those that go with their session are reset with NO_ERROR, which reads as an end in good order.
+    for (const stream of this.#carried) stream.destroy(cut);
+    http2.destroy();
+    // Node waits until all is sent, and where the session was going away before, for the peer's end too: one that is frozen
+    // would keep the socket, and a place in the pool.
+    this.#linger = clock.after(lingerMs, () => socket.destroy());
   }
 
   /** A new bundle: the session goes on only if it still lists issuer and namespace, and does not deny the pod. */
@@ -278,6 +289,7 @@ export class Session<H extends Http2Session = Http2Session> {
     this.#lastPart?.cancel();
     this.#ping?.cancel();
     this.#unused?.cancel();
+    this.#linger?.cancel();
     if (events.sessionClosed.hasSubscribers) events.sessionClosed.publish(this.#event(this.#endReason));
     onClose(this);
   }

@@ -140,6 +140,13 @@ const refusedWith =
   (error: unknown): boolean =>
     error instanceof ApiError && error.code === 403 && message.test(error.message);
 
+/** What becomes of the list of peers. */
+async function change(metadata: object): Promise<string> {
+  const shop = await rig.api.admin.patch("/api/v1/namespaces/shop", { metadata });
+  return (shop.metadata as Pod["metadata"]).annotations!["tencrypt.io/peers"]!;
+}
+const annotate = (peers: string): Promise<string> => change({ annotations: { "tencrypt.io/peers": peers } });
+
 describe("admission through a real API server", why === null ? {} : { skip: why }, () => {
   test("a pod is injected, with defaults filled in it is still exactly what injection gives", async () => {
     const pod = await create("web", {
@@ -211,14 +218,14 @@ describe("admission through a real API server", why === null ? {} : { skip: why 
 
   test("peers get the uid of the namespace that they name", async () => {
     const billing = await rig.project("billing");
-    const annotate = async (peers: string): Promise<string> => {
-      const { metadata } = await rig.api.admin.patch("/api/v1/namespaces/shop", {
-        metadata: { annotations: { "tencrypt.io/peers": peers } },
-      });
-      return (metadata as Pod["metadata"]).annotations!["tencrypt.io/peers"]!;
-    };
     assert.equal(await annotate("billing, nobody"), `billing/${billing.uid},nobody`);
     assert.equal(await annotate("billing/other-uid"), "billing/other-uid");
+
+    // Who wrote the name of nobody did not mean whoever takes it later.
+    assert.equal(await annotate("late"), "late");
+    const late = await rig.project("late");
+    assert.equal(await change({ labels: { team: "x" } }), "late");
+    assert.equal(await annotate("late, billing"), `late/${late.uid},billing/${billing.uid}`);
   });
 
   test("with the webhook away pods of projects wait, and others do not", async () => {

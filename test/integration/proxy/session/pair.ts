@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
-import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
+import type { ClientHttp2Session, ClientHttp2Stream, Http2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import type { TestContext } from "node:test";
 import { connect as connectTls } from "node:tls";
@@ -176,6 +176,9 @@ export async function stream({ pool, request }: Pick<Pair, "pool" | "request">):
   opened.stream.on("error", () => {});
   return opened.stream;
 }
+
+/** With an error or without: `once` would reject with it. */
+export const closed = (of: Http2Stream): Promise<void> => new Promise((resolve) => of.once("close", resolve));
 
 /** There and back; the session has then also seen what was sent on it before. */
 export async function echo(to: ClientHttp2Stream, text = "echo"): Promise<void> {

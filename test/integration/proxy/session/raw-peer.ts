@@ -5,10 +5,13 @@ import type { TestContext } from "node:test";
 import { createServer } from "node:tls";
 import type { TLSSocket } from "node:tls";
 import { manualClock } from "../../../clock/manual-clock.ts";
+import type { ManualClock } from "../../../clock/manual-clock.ts";
 import { dialling, leafOf, party, pki } from "./pair.ts";
 import type { Dialling } from "./pair.ts";
 
-export async function rawPeer(t: TestContext, speak: (socket: TLSSocket) => void): Promise<Dialling> {
+export type RawPeer = Dialling & { readonly clock: ManualClock };
+
+export async function rawPeer(t: TestContext, speak: (socket: TLSSocket) => void): Promise<RawPeer> {
   const leaf = leafOf({ serviceAccount: "server" });
   const server = createServer(
     { cert: leaf.chainPem, key: leaf.keyPem, ca: pki.root.pem, requestCert: true, ALPNProtocols: ["h2"] },
@@ -25,5 +28,5 @@ export async function rawPeer(t: TestContext, speak: (socket: TLSSocket) => void
     own.pool.destroy();
     server.close();
   });
-  return own;
+  return { ...own, clock };
 }

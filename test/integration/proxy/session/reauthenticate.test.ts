@@ -7,7 +7,7 @@ import { describe, test } from "node:test";
 import { Dataplane } from "../../../../proxy/dataplane.ts";
 import { handleSession } from "../../../../proxy/inbound.ts";
 import { avoidedMs } from "../../../../proxy/session/session.ts";
-import { echo, leafOf, lifetimeMs, pair, rawClient, stream } from "./pair.ts";
+import { closed, echo, leafOf, lifetimeMs, pair, rawClient, stream } from "./pair.ts";
 import type { Pair } from "./pair.ts";
 import { ownCredentials, peer } from "./peer.ts";
 import { manualClock } from "../../../clock/manual-clock.ts";
@@ -120,9 +120,9 @@ describe("where one end does not renew, what is open ends with that end's certif
       here[who === "client" ? "server" : "client"].renew();
       for (let passed = step; passed < lifetimeMs - step; passed += step) await pass(here, long);
       assert.deepEqual({ ours: ours!.end, theirs: here.accepted[0]!.end }, first, "not a moment later");
-      const closed = once(long, "close");
+      const ended = closed(long);
       here.clock.advance(2 * step);
-      await closed;
+      await ended;
       assert.equal(ours!.whyCut(long), "certificate_ended");
       assert.equal(here.accepted[0]!.endReason, "certificate_ended");
     });
@@ -136,11 +136,11 @@ test("what is open ends with its certificates also where the machine slept meanw
   const [theirs] = here.accepted;
   for (let passed = step; passed < 30_000; passed += step) await pass(here, long);
   assert.equal(ours!.usable, true);
-  const closed = once(long, "close");
+  const ended = closed(long);
   here.clock.leap(lifetimeMs);
   assert.deepEqual([ours!.usable, theirs!.isOver], [false, true]);
   here.clock.advance(step);
-  await closed;
+  await ended;
   assert.deepEqual([ours!.endReason, theirs!.endReason], ["certificate_ended", "certificate_ended"]);
 });
 
@@ -152,7 +152,7 @@ test("a stream that comes after the end, from a peer that was not asleep, ends t
   here.clock.leap(lifetimeMs);
   const late = here.pool.sessions[0]!.facts.http2.request({ ":method": "CONNECT", ":authority": "127.0.0.1:8080" });
   late.on("error", () => {});
-  await once(long, "close");
+  await closed(long);
   assert.equal(theirs!.endReason, "certificate_ended");
 });
 
@@ -236,7 +236,7 @@ describe("with a peer that does not know it", () => {
   };
 
   async function endsOneByOne({ clock, session, streams }: Ending): Promise<void> {
-    const alive = (): number => streams.filter(({ closed, destroyed }) => !closed && !destroyed).length;
+    const alive = (): number => streams.filter((each) => !each.closed && !each.destroyed).length;
     const turns = async (): Promise<void> => {
       for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
     };

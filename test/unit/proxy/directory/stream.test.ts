@@ -1,10 +1,16 @@
-/** When the proxy dials the controller again: for another certificate or other roots, and for nothing else in a new bundle. */
+/**
+ * When the proxy dials the controller again: for another certificate or other roots, and for nothing else in a new bundle. And
+ * until when it goes by the answer of a look-up.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Credentials } from "../../../../lib/enrolment/identity.ts";
+import { parseIp } from "../../../../lib/net/address.ts";
+import type { Update } from "../../../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import { silent } from "../../../../lib/log/log.ts";
 import type { DirectoryClient } from "../../../../proxy/directory/client.ts";
 import { StreamSource } from "../../../../proxy/directory/stream.ts";
+import { classify } from "../../../../proxy/route/classify.ts";
 import { manualClock } from "../../../clock/manual-clock.ts";
 import { self } from "../route/world.ts";
 
@@ -48,3 +54,80 @@ test("not a bundle that says something of others", async () => {
   for (let version = 1; version <= 5; version++) renew(1, ["old"]);
   assert.equal(count(), 1);
 });
+
+const shop: Update = {
+  version: 1n,
+  resume: "r1",
+  revisions: [],
+  full: true,
+  cluster: { requires: [], clusterRanges: ["10.0.0.0/8"], lookUpRanges: [], nodeAddresses: ["192.0.2.1"] },
+  projects: [
+    {
+      name: "shop",
+      uid: "uid-shop",
+      mode: "project",
+      dryRun: "",
+      peers: [],
+      nodeSources: "",
+      udp: "dns-only",
+      allowEgress: [],
+      allowIngress: [],
+      allowFrom: [],
+      allowFromDryRun: [],
+    },
+  ],
+  workloads: [
+    {
+      project: "shop",
+      serviceAccount: "cart",
+      pod: "cart-1",
+      uid: self.podUid,
+      ips: [...self.ips],
+      tunnelPort: 15_008,
+      mode: "",
+      hostPorts: [],
+      allowFrom: [],
+      allowFromDryRun: [],
+      node: "n1",
+    },
+  ],
+  services: [],
+  removedProjects: [],
+  removedWorkloads: [],
+  removedServices: [],
+  forget: [],
+};
+
+for (const [what, takeBack] of [
+  ["the controller takes it back, whatever becomes of the state that comes with that", "forget"],
+  ["another stream begins, on which nobody would take it back", "begun"],
+] as const) {
+  test(`the answer of a look-up counts until ${what}`, async () => {
+    const source = await StreamSource.start({
+      connect: async () => ({
+        ...client,
+        watch: (_request, { onMessage }) => {
+          setImmediate(onMessage, shop);
+          return () => {};
+        },
+        lookUp: async () => ({ node: {}, revisions: [] }) as never,
+      }),
+      stateFolder: null,
+      self,
+      clock: manualClock(),
+      random: () => 0,
+      log: silent,
+    });
+    source.renew({ identity: { generation: 1 }, roots: [], bundle: null } as unknown as Credentials);
+    await new Promise<void>((resolve) => source.onChange(resolve));
+    const address = parseIp("10.9.9.9")!;
+    const kind = (): string => classify(source.current()!, address);
+    assert.equal(kind(), "unknown");
+    assert.equal(await source.lookUp(address, false), "held");
+    assert.equal(kind(), "node");
+    if (takeBack === "forget") source.forget("10.9.9.9");
+    else source.begun();
+    assert.equal(kind(), "unknown");
+    source.close();
+  });
+}
