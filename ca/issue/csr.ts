@@ -4,8 +4,9 @@
  * SPIFFE URI as its only extension, and its subject may hold one empty organization, because other agents send that.
  * RFC 2986. Pure.
  */
-import { createPublicKey, verify } from "node:crypto";
+import { verify } from "node:crypto";
 import type { KeyObject } from "node:crypto";
+import { importKey } from "../../lib/x509/algorithms.ts";
 import { denial } from "../denial.ts";
 import type { Denial } from "../denial.ts";
 import {
@@ -52,10 +53,11 @@ export function readCsr(text: string, ownUri: string): Csr | Denial {
   if (parts === null) return denial("csr_malformed", "not a CertificationRequest in DER");
   if (!isExactly(parts.version, version1())) return denial("csr_malformed", "version is not 1");
   const publicKey = writeDer(parts.spki);
-  const key = readKey(publicKey);
-  if (key.kind === "denial") return key;
+  if (!isP256(publicKey)) return denial("csr_bad_key", "not an uncompressed P-256 key");
+  const key = importKey({ der: publicKey });
+  if (key === null) return denial("csr_bad_key", "the point is not on the curve");
   return (
-    possessionProblem(parts, key.key) ?? extraIn(parts.subject, parts.attributes, ownUri) ?? { kind: "csr", publicKey }
+    possessionProblem(parts, key) ?? extraIn(parts.subject, parts.attributes, ownUri) ?? { kind: "csr", publicKey }
   );
 }
 
@@ -93,16 +95,8 @@ function possessionProblem({ info, algorithm, signature }: Parts, key: KeyObject
   return proven ? null : denial("csr_bad_signature", "the proof of possession does not verify");
 }
 
-function readKey(der: Buffer): { readonly kind: "key"; readonly key: KeyObject } | Denial {
-  if (der.length !== p256Prefix.length + 64 || !der.subarray(0, p256Prefix.length).equals(p256Prefix)) {
-    return denial("csr_bad_key", "not an uncompressed P-256 key");
-  }
-  try {
-    return { kind: "key", key: createPublicKey({ key: der, format: "der", type: "spki" }) };
-  } catch {
-    return denial("csr_bad_key", "the point is not on the curve");
-  }
-}
+const isP256 = (spki: Buffer): boolean =>
+  spki.length === p256Prefix.length + 64 && spki.subarray(0, p256Prefix.length).equals(p256Prefix);
 
 const isEmptyOrganization = (subject: Asn1): boolean =>
   [utf8(""), { ...utf8(""), type: tag.printableString }].some((empty) =>

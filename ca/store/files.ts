@@ -6,6 +6,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { statSync } from "node:fs";
+import type { Stats } from "node:fs";
 import { link, mkdir, open, readFile, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -117,6 +118,9 @@ export async function installTogether(folder: string, files: ReadonlyMap<string,
   await finishInstall(folder);
 }
 
+/** What a file is known by: another one, or another content, has another stamp. */
+export const stampOf = ({ ino, size, mtimeMs, ctimeMs }: Stats): string => [ino, size, mtimeMs, ctimeMs].join(" ");
+
 /** The file system's clock stands still for some milliseconds at a time: what changed just now may change unseen. */
 const settledMs = 1000;
 
@@ -131,8 +135,8 @@ export function stateOf(paths: readonly string[], now: number): string | null {
 
 function stateOfFile(path: string, now: number): string | null {
   try {
-    const { ino, size, mtimeMs, ctimeMs } = statSync(path);
-    return now - ctimeMs < settledMs ? null : [ino, size, mtimeMs, ctimeMs].join(" ");
+    const file = statSync(path);
+    return now - file.ctimeMs < settledMs ? null : stampOf(file);
   } catch {
     // Whoever reads it says why.
     return null;

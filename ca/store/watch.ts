@@ -7,6 +7,7 @@ import type { FSWatcher } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Clock, Timer } from "../../lib/clock/clock.ts";
+import { stampOf } from "./files.ts";
 
 const pollMs = 400;
 
@@ -29,7 +30,7 @@ const namesIn = (folder: string): Promise<string[]> =>
 
 const timesOf = (path: string): Promise<string> =>
   stat(path).then(
-    ({ ino, size, mtimeMs, ctimeMs }) => [path, ino, size, mtimeMs, ctimeMs].join(" "),
+    (found) => `${path} ${stampOf(found)}`,
     () => absent,
   );
 

@@ -3,13 +3,13 @@
  * key, name and pod, of our project's CA, in its time and of a reasonable size becomes the certificate in use.
  */
 import assert from "node:assert/strict";
-import { createPublicKey } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { importKey } from "../../../lib/x509/algorithms.ts";
 import { readCsr } from "../../../ca/issue/csr.ts";
 import { systemClock } from "../../../lib/clock/clock.ts";
 import { IdentityAgent } from "../../../lib/enrolment/agent.ts";
@@ -49,7 +49,7 @@ async function startServer(t: TestContext, answer: Answer): Promise<number> {
     // The private half is not known here, and not used.
     const key: KeyPair = {
       ...generateKey("p256"),
-      publicKey: createPublicKey({ key: read.publicKey, format: "der", type: "spki" }),
+      publicKey: importKey({ der: read.publicKey })!,
     };
     callback(null, { certChain: [...answer(key)], bundleVersion: 1n });
   };

@@ -1,8 +1,8 @@
 /** What of the CA's stream of bundles is news: told to the rest of the program, and told to people. */
 import assert from "node:assert/strict";
-import { createPublicKey } from "node:crypto";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
+import { importKey } from "../../../../lib/x509/algorithms.ts";
 import { readCsr } from "../../../../ca/issue/csr.ts";
 import { IdentityAgent } from "../../../../lib/enrolment/agent.ts";
 import type { CaClient } from "../../../../lib/enrolment/ca-client.ts";
@@ -56,7 +56,7 @@ async function start(t: TestContext): Promise<Started> {
       assert.ok(read.kind === "csr");
       const key = {
         ...generateKey("p256"),
-        publicKey: createPublicKey({ key: read.publicKey, format: "der", type: "spki" }),
+        publicKey: importKey({ der: read.publicKey })!,
       };
       return { chain: [pki.issueLeaf({ ...own, key }).pem, pki.project("shop").pem], bundleVersion: 1n };
     },

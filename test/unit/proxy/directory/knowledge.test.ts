@@ -1,76 +1,11 @@
 /** Updates of the stream: taken as a whole or not at all, in order, read entry by entry. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Project, Service, Update, Workload } from "../../../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
+import type { Update } from "../../../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import { parseIp } from "../../../../lib/net/address.ts";
 import { applyUpdate, documentOf, restoreKnowledge, snapshotOf } from "../../../../proxy/directory/knowledge.ts";
 import type { Knowledge } from "../../../../proxy/directory/knowledge.ts";
-
-const project = (name: string, mode = "project"): Project => ({
-  name,
-  uid: `uid-${name}`,
-  mode,
-  dryRun: "",
-  peers: [],
-  nodeSources: "",
-  udp: "dns-only",
-  allowEgress: [],
-  allowIngress: [],
-  allowFrom: [],
-  allowFromDryRun: [],
-});
-
-const workload = (pod: string, ip: string): Workload => ({
-  project: "shop",
-  serviceAccount: "cart",
-  pod,
-  uid: `uid-${pod}`,
-  ips: [ip],
-  tunnelPort: 15_008,
-  mode: "",
-  hostPorts: [],
-  allowFrom: [],
-  allowFromDryRun: [],
-  node: "n1",
-});
-
-const service = (name: string, vip: string): Service => ({
-  project: "shop",
-  name,
-  vips: [vip],
-  sessionAffinity: "None",
-  internalTrafficPolicy: "Cluster",
-  ports: [{ port: 80, nodePort: 0, appProtocol: "" }],
-  endpoints: [],
-});
-
-const cluster = { requires: [], clusterRanges: ["10.0.0.0/8"], lookUpRanges: [], nodeAddresses: ["192.0.2.1"] };
-
-const update = (version: bigint, change: Partial<Update>): Update => ({
-  version,
-  resume: `r${version}`,
-  revisions: [],
-  full: false,
-  cluster: undefined,
-  projects: [],
-  workloads: [],
-  services: [],
-  removedProjects: [],
-  removedWorkloads: [],
-  removedServices: [],
-  forget: [],
-  ...change,
-});
-
-const whole = (version: bigint, change: Partial<Update> = {}): Update =>
-  update(version, {
-    full: true,
-    cluster,
-    projects: [project("shop")],
-    workloads: [workload("cart-1", "10.0.0.1")],
-    services: [service("web", "10.96.0.1")],
-    ...change,
-  });
+import { cluster, service, update, whole, workload } from "./updates.ts";
 
 function applied(before: Knowledge | null, next: Update): Knowledge {
   const outcome = applyUpdate(before, next);

@@ -6,13 +6,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Credentials } from "../../../../lib/enrolment/identity.ts";
 import { parseIp } from "../../../../lib/net/address.ts";
-import type { Update } from "../../../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import { silent } from "../../../../lib/log/log.ts";
 import type { DirectoryClient } from "../../../../proxy/directory/client.ts";
 import { StreamSource } from "../../../../proxy/directory/stream.ts";
 import { classify } from "../../../../proxy/route/classify.ts";
 import { manualClock } from "../../../clock/manual-clock.ts";
 import { self } from "../route/world.ts";
+import { whole, workload } from "./updates.ts";
 
 const client: DirectoryClient = {
   reached: async () => {},
@@ -55,48 +55,7 @@ test("not a bundle that says something of others", async () => {
   assert.equal(count(), 1);
 });
 
-const shop: Update = {
-  version: 1n,
-  resume: "r1",
-  revisions: [],
-  full: true,
-  cluster: { requires: [], clusterRanges: ["10.0.0.0/8"], lookUpRanges: [], nodeAddresses: ["192.0.2.1"] },
-  projects: [
-    {
-      name: "shop",
-      uid: "uid-shop",
-      mode: "project",
-      dryRun: "",
-      peers: [],
-      nodeSources: "",
-      udp: "dns-only",
-      allowEgress: [],
-      allowIngress: [],
-      allowFrom: [],
-      allowFromDryRun: [],
-    },
-  ],
-  workloads: [
-    {
-      project: "shop",
-      serviceAccount: "cart",
-      pod: "cart-1",
-      uid: self.podUid,
-      ips: [...self.ips],
-      tunnelPort: 15_008,
-      mode: "",
-      hostPorts: [],
-      allowFrom: [],
-      allowFromDryRun: [],
-      node: "n1",
-    },
-  ],
-  services: [],
-  removedProjects: [],
-  removedWorkloads: [],
-  removedServices: [],
-  forget: [],
-};
+const shop = whole(1n, { workloads: [{ ...workload("cart-1", ""), ips: [...self.ips] }], services: [] });
 
 for (const [what, takeBack] of [
   ["the controller takes it back, whatever becomes of the state that comes with that", "forget"],
