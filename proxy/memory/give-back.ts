@@ -3,9 +3,9 @@
  * for as long as nothing is allocated: an idle proxy held 25 MB of its own instead of 20, one that had carried bulk 45 to 65
  * instead of 25.
  *
- * It takes 50 to 100 ms in one piece, the more the more connections are open, and the next load costs
- * more CPU (docs/performance.md, Memory). So: only where the event loop has rested for a minute, all but a two hundredth of
- * it, and only where the process has grown since the last time.
+ * It takes 50 to 100 ms in one piece, the more the more connections are open (docs/performance.md, Memory). So: only where the
+ * event loop has rested for a minute, all but a two hundredth of it, and only where the process has grown since the last
+ * time.
  */
 import type { Clock } from "../../lib/clock/clock.ts";
 
