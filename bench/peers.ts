@@ -80,7 +80,7 @@ async function callPods(count: number): Promise<void> {
     for (let index = 0; index < count; index++) {
       const ip = parseIp(addressOf(index))!;
       const target = { endpoint: { ip, port }, project: "shop", serviceAccount: "server", podUid: `pod-${index}` };
-      const opened = await openStream(pool, { target, authority: { ip, port: 8080 }, traceparent: null });
+      const opened = await openStream(pool, { target, authority: { ip, port: 8080 }, traceparent: null, caller: null });
       if (opened.kind !== "stream") throw new Error(`${opened.reason}: ${opened.detail}`);
     }
     const took = performance.now() - began;

@@ -37,7 +37,7 @@ export async function dialFarEnd(
   switch (decided.kind) {
     case "tunnel":
       record.transport = "tunnel";
-      return await dialTunnel(decided.candidates, record, plane);
+      return await dialTunnel(decided.candidates, record, { plane, caller });
     case "local":
       record.transport = "local";
       record.upstream = formatEndpoint(decided.endpoint);
@@ -68,7 +68,7 @@ async function dialOutside(
 async function dialTunnel(
   candidates: readonly Candidate[],
   record: ConnectionRecord,
-  plane: Dataplane,
+  { plane, caller }: Dialler,
 ): Promise<FarEnd | Failure> {
   let failure: Failure = { kind: "failed", reason: "no_ready_endpoint", detail: "" };
   for (const { ip, port, tunnelPort, workload } of candidates) {
@@ -79,6 +79,7 @@ async function dialTunnel(
       target: { endpoint: { ip, port: tunnelPort }, project, serviceAccount, podUid: uid },
       authority: { ip, port },
       traceparent: record.trace === null ? null : formatTraceparent(record.trace),
+      caller,
     });
     if (answer.kind === "stream") {
       record.tls = answer.session.terms.tls;

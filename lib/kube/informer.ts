@@ -42,6 +42,9 @@ const silenceMs = 90_000;
 /** How often at most everything is listed again because somebody has seen more: also for a share of the time only. */
 const catchUpMs = 1_000;
 const catchUpFactor = 5;
+/** Whoever is told of changes threw. */
+class NotTaken extends Error {}
+
 /** A watch that ends sooner, whatever ends it, has failed: the next one would do the same. */
 const shortestWatchMs = 1_000;
 const firstBackoffMs = 200;
@@ -145,13 +148,13 @@ export class Informer<T extends KubeObject> {
   }
 
   #failed(error: unknown): void {
-    // 410: the version is too old to watch from.
-    if (isStatus(error, 410)) this.#mustList = true;
+    // 410: the version is too old to watch from. What was not taken is told again with the next list.
+    if (isStatus(error, 410) || error instanceof NotTaken) this.#mustList = true;
     const known = error instanceof KubeError;
     const absent = this.#options.optional === true && isStatus(error, 404);
     this.#options.log(absent ? "debug" : known ? "warn" : "error", "watch_failed", {
       path: this.#options.path,
-      detail: known ? error.message : String((error as Error).stack),
+      detail: known ? error.message : stackOf(error),
     });
   }
 
@@ -223,20 +226,27 @@ export class Informer<T extends KubeObject> {
     const old = this.#objects.get(key);
     if (old?.metadata.resourceVersion === object.metadata.resourceVersion) return;
     this.#objects.set(key, object);
-    const { onChange } = this.#options;
-    if (onChange === undefined) return;
     // The same name with another uid is another object.
-    if (old !== undefined && old.metadata.uid !== object.metadata.uid) onChange({ kind: "removed", object: old });
-    onChange(
-      old === undefined || old.metadata.uid !== object.metadata.uid
-        ? { kind: "added", object }
-        : { kind: "updated", object, old },
-    );
+    const isOther = old !== undefined && old.metadata.uid !== object.metadata.uid;
+    if (isOther) this.#tell(key, old, { kind: "removed", object: old });
+    this.#tell(key, old, old === undefined || isOther ? { kind: "added", object } : { kind: "updated", object, old });
   }
 
   #remove(key: string, object: T): void {
+    const old = this.#objects.get(key);
     this.#objects.delete(key);
-    this.#options.onChange?.({ kind: "removed", object });
+    this.#tell(key, old, { kind: "removed", object });
+  }
+
+  /** What throws has not happened: it comes again. */
+  #tell(key: string, old: T | undefined, change: Change<T>): void {
+    try {
+      this.#options.onChange?.(change);
+    } catch (cause) {
+      if (old === undefined) this.#objects.delete(key);
+      else this.#objects.set(key, old);
+      throw new NotTaken(`${change.kind} ${key}`, { cause });
+    }
   }
 
   #seen(): void {
@@ -279,7 +289,7 @@ export class Informer<T extends KubeObject> {
         if (lines.length > 0) this.#options.onBatch?.();
       }
     } catch (error) {
-      if (error instanceof KubeError) throw error;
+      if (error instanceof KubeError || error instanceof NotTaken) throw error;
       throw new KubeError(`watch ${this.#options.path}`, 0, "", (error as Error).message);
     }
   }
@@ -307,4 +317,9 @@ export class Informer<T extends KubeObject> {
     if (type === "DELETED") this.#remove(key, kept);
     else this.#put(key, kept);
   }
+}
+
+function stackOf(error: unknown): string {
+  const { stack, message } = (error instanceof NotTaken ? error.cause : error) as Error;
+  return error instanceof NotTaken ? `${error.message}: ${stack ?? message}` : (stack ?? message);
 }

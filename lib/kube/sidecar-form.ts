@@ -135,9 +135,18 @@ function formProblem(container: Container, form: Form): string | null {
   if (mount !== undefined) return `${mount.name} is mounted at ${mount.mountPath}`;
   const message = Object.entries(terminationMessages).find(([name, value]) => (container[name] ?? value) !== value);
   if (message !== undefined) return `it has another ${message[0]}`;
-  // What a device's driver adds to a container are mounts and variables too.
-  if (isTree(container["resources"]) && container["resources"]["claims"] !== undefined) return "it claims devices";
+  if (wantsDevices(container["resources"])) return "it claims devices";
   return isDeepStrictEqual(container.securityContext, form.security) ? null : "it has another securityContext";
+}
+
+/** What a device's driver or plugin adds to a container are mounts and variables too. A device has a vendor in its name. */
+function wantsDevices(resources: unknown): boolean {
+  if (!isTree(resources)) return false;
+  const { claims, limits = {}, requests = {} } = resources;
+  return (
+    claims !== undefined ||
+    Object.keys({ ...(limits as Tree), ...(requests as Tree) }).some((name) => name.includes("/"))
+  );
 }
 
 /** What the kubelet would run in the container is none of ours; what it asks for is the proxy's own health. */

@@ -30,6 +30,8 @@ export function firstBytesAreTls(socket: Socket, clock: Clock): Promise<boolean>
       if (verdict !== "more") settle(verdict === "yes");
     };
     const timer = clock.after(patienceMs, giveUp);
+    // Reading began with the connection, so the end may have been seen before.
+    if (socket.readableEnded || socket.destroyed) return giveUp();
     // The close that follows an error says it too.
     socket.on("readable", read);
     socket.on("end", giveUp);

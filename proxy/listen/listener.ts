@@ -1,6 +1,7 @@
 /**
  * Binds the captured ports. Sockets come paused and with SO_LINGER {1, 0}, which Linux copies from the listener: what is
- * destroyed before a clean end is reset, whoever destroys it.
+ * destroyed before a clean end is reset, whoever destroys it. What the caller says first is read meanwhile, up to a socket's
+ * buffer, because nobody hears of its reset who does not read.
  */
 import { createServer } from "node:net";
 import type { Server, Socket } from "node:net";
@@ -13,6 +14,7 @@ export type ListenAt = { readonly host: string; readonly port: number };
 export function captureServer(onConnection: (socket: Socket) => void): Server {
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, ...keepAlive }, (socket) => {
     socket.on("error", nothing);
+    socket.read(0);
     onConnection(socket);
   });
   server.on("listening", () => resetOnClose(server, true));

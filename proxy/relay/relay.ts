@@ -14,6 +14,7 @@ import type { Http2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { Readable } from "node:stream";
 import type { Duplex } from "node:stream";
+import { cancelled } from "../../lib/net/cancelled.ts";
 import type { ClosedBy } from "../observe/events.ts";
 import { gather, gatherFrom } from "./gather.ts";
 import { readsBefore, shareReads } from "./shared-reads.ts";
@@ -25,13 +26,10 @@ export type RelayOutcome = {
   readonly reset: boolean;
 };
 
-/** RST_STREAM CANCEL alone: `stream.close(code)` would send END_STREAM first, which the far end reads as a clean end. */
-const abort = new DOMException("connection reset by the application", "AbortError");
-
 const isStream = (duplex: Duplex): duplex is Http2Stream & Duplex => "rstCode" in duplex;
 
 /** Ends a connection at once so that the far end sees a reset, never an end. */
-export const reset = (duplex: Duplex): void => void duplex.destroy(isStream(duplex) ? abort : undefined);
+export const reset = (duplex: Duplex): void => void duplex.destroy(isStream(duplex) ? cancelled : undefined);
 
 /** A stream that has carried more than this is bulk: its session is left to it, so that small requests do not queue behind it. */
 export const bulkBytes = 8 * 1024 * 1024;
@@ -185,8 +183,9 @@ export class Relay {
     else watchEnd(side, side.stream);
     duplex.on("error", onError);
     duplex.on("close", onClose);
-    // What happened while nobody listened: a side may have died between dial and relay.
+    // What happened while nobody listened: a side may have died, or a caller ended its half, between dial and relay.
     if (duplex.destroyed) this.closed(side);
+    else if (side.stream === null && duplex.readableEnded) this.ended(side);
   }
 
   /** Of the handlers above, as all that follows. */

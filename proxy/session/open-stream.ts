@@ -1,13 +1,15 @@
 /**
  * Opens one CONNECT stream to a peer and waits for its answer. Until the answer is 200 nothing of the application was
  * sent, so a stream that the peer did not process (REFUSED_STREAM, GOAWAY, a session that died first) is tried once
- * more on another session; an answer is final.
+ * more on another session; an answer is final. It ends with its caller, whose stream is reset.
  */
 import { constants } from "node:http2";
 import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
+import type { Duplex } from "node:stream";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import { formatEndpoint } from "../../lib/net/address.ts";
 import type { Endpoint } from "../../lib/net/address.ts";
+import { cancelled } from "../../lib/net/cancelled.ts";
 import { headerNames } from "./header-names.ts";
 import type { PeerTarget, SessionPool } from "./pool.ts";
 import type { ClientSession } from "./session.ts";
@@ -21,6 +23,8 @@ export type StreamRequest = {
   /** The application's address at the peer. */
   readonly authority: Endpoint;
   readonly traceparent: string | null;
+  /** Null: the proxy itself, which stays. */
+  readonly caller: Duplex | null;
 };
 
 export type OpenedStream =
@@ -33,7 +37,7 @@ export type StreamFailure = {
   readonly detail: string;
   /** The SPIFFE ID that the peer showed and was refused with, where one could be read. */
   readonly claimed: string | null;
-  /** The peer decided (400, 403), so another endpoint of the Service is not asked. */
+  /** The peer decided (400, 403), or nobody waits any more: another endpoint of the Service is not asked. */
   readonly final: boolean;
 };
 
@@ -62,6 +66,11 @@ function ask(session: ClientSession, request: StreamRequest): Promise<Answer> {
     session.streamClosed();
     return Promise.resolve({ kind: "unprocessed", detail: "the session was retired" });
   }
+  const { caller } = request;
+  if (caller?.destroyed === true) {
+    session.streamClosed();
+    return Promise.resolve(callerGone);
+  }
   const stream = session.facts.http2.request(requestHeaders(session, request), { endStream: false });
   session.carry(stream);
   stream.on("error", nothing);
@@ -69,19 +78,25 @@ function ask(session: ClientSession, request: StreamRequest): Promise<Answer> {
     const timer = session.facts.clock.after(answerTimeoutMs, () => {
       settle(unanswered);
       session.avoid();
-      stream.destroy();
+      stream.destroy(cancelled);
     });
     const answered = (headers: ResponseHeaders): void => settle(judge(stream, session, headers));
     const gone = (): void => settle(closedBefore(stream));
+    const left = (): void => {
+      settle(callerGone);
+      stream.destroy(cancelled);
+    };
     const settle = (answer: Answer): void => {
       timer.cancel();
       // What is left here stays in memory for as long as the connection.
       stream.off("response", answered);
       stream.off("close", gone);
+      caller?.off("close", left);
       resolve(answer);
     };
     stream.on("response", answered);
     stream.on("close", gone);
+    caller?.on("close", left);
   });
 }
 
@@ -89,6 +104,14 @@ function ask(session: ClientSession, request: StreamRequest): Promise<Answer> {
 const nothing = (): void => {};
 
 type ResponseHeaders = IncomingHttpHeaders & { ":status"?: number | undefined };
+
+const callerGone: Answer = {
+  kind: "failed",
+  reason: "caller_gone",
+  detail: "before the far end had answered",
+  claimed: null,
+  final: true,
+};
 
 const unanswered: Answer = {
   kind: "failed",

@@ -16,6 +16,7 @@ import { until } from "../../lib/clock/clock.ts";
 import type { Clock, Timer } from "../../lib/clock/clock.ts";
 import type { Reason } from "../../lib/errors/reasons.ts";
 import type { Endpoint } from "../../lib/net/address.ts";
+import { cancelled } from "../../lib/net/cancelled.ts";
 import type { Fault } from "../../lib/x509/fault.ts";
 import type { Peer, TrustBundle } from "../../lib/x509/verify.ts";
 import { events } from "../observe/events.ts";
@@ -55,9 +56,6 @@ export type Terms = {
 
 /** Part of a session's life over which its streams end one by one, where the peer cannot re-authenticate. */
 const lastPart = 0.1;
-
-/** RST_STREAM CANCEL alone, as in the relay: `stream.close(code)` sends END_STREAM first, which reads as a clean end. */
-const cut = new DOMException("the session was ended", "AbortError");
 
 /** What is left to be sent when a session is ended is resets: a peer that reads has them within a moment. */
 export const lingerMs = 1_000;
@@ -176,7 +174,7 @@ export class Session<H extends Http2Session = Http2Session> {
     this.#endReason = reason;
     const { http2, socket, clock } = this.facts;
     // Those that go with their session are reset with NO_ERROR, which reads as an end in good order.
-    for (const stream of this.#carried) stream.destroy(cut);
+    for (const stream of this.#carried) stream.destroy(cancelled);
     http2.destroy();
     // Node waits until all is sent, and where the session was going away before, for the peer's end too: one that is frozen
     // would keep the socket, and a place in the pool.
@@ -257,7 +255,7 @@ export class Session<H extends Http2Session = Http2Session> {
       const stream = streams.shift();
       if (stream === undefined) return;
       this.#cut.add(stream);
-      stream.destroy(cut);
+      stream.destroy(cancelled);
       this.#lastPart = until(clock, clock.now() + pause, next);
     };
     next();

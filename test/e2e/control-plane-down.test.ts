@@ -1,5 +1,5 @@
 /**
- * What happens while a part of the control plane is away. Certificates live for 40 s here, so that their end is seen:
+ * What happens while a part of the control plane is replaced or away. Certificates live for 40 s here, so that their end is seen:
  * without the controller everything goes on, without the ca everything goes on until the certificates end.
  */
 import assert from "node:assert/strict";
@@ -39,6 +39,32 @@ before(async () => {
 });
 after(async () => {
   await mesh?.stop();
+});
+
+describe("a rollout of the controllers", why === null ? {} : { skip: why }, () => {
+  test("refuses no pod", async () => {
+    const { namespace, name } = controller;
+    const old = (await kubectl("-n", namespace, "get", "pods", "-o", "name")).trim().split("\n");
+    const refused: string[] = [];
+    let asked = 0;
+    let isOver = false;
+    const ask = async (): Promise<void> => {
+      while (!isOver) {
+        const pod = { metadata: { name: `asked-${++asked}` }, spec: podSpec(idle, {}) };
+        await mesh.cluster.admin
+          .create("/api/v1/namespaces/shop/pods?dryRun=All", pod)
+          .catch((error: unknown) => refused.push((error as Error).message));
+      }
+    };
+    const asking = Promise.all([ask(), ask()]);
+    await kubectl("-n", namespace, "rollout", "restart", `deployment/${name}`);
+    await mesh.rolledOut(namespace, name);
+    await kubectl("-n", namespace, "wait", "--for=delete", ...old, "--timeout=60s");
+    isOver = true;
+    await asking;
+    assert.deepEqual(refused, []);
+    assert.ok(asked > 100, String(asked));
+  });
 });
 
 describe("without the controller", why === null ? {} : { skip: why }, () => {

@@ -1,7 +1,8 @@
 /**
  * A cluster with the chart installed, and what tests do there: projects, pods with small programs in them, calls out of
- * pods, what proxies logged, what crossed a bridge. One cluster a file. With TENCRYPT_E2E_CLUSTER=dev the cluster of
- * `npm run cluster:up` is used as it is and stays.
+ * pods, what proxies logged, what crossed a bridge. One cluster a file, but for the files that share one
+ * (test/runner/shared-cluster.ts): TENCRYPT_E2E_CLUSTER then names it, and it is used as it is and stays. That of
+ * `npm run cluster:up` is `dev/250`.
  */
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
@@ -18,6 +19,9 @@ import { startCapture } from "../topology/capture.ts";
 import type { Capture } from "../topology/capture.ts";
 import { must } from "../topology/child.ts";
 import type { Child } from "../topology/child.ts";
+
+/** What the chart is installed with where files share a cluster: the collector is there in one of them. */
+export const valuesOfAll: Values = { "telemetry.otlpEndpoint": "http://collector.telemetry.svc:4318" };
 
 export const image = "localhost/tencrypt-test/node:1";
 
@@ -95,7 +99,8 @@ export class Mesh {
     /** Before the chart is installed. */
     readonly prepare?: (cluster: Cluster) => Promise<void>;
   } = {}): Promise<Mesh> {
-    if (process.env["TENCRYPT_E2E_CLUSTER"] === "dev") return new Mesh(new Cluster(placeOf("dev", 250), false), true);
+    const running = process.env["TENCRYPT_E2E_CLUSTER"];
+    if (running !== undefined) return Mesh.#at(running);
     const mesh = new Mesh(await Cluster.start({ nodes }), false);
     try {
       await prepare(mesh.cluster);
@@ -113,6 +118,11 @@ export class Mesh {
       await mesh.stop();
       throw error;
     }
+  }
+
+  static #at(running: string): Mesh {
+    const [name, index] = running.split("/");
+    return new Mesh(new Cluster(placeOf(name!, Number(index)), false), true);
   }
 
   async stop(): Promise<void> {

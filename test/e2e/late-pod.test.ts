@@ -57,7 +57,7 @@ describe("pods that are newer than the snapshot", why === null ? {} : { skip: wh
 });
 
 describe("addresses that change hands", why === null ? {} : { skip: why }, () => {
-  before(() => mesh.cluster.objects.namespace("other"));
+  before(() => mesh.cluster.objects.namespace("elsewhere"));
 
   /** The next pod of the node gets this address: host-local goes on behind the one that it gave last. */
   async function giveNext(node: string, ip: string): Promise<void> {
@@ -82,8 +82,8 @@ describe("addresses that change hands", why === null ? {} : { skip: why }, () =>
     await mesh.cluster.kubectl("-n", namespace, "wait", "job/once", "--for=condition=Complete", "--timeout=60s");
     const [finished] = await mesh.pods(namespace, "once");
     await giveNext(finished!.node, finished!.ip);
-    await mesh.pod("other", `heir-of-${namespace}`, idle, { node: finished!.node });
-    const [heir] = await mesh.pods("other", `heir-of-${namespace}`);
+    await mesh.pod("elsewhere", `heir-of-${namespace}`, idle, { node: finished!.node });
+    const [heir] = await mesh.pods("elsewhere", `heir-of-${namespace}`);
     assert.equal(heir!.ip, finished!.ip, "the address was not given again");
     return heir!;
   }
@@ -96,7 +96,7 @@ describe("addresses that change hands", why === null ? {} : { skip: why }, () =>
       await mesh.deploy(namespace, "web");
       const heir = await inherit(namespace);
       const [web] = await mesh.pods(namespace, "web");
-      assert.equal((await mesh.call("other", heir.name, `http://${web!.ip}:8080/`)).ok, false);
+      assert.equal((await mesh.call("elsewhere", heir.name, `http://${web!.ip}:8080/`)).ok, false);
       const line = await eventually(async () => {
         const lines = await mesh.log(namespace, web!.name);
         const found = lines.findLast(

@@ -7,7 +7,7 @@ import { decodeSpans } from "../collector/decode.ts";
 import type { DecodedSpan } from "../collector/decode.ts";
 import { whyNoCluster } from "../cluster/cluster.ts";
 import { eventually } from "../cluster/eventually.ts";
-import { Mesh } from "./kit.ts";
+import { Mesh, valuesOfAll } from "./kit.ts";
 
 const why = whyNoCluster();
 
@@ -24,7 +24,7 @@ let mesh: Mesh;
 
 before(async () => {
   if (why !== null) return;
-  mesh = await Mesh.start({ values: { "telemetry.otlpEndpoint": "http://collector.telemetry.svc:4318" } });
+  mesh = await Mesh.start({ values: valuesOfAll });
 });
 after(async () => {
   await mesh?.stop();

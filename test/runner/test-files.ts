@@ -9,6 +9,7 @@ import { resolve } from "node:path";
 import { inspect, stripVTControlCharacters } from "node:util";
 import { printFile } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
+import { shares, startSharedCluster } from "./shared-cluster.ts";
 
 /** Files that say how long something may take, but wait for most of it: these run beside one another, and beside nothing else. */
 const calm: readonly string[] = [
@@ -92,11 +93,12 @@ function outcomeOf(path: string, event: TestEvent, passed: boolean): Outcome {
 /** Everything that the process of one file has told. */
 type Record = { readonly outcomes: Outcome[]; readonly output: string[]; endedBadly: boolean };
 
-async function listen(path: string, signal: AbortSignal): Promise<Record> {
+async function listen(path: string, signal: AbortSignal, more: Environment): Promise<Record> {
   const record: Record = { outcomes: [], output: [], endedBadly: false };
   const events: AsyncIterable<{ readonly type: string; readonly data: unknown }> = run({
     files: [resolve(path)],
     isolation: "process",
+    env: { ...process.env, ...more },
     signal,
   });
   for await (const { type, data } of events) {
@@ -123,11 +125,13 @@ function fileFault({ outcomes, endedBadly }: Record, lateMs: number | null): str
   return null;
 }
 
-async function runFile(path: string, stop: AbortSignal): Promise<readonly Outcome[]> {
+type Environment = Readonly<Partial<{ [name: string]: string }>>;
+
+async function runFile(path: string, stop: AbortSignal, more: Environment = {}): Promise<readonly Outcome[]> {
   const deadline = AbortSignal.timeout(deadlineOf(path));
   const started = performance.now();
   const patience = setInterval(() => console.log(`  … ${path} still runs`), stillRunningMs);
-  const record = await listen(path, AbortSignal.any([stop, deadline])).finally(() => clearInterval(patience));
+  const record = await listen(path, AbortSignal.any([stop, deadline]), more).finally(() => clearInterval(patience));
   const ms = performance.now() - started;
   const fault = stop.aborted ? null : fileFault(record, deadline.aborted ? deadlineOf(path) : null);
   const outcomes: readonly Outcome[] =
@@ -142,6 +146,28 @@ async function runFile(path: string, stop: AbortSignal): Promise<readonly Outcom
 const startsWithOneOf = (path: string, beginnings: readonly string[]): boolean =>
   beginnings.some((beginning) => path.startsWith(beginning));
 
+/** Files that run one after the other, in one place of the queue. */
+type Job = readonly string[];
+
+async function runInOneCluster(job: Job, stop: AbortSignal): Promise<readonly Outcome[]> {
+  const started = performance.now();
+  const outcomes: Outcome[] = [];
+  let cluster: Awaited<ReturnType<typeof startSharedCluster>> = null;
+  try {
+    cluster = await startSharedCluster();
+    for (const path of job) if (!stop.aborted) outcomes.push(...(await runFile(path, stop, cluster?.env)));
+    await cluster?.stop();
+  } catch (error) {
+    const name = `the cluster of ${job.join(", ")}`;
+    outcomes.push({ kind: "failed", name, ms: performance.now() - started, detail: inspect(error) });
+    printFile(name, outcomes.slice(-1), performance.now() - started);
+  }
+  return outcomes;
+}
+
+const runJob = (job: Job, stop: AbortSignal): Promise<readonly Outcome[]> =>
+  job.length === 1 ? runFile(job[0]!, stop) : runInOneCluster(job, stop);
+
 /**
  * Runs what may share the machine two files at a time, one worker from each end of the list: clusters, which mostly wait,
  * stand at one end and what uses the processor at the other. Then what is calm, likewise, and the rest one by one.
@@ -150,22 +176,24 @@ export async function runTestFiles(paths: readonly string[], stop: AbortSignal):
   const [onTheirOwn, others] = partition(paths, (path) => startsWithOneOf(path, alone));
   const [waiting, together] = partition(others, (path) => startsWithOneOf(path, calm));
   const outcomes: Outcome[] = [];
-  const work = async (next: () => string | undefined): Promise<void> => {
-    for (let path = next(); path !== undefined && !stop.aborted; path = next()) {
-      outcomes.push(...(await runFile(path, stop)));
-    }
+  const work = async (next: () => Job | undefined): Promise<void> => {
+    for (let job = next(); job !== undefined && !stop.aborted; job = next())
+      outcomes.push(...(await runJob(job, stop)));
   };
   const workInPairs = async (files: readonly string[]): Promise<void> => {
     const [clusters, shorter] = partition(files, (path) => startsWithOneOf(path, slow));
-    const queue = [...clusters, ...shorter.toReversed()];
+    const [inOne, inTheirOwn] = partition(clusters, shares);
+    const queue = [...(inOne.length === 0 ? [] : [inOne]), ...jobs(inTheirOwn), ...jobs(shorter.toReversed())];
     await Promise.all([work(() => queue.shift()), work(() => queue.pop())]);
   };
   await workInPairs(together);
   await workInPairs(waiting);
-  const rest = [...onTheirOwn];
+  const rest = jobs(onTheirOwn);
   await work(() => rest.shift());
   return outcomes;
 }
+
+const jobs = (paths: readonly string[]): Job[] => paths.map((path) => [path]);
 
 function partition(paths: readonly string[], holds: (path: string) => boolean): readonly [string[], string[]] {
   return [paths.filter((path) => holds(path)), paths.filter((path) => !holds(path))];

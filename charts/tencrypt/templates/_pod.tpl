@@ -70,6 +70,16 @@ readinessProbe:
 {{- end }}
 
 {{/*
+A pod that is being deleted is dialled until every node has heard of it. Until then it serves as before: an API server that
+found the webhook closed would refuse pods.
+*/}}
+{{- define "tencrypt.preStop" -}}
+lifecycle:
+  preStop:
+    sleep: {seconds: 5}
+{{- end }}
+
+{{/*
 The pod of a hook, which ends by itself. Call with (list . "trust" "service-account" (list "trust")): the last are the
 arguments of the program `hook`.
 */}}

@@ -14,39 +14,40 @@ import { eventually } from "../../cluster/eventually.ts";
 const why = whyNoApiServer();
 const maps = "/api/v1/namespaces/default/configmaps";
 
-describe("the Kubernetes client", why === null ? {} : { skip: why }, () => {
-  let api: ApiServer;
-  let client: KubeClient;
+let api: ApiServer;
+let client: KubeClient;
 
-  before(async () => {
-    api = await startApiServer();
-    client = new KubeClient(loadAccess({ kubeconfig: api.kubeconfig }), systemClock);
-  });
-  after(async () => {
-    client.close();
-    await api?.stop();
-  });
+before(async () => {
+  if (why !== null) return;
+  api = await startApiServer();
+  client = new KubeClient(loadAccess({ kubeconfig: api.kubeconfig }), systemClock);
+});
+after(async () => {
+  client?.close();
+  await api?.stop();
+});
 
-  const put = (name: string, data: Readonly<Record<string, string>> = {}): Promise<ConfigMap> =>
-    client.create<ConfigMap>(maps, { metadata: { name }, data });
+const put = (name: string, data: Readonly<Record<string, string>> = {}): Promise<ConfigMap> =>
+  client.create<ConfigMap>(maps, { metadata: { name }, data });
 
-  const follow = (informer: Informer<ConfigMap>): (() => Promise<readonly string[]>) => {
-    informer.start();
-    return async () => {
-      await informer.listed();
-      return [...informer.values()].map(({ metadata }) => metadata.name).filter((name) => name.startsWith("f-"));
-    };
+const follow = (informer: Informer<ConfigMap>): (() => Promise<readonly string[]>) => {
+  informer.start();
+  return async () => {
+    await informer.listed();
+    return [...informer.values()].map(({ metadata }) => metadata.name).filter((name) => name.startsWith("f-"));
   };
+};
 
-  const informerOf = (changes: string[] = []): Informer<ConfigMap> =>
-    new Informer<ConfigMap>({
-      client,
-      clock: systemClock,
-      log: silent,
-      path: maps,
-      onChange: ({ kind, object }) => changes.push(`${kind} ${object.metadata.name}`),
-    });
+const informerOf = (changes: string[] = []): Informer<ConfigMap> =>
+  new Informer<ConfigMap>({
+    client,
+    clock: systemClock,
+    log: silent,
+    path: maps,
+    onChange: ({ kind, object }) => changes.push(`${kind} ${object.metadata.name}`),
+  });
 
+describe("the Kubernetes client", why === null ? {} : { skip: why }, () => {
   test("makes, changes with a check of the version, and deletes", async () => {
     const made = await put("one", { a: "1" });
     const changed = await client.replace<ConfigMap>(`${maps}/one`, { ...made, data: { a: "2" } });
@@ -83,8 +84,10 @@ describe("the Kubernetes client", why === null ? {} : { skip: why }, () => {
       },
     );
   });
+});
 
-  test("an informer sees what is there, what comes, changes and goes", async () => {
+describe("an informer", why === null ? {} : { skip: why }, () => {
+  test("sees what is there, what comes, changes and goes", async () => {
     await put("f-before");
     const changes: string[] = [];
     const informer = informerOf(changes);
@@ -100,6 +103,31 @@ describe("the Kubernetes client", why === null ? {} : { skip: why }, () => {
       changes.filter((change) => change.includes(" f-")),
       ["added f-before", "added f-after", "updated f-after", "removed f-after", "removed f-before"],
     );
+    informer.close();
+  });
+
+  test("a change that nobody could take is told again, and said with its cause", async () => {
+    const told: string[] = [];
+    const lines: string[] = [];
+    const informer = new Informer<ConfigMap>({
+      client,
+      clock: systemClock,
+      log: (level, event, fields) => lines.push(`${level} ${event} ${String(fields?.["detail"])}`),
+      path: maps,
+      onChange: ({ kind, object: { metadata } }) => {
+        if (!metadata.name.startsWith("t-")) return;
+        told.push(`${kind} ${metadata.name}`);
+        if (told.length === 1 || told.length === 3) throw new TypeError("not ready for it");
+      },
+    });
+    informer.start();
+    await informer.listed();
+    await put("t-one");
+    await eventually(() => Promise.resolve(assert.deepEqual(told, ["added t-one", "added t-one"])));
+    await client.delete(`${maps}/t-one`);
+    await eventually(() => Promise.resolve(assert.deepEqual(told.slice(2), ["removed t-one", "removed t-one"])));
+    assert.equal(informer.get("default/t-one"), undefined);
+    assert.match(lines[0]!, /^error watch_failed added default\/t-one: TypeError: not ready for it\n +at /);
     informer.close();
   });
 

@@ -68,7 +68,7 @@ export function dialling(
   const target = { endpoint: { ip, port }, project: "shop", serviceAccount: "server", podUid: "uid-of-server-1" };
   return {
     pool: new SessionPool({ ...context, maxLeafLifetimeMs: 365 * day, random: () => 0 }),
-    request: { target, authority: { ip, port: 8080 }, traceparent: null },
+    request: { target, authority: { ip, port: 8080 }, traceparent: null, caller: null },
   };
 }
 

@@ -1,6 +1,8 @@
-/** A peer that takes a CONNECT and never answers holds no connection for ever. */
+/** A peer that takes a CONNECT and never answers holds no connection for ever, and none whose caller has gone. */
 import assert from "node:assert/strict";
+import { constants } from "node:http2";
 import type { ServerHttp2Stream } from "node:http2";
+import { duplexPair } from "node:stream";
 import { test } from "node:test";
 import { answerTimeoutMs, openStream } from "../../../../proxy/session/open-stream.ts";
 import { manualClock } from "../../../clock/manual-clock.ts";
@@ -35,4 +37,48 @@ test("an answer stops the clock", async (t) => {
   clock.advance(answerTimeoutMs);
   assert.ok(opened.kind === "stream");
   assert.equal(opened.stream.destroyed, false);
+});
+
+const gone = {
+  kind: "failed",
+  reason: "caller_gone",
+  detail: "before the far end had answered",
+  claimed: null,
+  final: true,
+};
+
+test("a request whose caller goes is taken back, and its place is free", async (t) => {
+  const clock = manualClock(Date.now());
+  const arrived = Promise.withResolvers<ServerHttp2Stream>();
+  const { pool, request } = await peer(t, { clock, onStream: arrived.resolve });
+  const [caller] = duplexPair();
+  const opening = openStream(pool, { ...request, caller });
+  const stream = await arrived.promise;
+  const closed = new Promise((resolve) => stream.once("close", resolve));
+  stream.on("error", () => {});
+  caller.destroy();
+  assert.deepEqual(await opening, gone);
+  await closed;
+  assert.equal(stream.rstCode, constants.NGHTTP2_CANCEL);
+  const [session] = pool.sessions;
+  assert.deepEqual([session?.usable, session?.streams], [true, 0]);
+});
+
+test("a caller that goes before there is a session asks for nothing", async (t) => {
+  const asked: unknown[] = [];
+  const { pool, request } = await peer(t, { clock: manualClock(Date.now()), onStream: (stream) => asked.push(stream) });
+  const [caller] = duplexPair();
+  const opening = openStream(pool, { ...request, caller });
+  caller.destroy();
+  assert.deepEqual(await opening, gone);
+  assert.deepEqual([pool.sessions[0]?.streams, asked], [0, []]);
+});
+
+test("a caller that stays keeps no listener of the request", async (t) => {
+  const onStream = (stream: ServerHttp2Stream): void => stream.respond({ ":status": 200 });
+  const { pool, request } = await peer(t, { clock: manualClock(Date.now()), onStream });
+  const [caller] = duplexPair();
+  const before = caller.listenerCount("close");
+  await openStream(pool, { ...request, caller });
+  assert.equal(caller.listenerCount("close"), before);
 });

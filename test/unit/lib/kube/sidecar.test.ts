@@ -131,6 +131,14 @@ describe("not protected: its images run something else", () =>
       withInit({ resources: { claims: [{ name: "x" }] } }),
       /tencrypt-init .* claims devices/,
     ],
+    "a device of a plugin, which adds to it too": [
+      withProxy({ resources: { limits: { cpu: "1", "vendor.example/x": "1" } } }),
+      /tencrypt-proxy .* claims devices/,
+    ],
+    "the same, asked for by requests": [
+      withInit({ resources: { requests: { "vendor.example/x": "1" } } }),
+      /tencrypt-init .* claims devices/,
+    ],
     "a block device": [
       withInit({ volumeDevices: [{ name: "x", devicePath: "/dev/x" }] }),
       /tencrypt-init .* volumeDevices/,

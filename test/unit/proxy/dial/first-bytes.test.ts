@@ -13,7 +13,7 @@ const startOfHello = Buffer.from(`16030102000100${"01fc0303"}${"00".repeat(32)}0
 
 /** An application that has dialled, and the socket that the proxy has accepted. */
 async function connection(t: TestContext): Promise<{ application: Socket; socket: Socket }> {
-  const server = createServer({ pauseOnConnect: true });
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
   await once(server.listen(0, "127.0.0.1"), "listening");
   const application = connect((server.address() as AddressInfo).port, "127.0.0.1");
   const [socket] = (await once(server, "connection")) as [Socket];
@@ -49,4 +49,15 @@ test("nothing said in time is no TLS", async (t) => {
   const answer = firstBytesAreTls(socket, clock);
   clock.advance(5_000);
   assert.equal(await answer, false);
+});
+
+test("a caller that has ended already says no TLS, at once", async (t) => {
+  const { application, socket } = await connection(t);
+  const clock = manualClock();
+  const ended = once(socket, "end");
+  socket.read(0);
+  application.end();
+  await ended;
+  assert.equal(await firstBytesAreTls(socket, clock), false);
+  assert.equal(clock.pending, 0);
 });
