@@ -7,7 +7,7 @@
 import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Cluster } from "../test/topology/cluster.ts";
 import { needsRoot } from "../test/topology/cluster.ts";
@@ -115,8 +115,9 @@ async function main(args: Arguments, started: (cluster: Cluster) => void): Promi
   console.log(
     `\nload average ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)} on ${machine.cores} cores`,
   );
-  if (args.json !== null)
-    writeFileSync(args.json, `${JSON.stringify({ machine, args, scenarios: report, noise }, null, 1)}\n`);
+  mkdirSync(dirname(args.json), { recursive: true });
+  writeFileSync(args.json, `${JSON.stringify({ machine, args, scenarios: report, noise }, null, 1)}\n`);
+  console.log(`every figure: ${args.json}`);
   if (args.profiles !== null) await showProfiles(contenders, join(cluster!.folder, "profiles"), args.profiles);
 }
 

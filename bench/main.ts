@@ -1,15 +1,19 @@
-/** `npm run bench -- NAME`: runs bench/NAME.ts; without a name it lists what there is. */
+/**
+ * `npm run bench -- NAME [options]` runs bench/NAME.ts. Without a name it is the data path beside HAProxy and nginx, as in
+ * `npm run bench` and `npm run bench -- --against REV`.
+ */
 import { globSync } from "node:fs";
 import { join } from "node:path";
 
 const benches = globSync("*.ts", { cwd: import.meta.dirname }).filter((file) => file !== "main.ts");
-const name = process.argv[2];
+const [first = "--"] = process.argv.slice(2);
+const name = first.startsWith("--") ? "data-path" : first;
 const file = join(import.meta.dirname, `${name}.ts`);
-if (name === undefined || !benches.includes(`${name}.ts`)) {
-  console.error("usage: npm run bench -- NAME");
+if (!benches.includes(`${name}.ts`)) {
+  console.error("usage: npm run bench -- [NAME] [options]; NAME is data-path where none is given, or one of");
   for (const bench of benches.toSorted()) console.error(`  ${bench.replace(/\.ts$/, "")}`);
-  process.exitCode = name === undefined ? 0 : 2;
+  process.exitCode = 64;
 } else {
-  process.argv.splice(1, 2, file);
+  process.argv.splice(1, name === first ? 2 : 1, file);
   await import(file);
 }

@@ -43,6 +43,7 @@ export async function handleOutbound(socket: Socket, plane: Dataplane): Promise<
   describeFarEnd(record, decided);
   if (decided.kind === "refuse") return refuse(decided);
   if (decided.kind === "clear-if-tls" && !(await firstBytesAreTls(socket, plane.clock))) {
+    if (socket.destroyed) return refuse({ reason: "caller_gone", detail: "before its first bytes" });
     return refuse({ reason: "egress_not_allowed", detail: "the first bytes are no TLS ClientHello" });
   }
 

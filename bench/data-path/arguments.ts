@@ -31,7 +31,7 @@ export type Arguments = {
   /** Of load in each measurement. */
   readonly seconds: number;
   readonly megabytes: number;
-  readonly json: string | null;
+  readonly json: string;
   /** Where CPU profiles go; null: none are made. */
   readonly profiles: string | null;
 };
@@ -45,7 +45,7 @@ export const usage = `usage: npm run bench -- data-path [options]
   --rounds N              default 3
   --seconds N             of load in each measurement, default 6
   --megabytes N           of each bulk transfer, default 400
-  --json PATH             writes every figure
+  --json PATH             where every figure is written, default dist/data-path.json
   --cpu-prof DIR          our proxies write CPU profiles there; the top functions are shown`;
 
 export class UsageError extends Error {}
@@ -102,7 +102,7 @@ export function readArguments(args: readonly string[]): Arguments {
     rounds: positive(values.rounds, 3),
     seconds: positive(values.seconds, 6),
     megabytes: positive(values.megabytes, 400),
-    json: values.json ?? null,
+    json: values.json ?? "dist/data-path.json",
     profiles: values["cpu-prof"] ?? null,
   };
 }

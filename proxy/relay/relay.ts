@@ -60,6 +60,8 @@ class Side {
   ended = false;
   finished = false;
   closed = false;
+  /** Since the last piece that went Node's way. */
+  paused = false;
   /** Of a stream: END_STREAM has come, read or not. */
   complete = false;
   constructor(relay: Relay, duplex: Duplex, name: ClosedBy) {
@@ -84,7 +86,9 @@ function onData(this: Carried, chunk: Buffer): void {
   if (++from.reads === readsBefore && from.stream === null) shareReads(this);
   if (from.bytes > bulkBytes) from.relay.becomeBulk();
   if (from.stream !== null && chunk.length >= gatherFrom) gather(sink);
-  if (!sink.write(chunk)) this.pause();
+  if (sink.write(chunk)) return;
+  from.paused = true;
+  this.pause();
 }
 
 function onDrain(this: Carried): void {
@@ -111,6 +115,9 @@ function onClose(this: Carried): void {
  * Node ends the reading side of a stream itself when it is reset or its session dies, and emits `end` as if END_STREAM had
  * come. Only the order tells: what Node ends is closed already, what the far end completes is not. Nothing public says that
  * END_STREAM has come before it is read (`state.remoteClose` is 1 after any reset too). Costs 5 ns a chunk.
+ *
+ * The same place hands on at once what nothing waits before: Node's way there also asks the session for more in a tick of its
+ * own, though it never stopped reading.
  */
 function watchEnd(side: Side, stream: Http2Stream): void {
   // Before the relay began. Were the field gone, such an end would look like a reset, never the other way round.
@@ -119,9 +126,18 @@ function watchEnd(side: Side, stream: Http2Stream): void {
   stream.push = pushWatched;
 }
 
+const nothing = Buffer.alloc(0);
+
 function pushWatched(this: Duplex, chunk: unknown, encoding?: BufferEncoding): boolean {
   const stream = this as Carried & Http2Stream;
-  if (chunk === null && isOpen(stream)) stream[sideOf].complete = true;
+  if (chunk === null) {
+    if (isOpen(stream)) stream[sideOf].complete = true;
+  } else if (!stream[sideOf].paused && stream.readableFlowing === true && stream.readableLength === 0) {
+    stream.emit("data", chunk);
+    if (!stream[sideOf].paused) return true;
+    chunk = nothing;
+  }
+  stream[sideOf].paused = false;
   return Readable.prototype.push.call(stream, chunk, encoding);
 }
 
@@ -183,9 +199,9 @@ export class Relay {
     else watchEnd(side, side.stream);
     duplex.on("error", onError);
     duplex.on("close", onClose);
-    // What happened while nobody listened: a side may have died, or a caller ended its half, between dial and relay.
+    // What happened while nobody listened: a side may have died, or a caller ended its half, while the other was dialled.
     if (duplex.destroyed) this.closed(side);
-    else if (side.stream === null && duplex.readableEnded) this.ended(side);
+    else if (duplex.readableEnded) this.ended(side);
   }
 
   /** Of the handlers above, as all that follows. */

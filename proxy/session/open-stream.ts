@@ -11,6 +11,7 @@ import { formatEndpoint } from "../../lib/net/address.ts";
 import type { Endpoint } from "../../lib/net/address.ts";
 import { cancelled } from "../../lib/net/cancelled.ts";
 import { headerNames } from "./header-names.ts";
+import type { Dialled } from "./dial.ts";
 import type { PeerTarget, SessionPool } from "./pool.ts";
 import type { ClientSession } from "./session.ts";
 import { toldReason } from "./told-reason.ts";
@@ -46,7 +47,8 @@ type Answer = OpenedStream | { readonly kind: "unprocessed"; readonly detail: st
 export async function openStream(pool: SessionPool, request: StreamRequest): Promise<OpenedStream> {
   let lost = "";
   for (let attempt = 0; attempt < 2; attempt++) {
-    const dialled = await pool.session(request.target);
+    const dialled = await whileThere(request.caller, pool.session(request.target));
+    if (dialled === null) return callerGone;
     if (dialled.kind === "failed") {
       if (dialled.reason !== "session_lost") return { ...dialled, final: false };
       lost = dialled.detail;
@@ -60,6 +62,20 @@ export async function openStream(pool: SessionPool, request: StreamRequest): Pro
   return { kind: "failed", reason: "session_lost", detail: lost, claimed: null, final: false };
 }
 
+/** Null where the caller goes first: the place that it would have had is given back. */
+function whileThere(caller: Duplex | null, coming: Promise<Dialled>): Promise<Dialled | null> {
+  if (caller === null) return coming;
+  return new Promise((resolve, reject) => {
+    const left = (): void => resolve(null);
+    caller.on("close", left);
+    coming.then((dialled) => {
+      caller.off("close", left);
+      if (caller.destroyed && dialled.kind === "session") dialled.session.streamClosed();
+      resolve(caller.destroyed ? null : dialled);
+    }, reject);
+  });
+}
+
 function ask(session: ClientSession, request: StreamRequest): Promise<Answer> {
   // Between the pool's choice and here no turn has passed, but a shared dial resolves many waiters in one: look again.
   if (!session.usable) {
@@ -67,10 +83,6 @@ function ask(session: ClientSession, request: StreamRequest): Promise<Answer> {
     return Promise.resolve({ kind: "unprocessed", detail: "the session was retired" });
   }
   const { caller } = request;
-  if (caller?.destroyed === true) {
-    session.streamClosed();
-    return Promise.resolve(callerGone);
-  }
   const stream = session.facts.http2.request(requestHeaders(session, request), { endStream: false });
   session.carry(stream);
   stream.on("error", nothing);
@@ -105,7 +117,7 @@ const nothing = (): void => {};
 
 type ResponseHeaders = IncomingHttpHeaders & { ":status"?: number | undefined };
 
-const callerGone: Answer = {
+const callerGone: StreamFailure = {
   kind: "failed",
   reason: "caller_gone",
   detail: "before the far end had answered",

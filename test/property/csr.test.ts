@@ -24,7 +24,7 @@ void test("a request of which any signed byte was changed gives no key", () => {
       changed[at]! ^= change;
       assert.equal(readCsr(toPem(changed, label), own).kind, "denial");
     }),
-    draw(3_000),
+    draw(10_000),
   );
 });
 
@@ -39,7 +39,7 @@ void test("mutated requests never throw", () => {
       const read = readCsr(toPem(changed, label), own);
       assert.ok(read.kind === "denial" || changed.equals(der), changed.toString("hex"));
     }),
-    draw(3_000),
+    draw(10_000),
   );
 });
 

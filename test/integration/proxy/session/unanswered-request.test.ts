@@ -1,10 +1,15 @@
 /** A peer that takes a CONNECT and never answers holds no connection for ever, and none whose caller has gone. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { constants } from "node:http2";
 import type { ServerHttp2Stream } from "node:http2";
+import { createServer } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { duplexPair } from "node:stream";
 import { test } from "node:test";
+import { parseIp } from "../../../../lib/net/address.ts";
 import { answerTimeoutMs, openStream } from "../../../../proxy/session/open-stream.ts";
+import { eventually } from "../../../cluster/eventually.ts";
 import { manualClock } from "../../../clock/manual-clock.ts";
 import { peer } from "./peer.ts";
 
@@ -71,7 +76,26 @@ test("a caller that goes before there is a session asks for nothing", async (t) 
   const opening = openStream(pool, { ...request, caller });
   caller.destroy();
   assert.deepEqual(await opening, gone);
+  // The dial goes on: others may want the session.
+  await eventually(() => Promise.resolve(assert.equal(pool.sessions.length, 1)));
   assert.deepEqual([pool.sessions[0]?.streams, asked], [0, []]);
+});
+
+test("a caller that goes while nobody answers the dial ends at once what waits for it", async (t) => {
+  const clock = manualClock(Date.now());
+  const { pool, request } = await peer(t, { clock, onStream: () => {} });
+  const silent = createServer((socket) => socket.on("error", () => {}));
+  t.after(() => silent.close());
+  await once(silent.listen(0, "127.0.0.1"), "listening");
+  const { port } = silent.address() as AddressInfo;
+  const target = { ...request.target, endpoint: { ip: parseIp("127.0.0.1")!, port } };
+  const [caller] = duplexPair();
+  const dialled = once(silent, "connection");
+  const opening = openStream(pool, { ...request, target, caller });
+  const [socket] = (await dialled) as [Socket];
+  caller.destroy();
+  assert.deepEqual(await opening, gone);
+  socket.destroy();
 });
 
 test("a caller that stays keeps no listener of the request", async (t) => {
