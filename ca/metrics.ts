@@ -14,6 +14,7 @@ export type CaMetrics = {
   readonly registry: Registry;
   issued(): void;
   refused(operation: "certificate" | "bundle" | "request", reason: Reason): void;
+  cameFromElsewhere(): void;
   /** A stream of bundles was opened (1) or closed (-1). */
   watching(change: 1 | -1): void;
   /** Read at each rendering; the same list of ends is looked at once. */
@@ -35,6 +36,12 @@ export const caMetrics = {
     name: "tencrypt_ca_refusals_total",
     help: "Calls refused, by what was asked for and the reason code.",
     labels: { operation: 3, reason: 64 },
+  },
+  elsewhere: {
+    type: "counter",
+    name: "tencrypt_ca_source_mismatches_total",
+    help: "Callers that came from another address than their pod's, refused or not.",
+    labels: {},
   },
   watching: {
     type: "gauge",
@@ -71,6 +78,7 @@ export function createMetrics(): CaMetrics {
   const registry = new Registry();
   const issued = registry.counter(caMetrics.issued).labels({});
   const refused = registry.counter(caMetrics.refused);
+  const elsewhere = registry.counter(caMetrics.elsewhere).labels({});
   const watching = registry.gauge(caMetrics.watching).labels({});
   const version = registry.gauge(caMetrics.version).labels({});
   const end = registry.gauge(caMetrics.end);
@@ -79,6 +87,7 @@ export function createMetrics(): CaMetrics {
     registry,
     issued: () => issued.add(),
     refused: (operation, reason) => refused.labels({ operation, reason }).add(),
+    cameFromElsewhere: () => elsewhere.add(),
     watching: (change) => watching.add(change),
     follow: (read) =>
       registry.onRender(() => {

@@ -46,10 +46,10 @@ export async function start(
   logIsFull: () => boolean = () => false,
 ): Promise<RunningCa> {
   const client = kubeClient(config, clock);
-  const authenticator = await openAuthenticator(config, client, { clock, log });
+  const metrics = createMetrics();
+  const authenticator = await openAuthenticator(config, client, { clock, log, metrics });
   const store = await openStore(config, client, { clock, log });
   const publisher = await Publisher.start(store, { clock, log });
-  const metrics = createMetrics();
   const ends = followEnds(store, publisher);
   metrics.follow(() => ({ version: publisher.current.version, ends: ends() }));
   const ca = new Ca({
@@ -113,12 +113,15 @@ function kubeClient({ authenticator, store }: CaConfig, clock: Clock): KubeClien
 async function openAuthenticator(
   { authenticator: settings, tokenAudience: audience }: CaConfig,
   client: KubeClient | null,
-  { clock, log }: Surroundings,
+  { clock, log, metrics }: Surroundings & { readonly metrics: CaMetrics },
 ): Promise<Authenticator> {
   const events = (kube: KubeClient): Events =>
     createEvents({ client: kube, clock, log, controller: "tencrypt.io/ca", instance: hostname() });
   if (settings.kind === "kubernetes")
-    return kubernetesAuthenticator({ ...settings, audience }, { client: client!, clock, log, events: events(client!) });
+    return kubernetesAuthenticator(
+      { ...settings, audience },
+      { client: client!, clock, log, events: events(client!), cameFromElsewhere: () => metrics.cameFromElsewhere() },
+    );
   const keyFile = new KeyFile(settings.file, log);
   const keys = await keyFile.keys();
   if (keys.kind === "unusable") throw new StartError(`${settings.file} ${keys.detail}`);

@@ -71,6 +71,9 @@ const known: readonly (readonly [says: RegExp, meaning: string])[] = [
   [/connection refused/i, "the proxy does not run"],
 ];
 
+/** A container of the pod may answer in the proxy's place, and go on for ever. */
+const longestAnswer = 1_000_000;
+
 function textOf(answer: PassThrough, errors: PassThrough): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = "";
@@ -79,6 +82,7 @@ function textOf(answer: PassThrough, errors: PassThrough): Promise<string> {
     errors.on("data", (chunk: Buffer) => reject(new Error(chunk.toString().trim())));
     answer.on("data", (chunk: Buffer) => {
       text += chunk.toString();
+      if (text.length > longestAnswer) reject(new Error("what answered is no proxy: it does not stop"));
       const length = Number(/content-length: ([0-9]+)/i.exec(text)?.[1] ?? Number.NaN);
       const body = text.indexOf("\r\n\r\n");
       if (body >= 0 && text.length - body - 4 >= length) resolve(text.slice(body + 4));

@@ -31,6 +31,8 @@ export type KubernetesParts = {
   readonly log: Log;
   /** A refusal shows at the pod that it concerns. */
   readonly events: Events;
+  /** Counts callers that came from another address than their pod's, also where that refuses nobody. */
+  readonly cameFromElsewhere: () => void;
 };
 
 const reviews = "/apis/authentication.k8s.io/v1/tokenreviews";
@@ -82,6 +84,7 @@ async function ask(
   if (elsewhere === null) return caller;
   // Each pod calls before the API shows its address; it is let in a moment later.
   if (elsewhere.reason === "pod_address_pending") return elsewhere;
+  parts.cameFromElsewhere();
   if (settings.sourceCheck === "enforce") return toldAt(pod, elsewhere, parts);
   log("warn", "source_mismatch", { detail: elsewhere.detail, pod: named.pod, project: named.namespace });
   return caller;

@@ -68,10 +68,10 @@ async function metricsOf(client: KubeClient, pod: string): Promise<Readable<stri
   }
 }
 
-/** How often callers of the ca came from elsewhere, added over its replicas. */
+/** How often callers of the ca came from elsewhere, refused or not, added over its replicas. */
 function sourceMismatches({ texts }: CaMetrics): number | null {
   if (texts.length === 0) return null;
-  const counted = /tencrypt_ca_refusals_total\{[^}]*reason="source_mismatch"[^}]*\} ([0-9]+)/g;
+  const counted = /^tencrypt_ca_source_mismatches_total ([0-9]+)/gm;
   return texts.flatMap((text) => [...text.matchAll(counted)]).reduce((sum, [, count]) => sum + Number(count), 0);
 }
 

@@ -39,8 +39,15 @@ export class Claims {
     const of = projects?.get(project);
     if (projects === undefined || of === undefined) return;
     of.services.delete(service);
-    if (of.first === service) of.first = [...of.services].toSorted()[0] ?? "";
+    if (of.first === service) of.first = firstOf(of.services);
     if (of.services.size === 0) projects.delete(project);
     if (projects.size === 0) this.#claims.delete(ip);
   }
+}
+
+/** In one pass: a project may have thousands of Services with the same addresses, and change them one by one. */
+function firstOf(services: ReadonlySet<string>): string {
+  let first = "";
+  for (const service of services) if (first === "" || service < first) first = service;
+  return first;
 }

@@ -102,19 +102,32 @@ export function inject(pod: PodTemplate, namespace: NamespaceLike, config: Injec
   };
 }
 
-type Resources = { readonly limits?: object; readonly requests?: object };
+type Amounts = Readonly<Record<string, unknown>>;
+type Resources = { readonly limits?: Amounts; readonly requests?: Amounts };
+
+/** Nothing where neither has any. */
+function filledIn(
+  kind: keyof Resources,
+  { [kind]: own = {} }: Resources,
+  { [kind]: found = {} }: Resources,
+): Resources {
+  const others = Object.entries(found).filter(([name]) => !name.includes("/"));
+  const all = { ...Object.fromEntries(others), ...own };
+  return Object.keys(all).length === 0 ? {} : { [kind]: all };
+}
 
 /**
  * With what the API server fills in after an injection, by a LimitRange or by making it pull images always: it asks us once
- * more then, and refuses what has lost that again. Devices, which are none of it, are not kept.
+ * more then, and refuses what has lost that again. What we have set stays, and devices are not kept: neither is the API server's
+ * to fill in.
  */
 function asFilledIn(container: Container, { metadata, spec }: PodTemplate, config: InjectConfig): Container {
   const found = spec.initContainers?.find(({ name }) => name === container.name);
   if (found === undefined || metadata?.annotations?.[podMarks.injected] !== markOf(config)) return container;
-  const { limits, requests } = (found["resources"] ?? {}) as Resources;
+  const [own, other] = [container, found].map(({ resources = {} }) => resources as Resources);
   return {
     ...container,
-    resources: { ...(limits === undefined ? {} : { limits }), ...(requests === undefined ? {} : { requests }) },
+    resources: { ...filledIn("limits", own!, other!), ...filledIn("requests", own!, other!) },
     ...(found["imagePullPolicy"] === "Always" ? { imagePullPolicy: "Always" } : {}),
   };
 }

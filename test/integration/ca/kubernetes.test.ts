@@ -208,9 +208,12 @@ describe("who gets a certificate", why === null ? {} : { skip: why }, () => {
   });
 
   test("a source that differs is let in and told where the setting says so", async (t) => {
-    const replica = await startReplica(t, { TENCRYPT_CA_SOURCE_CHECK: "warn" });
+    const replica = await startReplica(t, { TENCRYPT_CA_SOURCE_CHECK: "warn", TENCRYPT_METRICS_PORT: "0" });
     issued(await replica.create({}, await tokenOf(await podOf("behind-nat", { ip: "10.1.0.10" }))));
     assert.ok(replica.lines.some(({ event, pod }) => event === "source_mismatch" && pod === "behind-nat"));
+    const listening = replica.lines.find(({ event, name }) => event === "listening" && name === "metrics");
+    const metrics = await (await fetch(`http://127.0.0.1:${String(listening?.["port"])}/metrics`)).text();
+    assert.match(metrics, /^tencrypt_ca_source_mismatches_total 1$/m);
   });
 });
 

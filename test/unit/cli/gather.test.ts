@@ -32,7 +32,7 @@ test("whoever may not make one kind of the chart's objects is told so", async ()
 test("why a replica of the ca does not show its metrics is told, and those of the others are not taken for all", async () => {
   const metricsOf = (name: string): Promise<string> =>
     name === "ca-1"
-      ? Promise.resolve('tencrypt_ca_refusals_total{reason="source_mismatch"} 0\n')
+      ? Promise.resolve("tencrypt_ca_source_mismatches_total 0\n")
       : Promise.reject(new KubeError(`GET ${name}`, 503, "ServiceUnavailable", "dial tcp 10.0.0.9:15014: i/o timeout"));
   const told = async (...replicas: readonly string[]): Promise<readonly unknown[]> => {
     const clock = manualClock();

@@ -25,12 +25,26 @@ const fieldsOf = ({ spec }: PodTemplate): readonly unknown[] =>
   spec.initContainers!.map(({ resources, imagePullPolicy }) => ({ resources, imagePullPolicy }));
 
 const first = injected({ spec: { containers: [{ name: "app" }] } });
-const filled = { resources: { limits: { cpu: "1" }, requests: { cpu: "1" } }, imagePullPolicy: "Always" };
+const limits = { cpu: "1", "ephemeral-storage": "1Gi" };
+const filled = { resources: { limits, requests: limits }, imagePullPolicy: "Always" };
 
 test("limits, requests and the policy to pull always stay in another injection, and are admitted", () => {
   const pod = withFields(first, filled);
-  assert.deepEqual(fieldsOf(injected(pod)), [filled, filled]);
+  const set = { limits: { memory: "256Mi" }, requests: { cpu: "20m" } };
+  const resources = { limits: { ...limits, ...set.limits }, requests: { ...limits, ...set.requests } };
+  for (const [index, fields] of fieldsOf(injected(pod)).entries()) {
+    const own = first.spec.initContainers![index]!["resources"] as typeof set;
+    const merged = { limits: { ...limits, ...own.limits }, requests: { ...limits, ...own.requests } };
+    assert.deepEqual(fields, { ...filled, resources: merged });
+  }
+  assert.deepEqual(injected(pod).spec.initContainers![1]!["resources"], resources);
   assert.equal(validateNew(injected(pod), namespace, config).kind, "admitted");
+});
+
+test("what the installation sets stays, whatever the pod says, and a device of a plugin does not", () => {
+  const wanted = { limits: { memory: "8Gi", cpu: "2", "vendor.example/x": "1" }, requests: { cpu: "4" } };
+  const [, proxy] = injected(withFields(first, { resources: wanted })).spec.initContainers!;
+  assert.deepEqual(proxy!["resources"], { limits: { memory: "256Mi", cpu: "2" }, requests: { cpu: "20m" } });
 });
 
 test("anything else does not stay, nor does what another version or configuration injected", () => {
@@ -40,8 +54,8 @@ test("anything else does not stay, nor does what another version or configuratio
     command: ["sh"],
   });
   const [init, proxy] = injected(pod).spec.initContainers!;
-  for (const each of [init, proxy]) {
-    assert.deepEqual(each!["resources"], {});
+  for (const [index, each] of [init, proxy].entries()) {
+    assert.deepEqual(each!["resources"], first.spec.initContainers![index]!["resources"]);
     assert.equal(each!["imagePullPolicy"], "IfNotPresent");
     assert.equal(each!["command"], undefined);
   }
