@@ -2,7 +2,7 @@
 import { projectLabel } from "../../lib/kube/names.ts";
 import type { Namespace } from "../../lib/kube/objects.ts";
 import { isTerminal } from "../../lib/kube/sidecar.ts";
-import { idleMarks, labelWithoutEffect, podProblems } from "../../lib/project/marks.ts";
+import { idleMarks, labelWithoutEffect, looserMarks, podProblems } from "../../lib/project/marks.ts";
 import { readProjectSettings } from "../../lib/project/settings.ts";
 import { canBeProject } from "../project.ts";
 import { podRows } from "../workloads.ts";
@@ -95,9 +95,13 @@ function annotations(namespace: Namespace, pods: readonly PodFact[]): Judged {
 }
 
 function idle(namespace: Namespace, pods: readonly PodFact[]): Judged {
+  // Only the controller knows the mode of a namespace that names none: the loosest, so that nothing is told which is not so.
+  const { settings } = readProjectSettings(namespace.metadata, "permissive");
   const found = [
     ...idleMarks("namespace", namespace.metadata).map((each) => `namespace: ${each}`),
-    ...pods.flatMap(({ metadata }) => idleMarks("pod", metadata).map((each) => `${metadata.name}: ${each}`)),
+    ...pods.flatMap(({ metadata }) =>
+      [...idleMarks("pod", metadata), ...looserMarks(metadata, settings)].map((each) => `${metadata.name}: ${each}`),
+    ),
   ];
   return found.length === 0
     ? finding("TC-PRJ-06", "good", "no label or annotation is without effect")

@@ -11,7 +11,8 @@ import type { InjectConfig, InjectionSettings } from "../../lib/inject/config.ts
 import { findPod, itemsOf } from "../../lib/inject/manifest.ts";
 import { explain } from "../../lib/inject/reasons.ts";
 import { exitCodes } from "../../lib/lifecycle/exit-codes.ts";
-import { idleMarks, podProblems } from "../../lib/project/marks.ts";
+import { idleMarks, looserMarks, podProblems } from "../../lib/project/marks.ts";
+import { readProjectSettings } from "../../lib/project/settings.ts";
 import { version as ownVersion } from "../../lib/version.ts";
 import { isOfOwnVersion, variablesOf, versionOf } from "../checks/deployed.ts";
 import type { Deployment } from "../checks/facts.ts";
@@ -95,7 +96,9 @@ async function injectOne(manifest: unknown, config: InjectConfig, namespaceOf: N
   if (found.kind === "unknown") return { manifest, notes: [`${what}: no pod found, unchanged`], refused: false };
   const namespace = await namespaceOf(metadata?.namespace);
   const outcome = inject(found.pod, namespace, config);
-  const marks = [...podProblems(found.pod.metadata ?? {}), ...idleMarks("pod", found.pod.metadata ?? {})];
+  const marked = found.pod.metadata ?? {};
+  const { settings } = readProjectSettings(namespace.metadata, config.defaultMode);
+  const marks = [...podProblems(marked), ...idleMarks("pod", marked), ...looserMarks(marked, settings)];
   const notes = marks.map((mark) => `${what}: ${mark}`);
   switch (outcome.kind) {
     case "refused": {

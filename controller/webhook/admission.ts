@@ -11,8 +11,9 @@ import { validateChange, validateNew } from "../../lib/inject/validate.ts";
 import { isTree } from "../../lib/json/tree.ts";
 import { annotations } from "../../lib/kube/names.ts";
 import type { Namespace } from "../../lib/kube/objects.ts";
-import { idleMarks, podProblems } from "../../lib/project/marks.ts";
-import { isProject } from "../../lib/project/settings.ts";
+import { idleMarks, looserMarks, podProblems } from "../../lib/project/marks.ts";
+import { isProject, readProjectSettings } from "../../lib/project/settings.ts";
+import type { ProjectSettings } from "../../lib/project/settings.ts";
 
 /** `admission.k8s.io/v1`, as far as it is read. */
 export type AdmissionRequest = {
@@ -83,7 +84,7 @@ export function injectAnswer(request: AdmissionRequest, namespace: Namespace, co
     return refusal(reason, explain(reason, detail));
   }
   const patch = patchOf(pod, outcome.pod);
-  const warnings = marksWarnings(pod);
+  const warnings = marksWarnings(pod, readProjectSettings(namespace.metadata, config.defaultMode).settings);
   if (outcome.kind === "skipped") {
     const { reason } = outcome.report;
     return answer({ patch, outcome: "skipped", reason, warnings: [`not protected: ${explain(reason)}`, ...warnings] });
@@ -94,8 +95,8 @@ export function injectAnswer(request: AdmissionRequest, namespace: Namespace, co
 /** The API server cuts what is longer than this in sum. */
 const mostWarnings = 8;
 
-const marksWarnings = ({ metadata = {} }: PodTemplate): readonly string[] =>
-  [...podProblems(metadata), ...idleMarks("pod", metadata)].slice(0, mostWarnings);
+const marksWarnings = ({ metadata = {} }: PodTemplate, project: ProjectSettings): readonly string[] =>
+  [...podProblems(metadata), ...idleMarks("pod", metadata), ...looserMarks(metadata, project)].slice(0, mostWarnings);
 
 /** The parts that injection touches, as wholes: `add` replaces what is there (RFC 6902, 4.1). */
 function patchOf(before: PodTemplate, after: PodTemplate): readonly PatchStep[] {

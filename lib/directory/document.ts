@@ -25,6 +25,11 @@ export type DocumentWorkload = {
   /** Null: in the project but not protected. */
   readonly tunnelPort: number | null;
   readonly mode: string | null;
+  readonly dryRun: string | null;
+  readonly nodeSources: string | null;
+  /** Null: all that the project names. */
+  readonly allowEgress: readonly string[] | null;
+  readonly allowIngress: readonly string[] | null;
   readonly allowFrom: readonly string[];
   readonly allowFromDryRun: readonly string[];
   readonly node: string | null;

@@ -1,8 +1,10 @@
 /** The directory's messages to entries of the document and back. Proto has no null: what is empty there is absent here. Pure. */
-import type { Project, Service, Workload } from "../proto/gen/tencrypt/directory/v1/directory.ts";
+import type { Project, Rules, Service, Workload } from "../proto/gen/tencrypt/directory/v1/directory.ts";
 import type { DocumentProject, DocumentService, DocumentWorkload } from "./document.ts";
 
 const orNull = (text: string): string | null => (text === "" ? null : text);
+const toRules = (entries: readonly string[] | null): Rules | undefined =>
+  entries === null ? undefined : { entries: [...entries] };
 const portOrNull = (port: number): number | null => (port === 0 ? null : port);
 
 export const toProject = (project: DocumentProject): Project => ({
@@ -26,11 +28,19 @@ export const fromProject = (project: Project): DocumentProject => ({
 });
 
 /**
- * As everybody is told of it but the pod itself. Whom a pod lets in concerns nobody else, and is as long as its author likes:
- * the lists of some hundred pods would be more than a proxy reads of a whole update.
+ * As everybody is told of it but the pod itself. What a pod lets in and out concerns nobody else, and is as long as its author
+ * likes: the lists of some hundred pods would be more than a proxy reads of a whole update.
  */
-export const toWorkload = (workload: DocumentWorkload): Workload =>
-  toOwnWorkload({ ...workload, allowFrom: [], allowFromDryRun: [] });
+export const toWorkload = (workload: DocumentWorkload): Workload => toOwnWorkload({ ...workload, ...untold });
+
+const untold = {
+  dryRun: null,
+  nodeSources: null,
+  allowEgress: null,
+  allowIngress: null,
+  allowFrom: [],
+  allowFromDryRun: [],
+} as const;
 
 export const toOwnWorkload = (workload: DocumentWorkload): Workload => ({
   project: workload.project,
@@ -44,12 +54,20 @@ export const toOwnWorkload = (workload: DocumentWorkload): Workload => ({
   allowFromDryRun: [...workload.allowFromDryRun],
   node: workload.node ?? "",
   hostPorts: workload.hostPorts.map((hostPort) => ({ ...hostPort })),
+  dryRun: workload.dryRun ?? "",
+  nodeSources: workload.nodeSources ?? "",
+  allowEgress: toRules(workload.allowEgress),
+  allowIngress: toRules(workload.allowIngress),
 });
 
 export const fromWorkload = (workload: Workload): DocumentWorkload => ({
   ...workload,
   tunnelPort: portOrNull(workload.tunnelPort),
   mode: orNull(workload.mode),
+  dryRun: orNull(workload.dryRun),
+  nodeSources: orNull(workload.nodeSources),
+  allowEgress: workload.allowEgress?.entries ?? null,
+  allowIngress: workload.allowIngress?.entries ?? null,
   node: orNull(workload.node),
 });
 

@@ -13,6 +13,9 @@ export type CallerRule = { readonly project: string; readonly serviceAccount: st
 /** `CIDR[:port]`, `[CIDR6]:port`. */
 export type AddressRule = { readonly cidr: Cidr; readonly port: number | null };
 
+/** Names its source in either way. */
+export type IngressRule = AddressRule | CallerRule;
+
 /** Who calls, by the name that its certificate proves or the directory gives its address. */
 export type Caller = { readonly project: string; readonly serviceAccount: string };
 
@@ -45,14 +48,21 @@ export function parseCallerRule(text: string): CallerRule | null {
   return colon >= 0 && port === null ? null : { project, serviceAccount, port };
 }
 
-/** An entry of `allow-ingress` names its source in either way. */
-export const parseIngressRule = (text: string): AddressRule | CallerRule | null =>
-  parseAddressRule(text) ?? parseCallerRule(text);
+export const parseIngressRule = (text: string): IngressRule | null => parseAddressRule(text) ?? parseCallerRule(text);
 
 export function namesAddress(rules: readonly AddressRule[], ip: Ip, port: number): boolean {
   if (rules.length === 0) return false;
   const bytes = ipBytes(ip);
   return rules.some((rule) => (rule.port === null || rule.port === port) && contains(rule.cidr, bytes));
+}
+
+/** Whether some connection could be named by both. Of a name and an address that is not known: the pod may have any. */
+export function mayNameTheSame(one: IngressRule, other: IngressRule): boolean {
+  if (one.port !== null && other.port !== null && one.port !== other.port) return false;
+  if ("cidr" in one && "cidr" in other)
+    return contains(one.cidr, other.cidr.bytes) || contains(other.cidr, one.cidr.bytes);
+  if ("cidr" in one || "cidr" in other) return true;
+  return one.project === other.project && one.serviceAccount === other.serviceAccount;
 }
 
 export function namesCaller(rules: readonly CallerRule[], caller: Caller, port: number): boolean {

@@ -36,6 +36,11 @@ export type ProjectSettings = {
 /** Of a pod; each counts only where it is stricter than the project's. */
 export type PodSettings = {
   readonly mode: Mode | null;
+  readonly dryRun: Mode | null;
+  readonly nodeSources: "accept" | "refuse" | null;
+  /** Null: all that the project names; an empty list names nothing. */
+  readonly allowEgress: readonly string[] | null;
+  readonly allowIngress: readonly string[] | null;
   readonly allowFrom: readonly string[];
   readonly allowFromDryRun: readonly string[];
 };
@@ -88,12 +93,21 @@ class Reader {
     return readable;
   }
 
-  addresses(name: string): readonly string[] {
-    return this.#asWritten(name, "a CIDR[:port]", parseAddressRule) ?? [];
+  /** A mode that is tried: what cannot be read is none. */
+  dryRun(): Mode | null {
+    return this.choice(annotations.dryRun, modes, { absent: null, unreadable: null });
   }
 
-  sources(name: string): readonly string[] {
-    return this.#asWritten(name, "a CIDR[:port] or <project>/<service account>[:port]", parseIngressRule) ?? [];
+  nodeSources(): ProjectSettings["nodeSources"] {
+    return this.choice(annotations.nodeSources, ["accept", "refuse"] as const, { absent: null, unreadable: "refuse" });
+  }
+
+  addresses(name: string): readonly string[] | null {
+    return this.#asWritten(name, "a CIDR[:port]", parseAddressRule);
+  }
+
+  sources(name: string): readonly string[] | null {
+    return this.#asWritten(name, "a CIDR[:port] or <project>/<service account>[:port]", parseIngressRule);
   }
 
   /** An empty list admits everybody: one that was meant to restrict and cannot be read must not become that. */
@@ -122,15 +136,12 @@ export function readProjectSettings(namespace: Marked, defaultMode: Mode): Readi
   const injection = ["enabled", "disabled"] as const;
   const settings: ProjectSettings = {
     mode: reader.choice(annotations.mode, modes, { absent: defaultMode, unreadable: "strict" }),
-    dryRun: reader.choice(annotations.dryRun, modes, { absent: null, unreadable: null }),
+    dryRun: reader.dryRun(),
     peers: reader.list(annotations.peers, "<project>[/<uid of its namespace>]", readPeer) ?? [],
-    nodeSources: reader.choice(annotations.nodeSources, ["accept", "refuse"] as const, {
-      absent: null,
-      unreadable: "refuse",
-    }),
+    nodeSources: reader.nodeSources(),
     udp: reader.choice(annotations.udp, ["allow", "dns-only"] as const, { absent: "dns-only", unreadable: "dns-only" }),
-    allowEgress: reader.addresses(annotations.allowEgress),
-    allowIngress: reader.sources(annotations.allowIngress),
+    allowEgress: reader.addresses(annotations.allowEgress) ?? [],
+    allowIngress: reader.sources(annotations.allowIngress) ?? [],
     allowFrom: reader.callers(annotations.allowFrom),
     allowFromDryRun: reader.callers(annotations.allowFromDryRun),
     defaultInjection:
@@ -144,6 +155,10 @@ export function readPodSettings(pod: Marked): Reading<PodSettings> {
   const reader = new Reader(pod);
   const settings: PodSettings = {
     mode: reader.choice(annotations.mode, modes, { absent: null, unreadable: "strict" }),
+    dryRun: reader.dryRun(),
+    nodeSources: reader.nodeSources(),
+    allowEgress: reader.addresses(annotations.allowEgress),
+    allowIngress: reader.sources(annotations.allowIngress),
     allowFrom: reader.callers(annotations.allowFrom),
     allowFromDryRun: reader.callers(annotations.allowFromDryRun),
   };

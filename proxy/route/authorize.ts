@@ -9,9 +9,9 @@ import type { Peer } from "../../lib/x509/verify.ts";
 import type { PeerClass } from "../observe/events.ts";
 import { claimantsOf, classify, isOutsideUnheld, peerClass, workloadAt } from "./classify.ts";
 import type { AddressKind } from "./classify.ts";
-import { nodeSourcesAccepted } from "./policy.ts";
+import { namesSource, nodeSourcesAccepted } from "./policy.ts";
 import type { DryRun, Known, LookUp, Policy, Self, Verdict, View } from "./policy.ts";
-import { namesAddress, namesCaller } from "../../lib/project/rules.ts";
+import { namesCaller } from "../../lib/project/rules.ts";
 import type { Caller } from "../../lib/project/rules.ts";
 import { podName } from "./snapshot.ts";
 import type { Workload } from "./snapshot.ts";
@@ -151,10 +151,7 @@ const unheldSource = (view: View, source: Ip): AddressKind => (isOutsideUnheld(v
 /** `allow-ingress` names sources that need not encrypt: never internal ones, and never one that may turn out internal. */
 function isNamed({ view, input }: Question, kind: AddressKind, workload: Workload | null): boolean {
   if (kind !== "other-project" && kind !== "node" && kind !== "external") return false;
-  const { policy } = view;
-  const { port } = input.destination;
-  if (workload !== null && namesCaller(policy.allowIngressCallers, workload, port)) return true;
-  return namesAddress(policy.allowIngressAddresses, input.source, port);
+  return namesSource(view.policy, { ip: input.source, port: input.destination.port }, workload);
 }
 
 function refusedByMode({ view, mode }: Question, kind: AddressKind): Reason | null {

@@ -16,7 +16,7 @@ import { buildSnapshot } from "./build.ts";
 import type { Document } from "./build.ts";
 import type { Backends, HostPort, Project, Service, ServiceEndpoint, ServicePort, Workload } from "./snapshot.ts";
 import type { Mode } from "../../lib/project/mode.ts";
-import type { CallerRule } from "../../lib/project/rules.ts";
+import type { AddressRule, CallerRule, IngressRule } from "../../lib/project/rules.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 export type Parsed =
@@ -117,14 +117,10 @@ export function readProject(field: Field): Project {
     mode: readMode(fields.mode),
     dryRun: fields.dryRun.optional(null, readMode),
     peers: fields.peers.optional([], (peers) => peers.items(most.entries).map(readPeer)),
-    nodeSources: fields.nodeSources.optional(null, (choice) => choice.choice(["refuse", "accept"])),
+    nodeSources: fields.nodeSources.optional(null, readNodeSources),
     udp: fields.udp.optional("dns-only", (choice) => choice.choice(["dns-only", "allow"])),
-    allowEgress: readRules(fields.allowEgress, "a CIDR[:port]", parseAddressRule),
-    allowIngress: readRules(
-      fields.allowIngress,
-      "a CIDR[:port] or <project>/<service account>[:port]",
-      parseIngressRule,
-    ),
+    allowEgress: readAddresses(fields.allowEgress),
+    allowIngress: readSources(fields.allowIngress),
     allowFrom: readCallers(fields.allowFrom),
     allowFromDryRun: readCallers(fields.allowFromDryRun),
   };
@@ -153,6 +149,13 @@ function readRules<T>(field: Field, expected: string, parse: (text: string) => T
     .filter((rule) => rule !== null);
 }
 
+const readNodeSources = (field: Field): "accept" | "refuse" => field.choice(["refuse", "accept"]);
+
+const readAddresses = (field: Field): readonly AddressRule[] => readRules(field, "a CIDR[:port]", parseAddressRule);
+
+const readSources = (field: Field): readonly IngressRule[] =>
+  readRules(field, "a CIDR[:port] or <project>/<service account>[:port]", parseIngressRule);
+
 const readCallers = (field: Field): readonly CallerRule[] =>
   readRules(field, "<project>/<service account>[:port]", parseCallerRule);
 
@@ -164,6 +167,10 @@ const workloadFields = [
   "ips",
   "tunnelPort",
   "mode",
+  "dryRun",
+  "nodeSources",
+  "allowEgress",
+  "allowIngress",
   "allowFrom",
   "allowFromDryRun",
   "node",
@@ -180,6 +187,10 @@ export function readWorkload(field: Field): Workload {
     ips: fields.ips.items(most.ips).map((item) => item.ip()),
     tunnelPort: fields.tunnelPort.optional<number | null>(null, (port) => port.port()),
     mode: fields.mode.optional<Mode | null>(null, readMode),
+    dryRun: fields.dryRun.optional<Mode | null>(null, readMode),
+    nodeSources: fields.nodeSources.optional<Workload["nodeSources"]>(null, readNodeSources),
+    allowEgress: fields.allowEgress.optional<Workload["allowEgress"]>(null, readAddresses),
+    allowIngress: fields.allowIngress.optional<Workload["allowIngress"]>(null, readSources),
     allowFrom: readCallers(fields.allowFrom),
     allowFromDryRun: readCallers(fields.allowFromDryRun),
     node: readNode(fields.node),

@@ -4,9 +4,10 @@
  */
 import { isLoopback } from "../../lib/net/address.ts";
 import type { Ip } from "../../lib/net/address.ts";
-import { namesAddress, namesCaller } from "../../lib/project/rules.ts";
+import { namesAddress } from "../../lib/project/rules.ts";
 import { classify, workloadAt } from "./classify.ts";
-import type { Known, LookUp, Self } from "./policy.ts";
+import { namesSource } from "./policy.ts";
+import type { Known, LookUp, Policy, Self } from "./policy.ts";
 
 export type Use = { readonly kind: "allow" } | { readonly kind: "refuse" } | LookUp;
 
@@ -36,10 +37,11 @@ export function useMetrics({ source, self, view, lookUp }: UseInput, port: numbe
   if (isLoopback(source) || self.ips.has(source)) return allow;
   if ((view?.policy.mode ?? self.floor) !== "strict") return allow;
   if (view === null) return refuse;
-  if (namesAddress(view.policy.allowIngressAddresses, source, port)) return allow;
-  const { allowIngressCallers } = view.policy;
-  const workload = workloadAt(view, source);
-  if (workload !== null) return namesCaller(allowIngressCallers, workload, port) ? allow : refuse;
+  if (namesSource(view.policy, { ip: source, port }, workloadAt(view, source))) return allow;
   const unknown = lookUp === null && classify(view, source) === "unknown";
-  return unknown && allowIngressCallers.length > 0 ? { kind: "look-up", ip: source, lastWillDo: false } : refuse;
+  return unknown && mayNamePod(view.policy, source, port) ? { kind: "look-up", ip: source, lastWillDo: false } : refuse;
 }
+
+/** Whether it is worth to ask which pod has the address. */
+const mayNamePod = ({ allowIngress }: Policy, source: Ip, port: number): boolean =>
+  allowIngress.every(({ addresses, callers }) => callers.length > 0 || namesAddress(addresses, source, port));

@@ -10,7 +10,8 @@ import { podsAt } from "./snapshot.ts";
 import type { Project, Snapshot, Workload } from "./snapshot.ts";
 import { isStricter, strictest } from "../../lib/project/mode.ts";
 import type { Mode } from "../../lib/project/mode.ts";
-import type { AddressRule, CallerRule } from "../../lib/project/rules.ts";
+import { namesAddress, namesCaller } from "../../lib/project/rules.ts";
+import type { AddressRule, CallerRule, IngressRule } from "../../lib/project/rules.ts";
 
 /** What the pod knows of itself, from its static settings. */
 export type Self = {
@@ -31,13 +32,15 @@ export type Policy = {
   readonly nodeSources: "accept" | "refuse" | null;
   /** The own project and its mutual peers: also whom the verifier expects on 15008. */
   readonly internalProjects: ReadonlySet<string>;
-  readonly allowEgress: readonly AddressRule[];
-  readonly allowIngressAddresses: readonly AddressRule[];
-  readonly allowIngressCallers: readonly CallerRule[];
+  /** The lists of namespace and workload, where it has one: what they name, each of them names. */
+  readonly allowEgress: readonly (readonly AddressRule[])[];
+  readonly allowIngress: readonly IngressRules[];
   /** The non-empty lists of namespace and workload: a caller has to be in each of them. */
   readonly allowFrom: readonly (readonly CallerRule[])[];
   readonly allowFromDryRun: readonly (readonly CallerRule[])[];
 };
+
+export type IngressRules = { readonly addresses: readonly AddressRule[]; readonly callers: readonly CallerRule[] };
 
 /** A snapshot as this pod sees it: what `route`, `authorizeStream` and `authorizeClear` decide on. */
 export type View = {
@@ -123,16 +126,28 @@ function policyOf(
   const mode = strictest(strictest(floor, project.mode), workload?.mode ?? null);
   return {
     mode,
-    dryRun: project.dryRun !== null && isStricter(project.dryRun, mode) ? project.dryRun : null,
-    nodeSources: project.nodeSources,
+    dryRun: dryRunOf(mode, project, workload),
+    nodeSources: workload?.nodeSources === "refuse" ? "refuse" : project.nodeSources,
     internalProjects: new Set([project.name, ...mutualPeers(project, snapshot)]),
-    allowEgress: project.allowEgress,
-    allowIngressAddresses: project.allowIngress.filter((rule): rule is AddressRule => "cidr" in rule),
-    allowIngressCallers: project.allowIngress.filter((rule): rule is CallerRule => !("cidr" in rule)),
+    allowEgress: [project.allowEgress, workload?.allowEgress ?? null].filter((rules) => rules !== null),
+    allowIngress: [project.allowIngress, workload?.allowIngress ?? null]
+      .filter((rules) => rules !== null)
+      .map(ingressRules),
     allowFrom: [project.allowFrom, workload?.allowFrom ?? []].filter(notEmpty),
     allowFromDryRun: [project.allowFromDryRun, workload?.allowFromDryRun ?? []].filter(notEmpty),
   };
 }
+
+/** The stricter of what namespace and workload try, where that is stricter than what holds. */
+function dryRunOf(mode: Mode, project: Project, workload: Workload | null): Mode | null {
+  const tried = strictest(strictest(mode, project.dryRun), workload?.dryRun ?? null);
+  return isStricter(tried, mode) ? tried : null;
+}
+
+const ingressRules = (rules: readonly IngressRule[]): IngressRules => ({
+  addresses: rules.filter((rule): rule is AddressRule => "cidr" in rule),
+  callers: rules.filter((rule): rule is CallerRule => !("cidr" in rule)),
+});
 
 const notEmpty = (rules: readonly CallerRule[]): boolean => rules.length > 0;
 
@@ -160,6 +175,13 @@ function clusterServices(snapshot: Snapshot): ReadonlyMap<Ip, ReadonlySet<number
   }
   return found;
 }
+
+/** `workload` is the pod at the source address, where the directory names one. */
+export const namesSource = ({ allowIngress }: Policy, { ip, port }: Endpoint, workload: Workload | null): boolean =>
+  allowIngress.every(
+    ({ addresses, callers }) =>
+      namesAddress(addresses, ip, port) || (workload !== null && namesCaller(callers, workload, port)),
+  );
 
 export function nodeSourcesAccepted(policy: Policy, mode: Mode): boolean {
   return (policy.nodeSources ?? (mode === "strict" ? "refuse" : "accept")) === "accept";

@@ -269,9 +269,12 @@ function toOutside(question: Question, endpoint: Endpoint, facts: Facts): Route 
   const dialled = question.input.destination;
   if (view.clusterServices.get(endpoint.ip)?.has(endpoint.port) === true)
     return clear(endpoint, "cluster-service", facts);
-  if (namesAddress(view.policy.allowEgress, endpoint.ip, endpoint.port)) return clear(endpoint, "allow-egress", facts);
-  if (dialled !== endpoint && namesAddress(view.policy.allowEgress, dialled.ip, dialled.port))
-    return clear(endpoint, "allow-egress", facts);
+  const isNamed = view.policy.allowEgress.every(
+    (rules) =>
+      namesAddress(rules, endpoint.ip, endpoint.port) ||
+      (dialled !== endpoint && namesAddress(rules, dialled.ip, dialled.port)),
+  );
+  if (isNamed) return clear(endpoint, "allow-egress", facts);
   return { kind: "clear-if-tls", endpoints: [endpoint], dryRun: null, ...facts };
 }
 

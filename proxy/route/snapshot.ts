@@ -3,7 +3,7 @@
  */
 import type { Cidr } from "../../lib/net/cidr.ts";
 import type { Mode } from "../../lib/project/mode.ts";
-import type { AddressRule, CallerRule } from "../../lib/project/rules.ts";
+import type { AddressRule, CallerRule, IngressRule } from "../../lib/project/rules.ts";
 import type { Endpoint, Ip } from "../../lib/net/address.ts";
 
 export type Workload = {
@@ -15,6 +15,11 @@ export type Workload = {
   /** Null: in the project but not protected. */
   readonly tunnelPort: number | null;
   readonly mode: Mode | null;
+  readonly dryRun: Mode | null;
+  readonly nodeSources: "accept" | "refuse" | null;
+  /** Null: all that the project names. */
+  readonly allowEgress: readonly AddressRule[] | null;
+  readonly allowIngress: readonly IngressRule[] | null;
   readonly allowFrom: readonly CallerRule[];
   /** Rules that are tried but not enforced: what they would refuse is reported. */
   readonly allowFromDryRun: readonly CallerRule[];
@@ -36,7 +41,7 @@ export type Project = {
   readonly udp: "allow" | "dns-only";
   readonly allowEgress: readonly AddressRule[];
   /** Who may come in clear: by address, or by the name that the directory gives the source address. */
-  readonly allowIngress: readonly (AddressRule | CallerRule)[];
+  readonly allowIngress: readonly IngressRule[];
   readonly allowFrom: readonly CallerRule[];
   readonly allowFromDryRun: readonly CallerRule[];
 };

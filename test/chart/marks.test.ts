@@ -79,6 +79,18 @@ const namespaces: readonly Case[] = [
 const templates: readonly Case[] = [
   { warns: [] },
   { annotations: { inject: "enabled", mode: "strict", "allow-from": "shop/web" }, warns: [] },
+  {
+    annotations: {
+      "dry-run": "strict",
+      "node-sources": "refuse",
+      "allow-egress": "203.0.113.0/24:443, [fd00::/64]:443",
+      "allow-ingress": "198.51.100.0/24, monitoring/prometheus:9090",
+    },
+    warns: [],
+  },
+  { annotations: { "node-sources": "allow" }, warns: [/tencrypt\.io\/node-sources: cannot be read/] },
+  { annotations: { "allow-egress": "example.com" }, warns: [/tencrypt\.io\/allow-egress: cannot be read/] },
+  { annotations: { udp: "allow" }, warns: [/tencrypt\.io\/udp on a pod: not known there/] },
   // What `tencrypt inject` has written.
   { annotations: { injected: "1+2", root: "pem" }, warns: [] },
   { annotations: { inject: "true" }, warns: [/tencrypt\.io\/inject: cannot be read/] },

@@ -12,6 +12,7 @@ import { looksLikeClientHello } from "../../proxy/route/first-bytes.ts";
 import { isStricter } from "../../lib/project/mode.ts";
 import { buildView } from "../../proxy/route/policy.ts";
 import type { LookUpAnswer, View } from "../../proxy/route/policy.ts";
+import { useMetrics } from "../../proxy/route/own-ports.ts";
 import { route } from "../../proxy/route/route.ts";
 import type { Route } from "../../proxy/route/route.ts";
 import { namesAddress } from "../../lib/project/rules.ts";
@@ -52,6 +53,7 @@ const addressRules = fc.array(
 const callerRules = fc.array(fc.constantFrom("shop/a", "shop/b", "billing/a", "other/a:80", "shop/a:8080"), {
   maxLength: 2,
 });
+const ingressRules = fc.tuple(addressRules, callerRules).map((rules) => rules.flat());
 const serviceAccount = fc.constantFrom("a", "b");
 const tunnelPort = fc.constantFrom(null, 15008, 25008);
 
@@ -66,7 +68,7 @@ const projectOf = (name: string): fc.Arbitrary<Json> =>
       .map((names) => names.map((peer) => ({ name: peer, uid: `uid-${peer}` }))),
     nodeSources: fc.constantFrom(null, "accept", "refuse"),
     allowEgress: addressRules,
-    allowIngress: fc.tuple(addressRules, callerRules).map((rules) => rules.flat()),
+    allowIngress: ingressRules,
     allowFrom: callerRules,
     allowFromDryRun: callerRules,
   });
@@ -74,7 +76,15 @@ const projectOf = (name: string): fc.Arbitrary<Json> =>
 /** cart-1 itself and up to eight more pods, which may claim one another's addresses and ours. */
 const workloads = fc
   .tuple(
-    fc.record({ serviceAccount, mode: aModeOrNone, allowFrom: callerRules }),
+    fc.record({
+      serviceAccount,
+      mode: aModeOrNone,
+      dryRun: aModeOrNone,
+      nodeSources: fc.constantFrom(null, "accept", "refuse"),
+      allowEgress: fc.option(addressRules),
+      allowIngress: fc.option(ingressRules),
+      allowFrom: callerRules,
+    }),
     fc.array(
       fc.record({
         project: fc.constantFrom(...projects),
@@ -205,6 +215,29 @@ test("rules of allow-egress and allow-ingress change nothing for an internal or 
   );
 });
 
+test("what a pod says for itself only narrows what its project lets it do", () => {
+  fc.assert(
+    fc.property(
+      aDocument,
+      outboundCase,
+      inboundCase,
+      fc.constantFrom(8080, 15020),
+      (document, outbound, inbound, port) => {
+        const [own, ...rest] = document["workloads"] as Json[];
+        const said = ["mode", "dryRun", "nodeSources", "allowEgress", "allowIngress", "allowFrom"];
+        const silent = Object.fromEntries(Object.entries(own!).filter(([name]) => !said.includes(name)));
+        const [speaking, plain] = [viewOf(document), viewOf({ ...document, workloads: [silent, ...rest] })];
+        if (allowed(route({ ...outbound, view: speaking }))) assert.ok(allowed(route({ ...outbound, view: plain })));
+        if (allowed(authorizeClear({ ...inbound, view: speaking })))
+          assert.ok(allowed(authorizeClear({ ...inbound, view: plain })));
+        if (useMetrics({ ...inbound, view: speaking }, port).kind === "allow")
+          assert.equal(useMetrics({ ...inbound, view: plain }, port).kind, "allow");
+      },
+    ),
+    drawn,
+  );
+});
+
 test("a protected pod of the project or a peer is never dialled in clear, nor a proxy's port at any pod", () => {
   fc.assert(
     fc.property(aDocument, outboundCase, (document, input) => {
@@ -229,8 +262,9 @@ test("strict lets nothing out in clear but what a rule names, the cluster's own 
       if (decided.kind !== "clear") return;
       const { ip: dialledIp, port: dialledPort } = input.destination;
       for (const { ip: address, port } of decided.endpoints) {
-        const rules = view.policy.allowEgress;
-        const byRule = namesAddress(rules, address, port) || namesAddress(rules, dialledIp, dialledPort);
+        const byRule = view.policy.allowEgress.every(
+          (rules) => namesAddress(rules, address, port) || namesAddress(rules, dialledIp, dialledPort),
+        );
         assert.ok(byRule || view.clusterServices.get(address)?.has(port), `${address} ${port}`);
       }
     }),

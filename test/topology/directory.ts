@@ -11,7 +11,10 @@ import type { Mode } from "../../lib/project/mode.ts";
 export type ProjectEntry = Omit<DocumentProject, "mode" | "allowFromDryRun"> & { readonly mode: Mode };
 
 /** Without `tunnelPort`: in the project but not protected. */
-export type WorkloadEntry = Omit<DocumentWorkload, "tunnelPort" | "allowFromDryRun" | "node" | "hostPorts"> & {
+export type WorkloadEntry = Pick<
+  DocumentWorkload,
+  "project" | "serviceAccount" | "pod" | "uid" | "ips" | "mode" | "allowFrom"
+> & {
   readonly tunnelPort?: number;
 };
 

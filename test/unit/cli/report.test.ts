@@ -411,6 +411,11 @@ test("names and values under tencrypt.io/ that do nothing are told", () => {
   assert.deepEqual(told(named(enabled, {}), pod({}, { "tencrypt.io/inject": "false" })), [
     ["TC-PRJ-02", "failed", 'web: tencrypt.io/inject: "false" is none of enabled, disabled'],
   ]);
+  // The chart's mode is not known here: only what is looser than anything it could be is told.
+  assert.deepEqual(told(named(enabled, {}), pod({}, { "tencrypt.io/mode": "permissive" })), []);
+  assert.deepEqual(told(named(enabled, { "tencrypt.io/mode": "strict" }), pod({}, { "tencrypt.io/mode": "project" })), [
+    ["TC-PRJ-06", "failed", "web: tencrypt.io/mode: project is looser than the project's strict, which holds"],
+  ]);
   const marks = {
     "tencrypt.io/injected": "x",
     "tencrypt.io/skipped": "",

@@ -31,6 +31,18 @@ test("misspelt names and values are told, and the pod is injected", () => {
   ]);
 });
 
+test("what is looser than the project is told, and the pod is injected", () => {
+  const { outcome, warnings } = answered({
+    "tencrypt.io/mode": "permissive",
+    "tencrypt.io/allow-egress": "10.0.0.0/8",
+  });
+  assert.equal(outcome, "injected");
+  assert.deepEqual(warnings, [
+    `tencrypt.io/mode: permissive is looser than the project's ${injection.defaultMode}, which holds`,
+    "tencrypt.io/allow-egress: 10.0.0.0/8 is not named by the project, whose list has to name it too",
+  ]);
+});
+
 test("no more warnings than the API server passes on", () => {
   const many = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`tencrypt.io/x${index}`, ""]));
   assert.equal(answered(many).warnings.length, 8);

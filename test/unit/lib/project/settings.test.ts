@@ -93,10 +93,58 @@ test("an empty list of callers admits nobody, an absent one everybody", () => {
   assert.deepEqual(of({}).settings.allowFrom, []);
 });
 
-test("a pod's mode that is unknown is strict; nothing else of it is read", () => {
-  const pod = {
-    annotations: { "tencrypt.io/mode": "?", "tencrypt.io/allow-from": "shop/web", "tencrypt.io/peers": "x" },
-  };
-  assert.deepEqual(readPodSettings(pod).settings, { mode: "strict", allowFrom: ["shop/web"], allowFromDryRun: [] });
-  assert.deepEqual(readPodSettings({}).settings, { mode: null, allowFrom: [], allowFromDryRun: [] });
+const ofPod = (annotations: Readonly<Record<string, string>>): ReturnType<typeof readPodSettings> =>
+  readPodSettings({
+    annotations: Object.fromEntries(Object.entries(annotations).map(([name, value]) => [`tencrypt.io/${name}`, value])),
+  });
+
+test("a pod says what its namespace may say where it can be stricter, and nothing else", () => {
+  const { settings, problems } = ofPod({
+    mode: "project",
+    "dry-run": "strict",
+    "node-sources": "refuse",
+    "allow-egress": "203.0.113.0/24:443",
+    "allow-ingress": "198.51.100.0/24, monitoring/prometheus:9090",
+    "allow-from": "shop/web",
+    peers: "x/1",
+    udp: "allow",
+  });
+  assert.deepEqual(problems, []);
+  assert.deepEqual(settings, {
+    mode: "project",
+    dryRun: "strict",
+    nodeSources: "refuse",
+    allowEgress: ["203.0.113.0/24:443"],
+    allowIngress: ["198.51.100.0/24", "monitoring/prometheus:9090"],
+    allowFrom: ["shop/web"],
+    allowFromDryRun: [],
+  });
+});
+
+test("a pod that says nothing narrows nothing", () => {
+  assert.deepEqual(ofPod({}).settings, {
+    mode: null,
+    dryRun: null,
+    nodeSources: null,
+    allowEgress: null,
+    allowIngress: null,
+    allowFrom: [],
+    allowFromDryRun: [],
+  });
+});
+
+test("what a pod says and nobody can read narrows as far as it goes", () => {
+  const { settings, problems } = ofPod({
+    mode: "?",
+    "dry-run": "all",
+    "node-sources": "yes",
+    "allow-egress": "everything",
+    "allow-ingress": "",
+  });
+  assert.equal(settings.mode, "strict");
+  assert.equal(settings.dryRun, null);
+  assert.equal(settings.nodeSources, "refuse");
+  assert.deepEqual(settings.allowEgress, []);
+  assert.deepEqual(settings.allowIngress, []);
+  assert.equal(problems.length, 4);
 });

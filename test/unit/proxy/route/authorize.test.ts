@@ -337,6 +337,19 @@ describe("allow-ingress", () => {
     assert.equal(strict("10.0.2.2", ["other/api:8081"]), "refuse plaintext_refused (other-project)");
     assert.equal(strict("10.0.2.2", ["other/ap"]), "refuse plaintext_refused (other-project)");
   });
+  test("of a workload narrows that of its project: both have to name it", () => {
+    const both = (project: string[], workload: string[] | null): string =>
+      strict("10.0.2.2", project, { cart: { allowIngress: workload } });
+    assert.equal(both(["10.0.2.0/24"], null), "allow (other-project)");
+    assert.equal(both(["10.0.2.0/24"], ["10.0.2.2/32:8080"]), "allow (other-project)");
+    // By its address and by its name.
+    assert.equal(both(["10.0.2.0/24"], ["other/api"]), "allow (other-project)");
+    assert.equal(both(["other/api"], ["10.0.2.0/24"]), "allow (other-project)");
+    assert.equal(both(["10.0.2.0/24"], ["other/web"]), "refuse plaintext_refused (other-project)");
+    assert.equal(both(["10.0.2.0/24"], ["10.0.2.0/24:8081"]), "refuse plaintext_refused (other-project)");
+    assert.equal(both(["10.0.2.0/24"], []), "refuse plaintext_refused (other-project)");
+    assert.equal(both([], ["10.0.2.0/24"]), "refuse plaintext_refused (other-project)");
+  });
   test("never names an internal or unknown source, nor a conflict", () => {
     const all = ["0.0.0.0/0", "::/0", "shop/web", "shop/bare", "billing/bill", "shop/twin"];
     for (const source of ["10.0.0.3", "10.0.0.4", "10.0.1.2"])
@@ -344,6 +357,24 @@ describe("allow-ingress", () => {
     assert.equal(strict("10.0.0.99", all), "look-up 10.0.0.99");
     assert.equal(strict("10.0.0.99", all, { lookUp: "no-answer" }), "refuse source_unknown (unknown)");
     assert.equal(strict("10.0.0.66", all), "refuse address_conflict (internal)");
+  });
+});
+
+describe("what a workload says of its own", () => {
+  test("node-sources: refuses nodes where the project accepts them, and does not accept where it refuses", () => {
+    const node = (shop: Json, cart: Json): string => clear("192.0.2.10", { shop, cart });
+    assert.equal(node({ mode: "project" }, { nodeSources: "refuse" }), "refuse node_source_refused (node)");
+    assert.equal(node({ mode: "strict", nodeSources: "accept" }, {}), "allow (node)");
+    assert.equal(
+      node({ mode: "strict", nodeSources: "accept" }, { nodeSources: "refuse" }),
+      "refuse node_source_refused (node)",
+    );
+    assert.equal(node({ mode: "strict" }, { nodeSources: "accept" }), "refuse node_source_refused (node)");
+  });
+  test("dry-run: tells what the stricter mode would refuse of this one, and lets it in", () => {
+    const tried = (shop: Json, cart: Json): string => clear("198.51.100.1", { shop, cart });
+    assert.equal(tried({ mode: "project" }, { dryRun: "strict" }), "allow (external) but plaintext_refused");
+    assert.equal(tried({ mode: "project" }, { dryRun: "project" }), "allow (external)");
   });
 });
 

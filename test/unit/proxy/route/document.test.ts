@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { parseDocument } from "../../../../proxy/route/document.ts";
 import type { Parsed } from "../../../../proxy/route/document.ts";
+import { podsAt } from "../../../../proxy/route/snapshot.ts";
+import type { Snapshot, Workload } from "../../../../proxy/route/snapshot.ts";
 import { baseDocument, ip, snapshotOf } from "./world.ts";
 import type { Json } from "./world.ts";
 
@@ -63,6 +65,8 @@ describe("a field that is required", () => {
   }
 });
 
+const webOf = (snapshot: Snapshot): Workload => podsAt(snapshot, ip("10.0.0.3"))[0]!;
+
 describe("a field that may be absent or null has a default", () => {
   const cases: readonly (readonly [Path, (snapshot: ReturnType<typeof snapshotOf>) => unknown, unknown])[] = [
     [["requires"], () => null, null],
@@ -75,6 +79,9 @@ describe("a field that may be absent or null has a default", () => {
     [["projects", 0, "allowIngress"], (snapshot) => snapshot.projects.get("shop")?.allowIngress, []],
     [["projects", 0, "allowFrom"], (snapshot) => snapshot.projects.get("shop")?.allowFrom, []],
     [["projects", 0, "allowFromDryRun"], (snapshot) => snapshot.projects.get("shop")?.allowFromDryRun, []],
+    ...(["dryRun", "nodeSources", "allowEgress", "allowIngress"] as const).map(
+      (key) => [["workloads", 1, key], (snapshot: Snapshot) => webOf(snapshot)[key], null] as const,
+    ),
     [["services", 0, "sessionAffinity"], (snapshot) => snapshot.vips.get(ip("10.96.0.10"))?.sessionAffinity, "None"],
     [
       ["services", 0, "internalTrafficPolicy"],
@@ -138,6 +145,10 @@ describe("a wrong value", () => {
     ],
     [["projects", 0, "allowFrom"], ["shop/*"], "projects[0].allowFrom[0]: expected <project>/<service account>[:port]"],
     [["projects", 0, "allowFrom"], "shop/web", "projects[0].allowFrom: expected a list"],
+    [["workloads", 1, "dryRun"], 1, "workloads[1].dryRun: expected one of strict, project, permissive"],
+    [["workloads", 1, "nodeSources"], "maybe", "workloads[1].nodeSources: expected one of refuse, accept"],
+    [["workloads", 1, "allowEgress"], ["shop/web"], "workloads[1].allowEgress[0]: expected a CIDR[:port]"],
+    [["workloads", 1, "allowIngress"], "shop/web", "workloads[1].allowIngress: expected a list"],
     [["workloads", 1, "tunnelPort"], 0, "workloads[1].tunnelPort: expected a port"],
     [["workloads", 1, "tunnelPort"], "15008", "workloads[1].tunnelPort: expected a port"],
     [["workloads", 1, "uid"], "a b", "workloads[1].uid: expected a uid"],

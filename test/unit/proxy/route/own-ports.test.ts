@@ -73,6 +73,17 @@ test("a name is worth a look-up of who holds an unknown address; without names i
   assert.equal(metrics(strict([]), "10.0.0.1"), "refuse");
 });
 
+test("the pod's own allow-ingress has to name who may scrape as well", () => {
+  const both = (project: string[], workload: string[], source = "10.0.2.2"): string =>
+    metrics(viewWith({ shop: { mode: "strict", allowIngress: project }, cart: { allowIngress: workload } }), source);
+  assert.equal(both(["10.0.2.0/24"], ["other/api:15020"]), "allow");
+  assert.equal(both(["10.0.2.0/24"], ["other/web"]), "refuse");
+  assert.equal(both(["10.0.2.0/24"], []), "refuse");
+  // A look-up is made only where its answer could matter.
+  assert.equal(both(["10.0.0.1/32"], ["other/api"], "10.0.0.1"), "look-up");
+  assert.equal(both(["other/api"], ["10.0.2.0/24"], "10.0.0.1"), "refuse");
+});
+
 test("before the first snapshot the floor decides about metrics", () => {
   const of = (floor: "strict" | "project"): string =>
     useMetrics({ source: ip("10.0.2.2"), self: { ...self, floor }, view: null, lookUp: null }, 15_020).kind;

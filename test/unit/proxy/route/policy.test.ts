@@ -31,6 +31,27 @@ describe("the mode in force", () => {
     assert.equal(viewWith({ cart: { mode: "strict" }, shop: { dryRun: "strict" } }).policy.dryRun, null);
     assert.equal(viewWith({ shop: { dryRun: "unheard-of" } }).policy.dryRun, "strict");
   });
+  test("has the stricter one of the dry runs of project and workload", () => {
+    const tried = (shop: Json, cart: Json): Mode | null => viewWith({ shop, cart }).policy.dryRun;
+    assert.equal(tried({ mode: "permissive" }, { dryRun: "project" }), "project");
+    assert.equal(tried({ mode: "permissive", dryRun: "project" }, { dryRun: "strict" }), "strict");
+    assert.equal(tried({ mode: "permissive", dryRun: "strict" }, { dryRun: "project" }), "strict");
+    assert.equal(tried({ mode: "project" }, { dryRun: "project" }), null);
+    assert.equal(tried({ mode: "permissive" }, { mode: "strict", dryRun: "strict" }), null);
+  });
+});
+
+describe("what a workload says of nodes", () => {
+  const nodes = (shop: Json, cart: Json): string | null => viewWith({ shop, cart }).policy.nodeSources;
+  test("counts where it refuses", () => {
+    assert.equal(nodes({ nodeSources: "accept" }, { nodeSources: "refuse" }), "refuse");
+    assert.equal(nodes({}, { nodeSources: "refuse" }), "refuse");
+  });
+  test("does not where it accepts", () => {
+    assert.equal(nodes({ nodeSources: "refuse" }, { nodeSources: "accept" }), "refuse");
+    // The default of the mode, which refuses in strict.
+    assert.equal(nodes({}, { nodeSources: "accept" }), null);
+  });
 });
 
 describe("a peer project is internal", () => {

@@ -410,6 +410,21 @@ describe("allow-egress in strict", () => {
   test("may name the Service address that was dialled", () => {
     assert.equal(strict(["10.96.0.20/32:80"], "10.96.0.20:80"), "clear (allow-egress) 10.0.2.2:8080");
   });
+  test("of a workload narrows that of its project: both have to name it", () => {
+    const both = (project: string[], workload: string[] | null, destination = "198.51.100.1:80"): string =>
+      told(
+        to(viewWith({ shop: { mode: "strict", allowEgress: project }, cart: { allowEgress: workload } }), destination),
+      );
+    const named = "clear (allow-egress) 198.51.100.1:80";
+    const unnamed = "clear-if-tls 198.51.100.1:80";
+    assert.equal(both(["198.51.100.0/24"], null), named);
+    assert.equal(both(["198.51.100.0/24"], ["198.51.100.1/32:80"]), named);
+    assert.equal(both(["198.51.100.0/24"], ["198.51.100.2/32"]), unnamed);
+    assert.equal(both(["198.51.100.0/24"], []), unnamed);
+    assert.equal(both([], ["198.51.100.0/24"]), unnamed);
+    // One names the Service address, the other its endpoint.
+    assert.equal(both(["10.96.0.20/32"], ["10.0.2.2/32:8080"], "10.96.0.20:80"), "clear (allow-egress) 10.0.2.2:8080");
+  });
   test("never reaches an internal or unknown address, a conflict or a proxy port", () => {
     const all = ["0.0.0.0/0", "::/0"];
     assert.equal(strict(all, "10.0.0.4:80"), "refuse peer_not_enrolled");

@@ -112,6 +112,17 @@ export interface Workload {
   /** Name of the node that it runs on. */
   node: string;
   hostPorts: HostPort[];
+  /** As those of its project, and only where stricter: empty or absent means the project's alone. Told to the pod itself. */
+  dryRun: string;
+  nodeSources: string;
+  /** What goes through has to be named by the project's list and by this one; without entries it names nothing. */
+  allowEgress: Rules | undefined;
+  allowIngress: Rules | undefined;
+}
+
+/** A list that may be absent, which is not the same as empty. */
+export interface Rules {
+  entries: string[];
 }
 
 /** A port of the node that the kernel there leads to a port of the pod. */
@@ -825,6 +836,10 @@ function createBaseWorkload(): Workload {
     allowFromDryRun: [],
     node: "",
     hostPorts: [],
+    dryRun: "",
+    nodeSources: "",
+    allowEgress: undefined,
+    allowIngress: undefined,
   };
 }
 
@@ -862,6 +877,18 @@ export const Workload: MessageFns<Workload> = {
     }
     for (const v of message.hostPorts) {
       HostPort.encode(v!, writer.uint32(90).fork()).join();
+    }
+    if (message.dryRun !== "") {
+      writer.uint32(98).string(message.dryRun);
+    }
+    if (message.nodeSources !== "") {
+      writer.uint32(106).string(message.nodeSources);
+    }
+    if (message.allowEgress !== undefined) {
+      Rules.encode(message.allowEgress, writer.uint32(114).fork()).join();
+    }
+    if (message.allowIngress !== undefined) {
+      Rules.encode(message.allowIngress, writer.uint32(122).fork()).join();
     }
     return writer;
   },
@@ -965,6 +992,84 @@ export const Workload: MessageFns<Workload> = {
             }
 
             message.hostPorts.push(HostPort.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.dryRun = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.nodeSources = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.allowEgress = Rules.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.allowIngress = Rules.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRules(): Rules {
+  return { entries: [] };
+}
+
+export const Rules: MessageFns<Rules> = {
+  encode(message: Rules, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.entries) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Rules {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRules();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.entries.push(reader.string());
             continue;
           }
         }
