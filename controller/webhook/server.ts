@@ -34,8 +34,11 @@ export type WebhookServer = {
   close(): void;
 };
 
-/** Less than the API server waits by default (webhook.timeoutSeconds); a read of the API may take a stall of its own. */
-const answerMs = 3_000;
+/**
+ * Whoever makes a pod waits for this, so a read of the API that stalls is not waited for: the answer is then a refusal that clients
+ * make their request again for. Less than the API server waits (webhook.timeoutSeconds), as of its own refusal they do not.
+ */
+export const answerMs = 1_000;
 /** Bodies that are judged at once, in bytes: what is made of one takes a multiple of it. A small one counts as much as this. */
 const mostAtOnce = largestBody;
 const leastCost = mostAtOnce / 64;

@@ -1,10 +1,14 @@
 /** The settings that the chart gives to each program are such as the program reads, and all of them are usable. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { readConfig as readCa } from "../../ca/config.ts";
 import { readConfig as readController } from "../../controller/config.ts";
+import { answerMs } from "../../controller/webhook/server.ts";
 import type { Environment } from "../../lib/config/settings.ts";
 import { cases } from "./cases.ts";
+import { chart } from "./helm.ts";
 import { rendered } from "./rendered.ts";
 
 type Variable = { readonly name: string; readonly value?: string; readonly valueFrom?: unknown };
@@ -35,6 +39,22 @@ describe("the settings in the chart", () => {
       });
     }
   }
+
+  test("have the API server wait for longer than the controller takes to answer, whatever is set", () => {
+    const schema = JSON.parse(readFileSync(join(chart, "values.schema.json"), "utf8")) as {
+      readonly properties: {
+        readonly webhook: { readonly properties: { readonly timeoutSeconds: { readonly minimum: number } } };
+      };
+    };
+    const { minimum } = schema.properties.webhook.properties.timeoutSeconds;
+    assert.ok(minimum * 1_000 > answerMs);
+    for (const name of Object.keys(cases)) {
+      const webhooks = rendered(name)
+        .filter(({ kind }) => kind.endsWith("WebhookConfiguration"))
+        .flatMap((each) => each["webhooks"] as readonly { readonly timeoutSeconds: number }[]);
+      assert.ok(webhooks.length > 0 && webhooks.every(({ timeoutSeconds }) => timeoutSeconds * 1_000 > answerMs), name);
+    }
+  });
 
   test("carry values to where they belong", () => {
     const ca = readCa(environmentOf("short-lived", "tencrypt-ca"));

@@ -15,7 +15,7 @@ import type { TLSSocket } from "node:tls";
 import { startWebhooks } from "../../../controller/webhook/start.ts";
 import type { WebhookContext } from "../../../controller/webhook/start.ts";
 import type { Answer } from "../../../controller/webhook/admission.ts";
-import { listenWebhooks } from "../../../controller/webhook/server.ts";
+import { answerMs, listenWebhooks } from "../../../controller/webhook/server.ts";
 import type { Handler, WebhookServer } from "../../../controller/webhook/server.ts";
 import type { Identity } from "../../../lib/enrolment/identity.ts";
 import { silent } from "../../../lib/log/log.ts";
@@ -130,7 +130,7 @@ describe("strangers at the webhooks' port", () => {
     socket.write(request.repeat(2));
     await closed;
     assert.equal(asked.paths.length, 1);
-    clock.advance(3_000);
+    clock.advance(answerMs);
   });
 
   test("an answer that cannot be written ends its connection and nothing else", async (t) => {
@@ -182,9 +182,9 @@ describe("strangers at the webhooks' port", () => {
     });
     const answer = review(server.port, "/namespaces", namespace(peerNames(64)));
     await four;
-    clock.advance(3_000);
+    clock.advance(answerMs);
     const { code, message, retryAfterSeconds } = await answer;
-    assert.match(message, /no answer within 3000 ms/);
+    assert.match(message, /no answer within 1000 ms/);
     assert.deepEqual([code, retryAfterSeconds], [503, 1]);
     for (const done of going) done();
     // The next one has its turn when nothing works on this one any more.
