@@ -95,6 +95,7 @@ function toldAt({ metadata }: Pod, refusal: Denial, { events }: KubernetesParts)
   events.tell(
     { namespace, name, uid },
     {
+      type: "Warning",
       reason: "CertificateRefused",
       action: "Issuing",
       cause: refusal.reason,

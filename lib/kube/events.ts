@@ -12,6 +12,8 @@ import type { Log } from "../log/log.ts";
 export type Regarding = { readonly namespace: string; readonly name: string; readonly uid: string };
 
 export type EventNews = {
+  /** `Normal`: as it was meant to be. */
+  readonly type: "Normal" | "Warning";
   /** One word, such as `CertificateRefused`. */
   readonly reason: string;
   /** What was being done, one word. */
@@ -92,5 +94,5 @@ const eventOf = (name: string, { pod, news }: Told, { clock, controller, instanc
   reason: news.reason,
   regarding: { apiVersion: "v1", kind: "Pod", ...pod },
   note: news.note.slice(0, longestNote),
-  type: "Warning",
+  type: news.type,
 });

@@ -1,7 +1,7 @@
-/** Which pods are told to be unprotected, how often, and what the metric counts. */
+/** Which pods are told to be without a proxy, how often, and what the metric counts. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { startReconciler, unprotectedWhy } from "../../../controller/unprotected.ts";
+import { startReconciler, whyBare } from "../../../controller/unprotected.ts";
 import type { KubeClient } from "../../../lib/kube/client.ts";
 import { createEvents } from "../../../lib/kube/events.ts";
 import type { EventNews, Regarding } from "../../../lib/kube/events.ts";
@@ -26,6 +26,12 @@ const pod = (name: string, { annotations = {}, spec = {}, phase = "Running" }: C
   spec: { containers: [{ name: "app" }], ...spec },
   status: { phase },
 });
+
+/** Why a pod that should have a proxy has none. */
+function unprotectedWhy(each: Pod, where: Namespace): string | null {
+  const bare = whyBare(each, where);
+  return bare?.kind === "unprotected" ? bare.why : null;
+}
 
 const inject = (value: string): Change => ({ annotations: { "tencrypt.io/inject": value } });
 
@@ -120,5 +126,104 @@ describe("a pod without a proxy", () => {
     }
     reconciler.stop();
     assert.equal(told.size, names.length);
+  });
+});
+
+describe("a pod that was skipped", () => {
+  test("has the reason by which it was", () => {
+    const off = namespace({ "tencrypt.io/default-injection": "disabled" });
+    const cases: readonly (readonly [Pod, Namespace, string | null])[] = [
+      [pod("a", { spec: { hostNetwork: true } }), namespace(), "host_network"],
+      [pod("b", { spec: { os: { name: "windows" } } }), namespace(), "windows"],
+      [pod("c", inject("disabled")), namespace(), "inject_disabled"],
+      [pod("d"), off, "default_disabled"],
+      [pod("e", { spec: { hostNetwork: true }, phase: "Succeeded" }), namespace(), null],
+      [pod("f", { spec: { hostNetwork: true } }), namespace({}, "disabled"), null],
+      [pod("g", { spec: protectedSpec() }), off, null],
+      // What anybody may have written on it is no reason.
+      [pod("h", { annotations: { "tencrypt.io/skipped": "host_network" } }), namespace(), null],
+    ];
+    for (const [each, where, expected] of cases) {
+      const bare = whyBare(each, where);
+      assert.equal(bare?.kind === "skipped" ? bare.reason : null, expected, each.metadata.name);
+    }
+  });
+
+  type Said = readonly [name: string, type: string, reason: string, cause: string];
+  type World = {
+    readonly pods: Map<string, Pod>;
+    readonly said: Said[];
+    where: Namespace;
+    room: number;
+    look(): void;
+    counts(): ReadonlyMap<string, number>;
+  };
+
+  function world(...each: readonly Pod[]): World {
+    const clock = manualClock();
+    const made: World = {
+      pods: new Map(each.map((one) => [one.metadata.name, one])),
+      said: [],
+      where: namespace(),
+      room: Number.POSITIVE_INFINITY,
+      look: () => clock.advance(30_000),
+      counts: () => reconciler.counts(),
+    };
+    const tell = ({ name }: Regarding, { type, reason, cause }: EventNews): boolean => {
+      if (made.said.length >= made.room) return false;
+      made.said.push([name, type, reason, cause]);
+      return true;
+    };
+    const namespaces = { get: () => made.where };
+    const reconciler = startReconciler({ pods: made.pods, namespaces, events: { tell }, clock });
+    return made;
+  }
+
+  const host = (name: string): Pod => pod(name, { spec: { hostNetwork: true } });
+
+  test("is told once, and again when it is for another reason; it is not counted", () => {
+    const shop = world(host("net"));
+    shop.look();
+    shop.look();
+    assert.deepEqual(shop.said, [["net", "Normal", "Skipped", "host_network"]]);
+    assert.deepEqual([...shop.counts()], []);
+    shop.pods.set("web", pod("web"));
+    shop.where = namespace({ "tencrypt.io/default-injection": "disabled" });
+    shop.look();
+    shop.pods.set("web", pod("web", inject("disabled")));
+    shop.look();
+    shop.look();
+    assert.deepEqual(shop.said.slice(1), [
+      ["web", "Normal", "Skipped", "default_disabled"],
+      ["web", "Normal", "Skipped", "inject_disabled"],
+    ]);
+  });
+
+  test("waits for those that should be protected, and for room, and is told then", () => {
+    const shop = world(host("net-1"), host("net-2"), pod("old"));
+    shop.room = 2;
+    shop.look();
+    assert.deepEqual(
+      shop.said.map(([name, type, reason]) => `${name} ${type} ${reason}`),
+      ["old Warning Unprotected", "net-1 Normal Skipped"],
+    );
+    shop.pods.delete("old");
+    shop.room = 4;
+    shop.look();
+    shop.look();
+    assert.deepEqual(
+      shop.said.slice(2).map(([name]) => name),
+      ["net-2"],
+    );
+  });
+
+  test("is forgotten when it is gone", () => {
+    const shop = world(host("net"));
+    shop.look();
+    shop.pods.delete("net");
+    shop.look();
+    shop.pods.set("net", host("net"));
+    shop.look();
+    assert.equal(shop.said.length, 2);
   });
 });

@@ -18,7 +18,7 @@ for (const name of ["cart-0", `${"a".repeat(199)}-b`, `${"a".repeat(198)}-.b`, "
     };
     const client = { create } as unknown as KubeClient;
     const parts = { client, clock: manualClock(), log: silent, controller: "tencrypt.io/controller", instance: "one" };
-    const news = { reason: "Unprotected", action: "Protecting", cause: "", note: "" };
+    const news = { type: "Warning", reason: "Unprotected", action: "Protecting", cause: "", note: "" } as const;
     createEvents(parts).tell({ namespace: "shop", name, uid: "u" }, news);
     assert.equal(names.length, 1);
     assert.match(names[0]!, subdomain);
