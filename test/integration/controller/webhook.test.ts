@@ -298,6 +298,122 @@ describe("what a namespace asks of all containers", why === null ? {} : { skip: 
   });
 });
 
+type Step = { readonly op: "add" | "replace" | "remove"; readonly path: string; readonly value?: unknown };
+
+/** What another webhook does to a pod after ours, by the pod's label `later`. */
+const later: Readonly<Record<string, Step>> = {
+  "adds-container": {
+    op: "add",
+    path: "/spec/containers/-",
+    value: { name: "meter", image: "x", livenessProbe: { httpGet: { path: "/alive", port: 9000 } } },
+  },
+  "changes-proxy": { op: "replace", path: "/spec/initContainers/1/image", value: "evil/proxy:1" },
+  "removes-proxy": { op: "remove", path: "/spec/initContainers/1" },
+  "adds-variable": {
+    op: "add",
+    path: "/spec/initContainers/1/env/-",
+    value: { name: "NODE_OPTIONS", value: "--require /evil.js" },
+  },
+};
+
+/** Their turn comes after ours, as their names do: one webhook that is asked once, one that is asked again where ours was. */
+async function registerLater(server: Server): Promise<void> {
+  const port = (server.address() as AddressInfo).port;
+  const one = (name: string, reinvocationPolicy: string): Json => ({
+    ...webhook(name, "/", { operations: ["CREATE"], resources: ["pods"] }, { "kubernetes.io/metadata.name": "shop" }),
+    clientConfig: {
+      url: `https://localhost:${port}/`,
+      caBundle: Buffer.from(keys.authority.pem).toString("base64"),
+    },
+    reinvocationPolicy,
+    objectSelector: {
+      matchLabels: { again: reinvocationPolicy },
+      matchExpressions: [{ key: "later", operator: "Exists" }],
+    },
+  });
+  await rig.api.admin.create(`${api}/mutatingwebhookconfigurations`, {
+    metadata: { name: "zz-later" },
+    webhooks: [one("once", "Never"), one("again", "IfNeeded")],
+  });
+}
+
+async function startLater(asked: string[]): Promise<Server> {
+  const holder = { user: "later", usages: ["serverAuth"], names: ["localhost"] } as const;
+  const { certificateFile, keyFile } = keys.issue("later", holder);
+  const server = createServer(
+    { cert: readFileSync(certificateFile), key: readFileSync(keyFile) },
+    (incoming, answer) => {
+      let text = "";
+      incoming.on("data", (bytes: Buffer) => (text += bytes.toString()));
+      incoming.on("end", () => {
+        const { request } = JSON.parse(text) as { readonly request: { readonly uid: string; readonly object: Pod } };
+        const step = later[request.object.metadata.labels?.["later"] ?? ""]!;
+        asked.push(request.object.spec.initContainers?.[1]?.image ?? "");
+        const patch = Buffer.from(JSON.stringify([step])).toString("base64");
+        const response = { uid: request.uid, allowed: true, patchType: "JSONPatch", patch };
+        answer.setHeader("content-type", "application/json");
+        answer.end(JSON.stringify({ apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", response }));
+      });
+    },
+  );
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return server;
+}
+
+describe("after another webhook has changed what injection made", why === null ? {} : { skip: why }, () => {
+  const ours = "localhost/tencrypt/proxy:test";
+  /** The proxy's image as the other webhook found it, each time that it was asked. */
+  const asked: string[] = [];
+  let server: Server;
+  before(async () => {
+    server = await startLater(asked);
+    await registerLater(server);
+    await eventually(async () => {
+      await createLater("adds-container", "Never");
+      assert.ok(asked.length > 0);
+    });
+  });
+  after(async () => {
+    await rig.api.admin.delete(`${api}/mutatingwebhookconfigurations/zz-later`);
+    server.close();
+    server.closeAllConnections();
+  });
+
+  function createLater(what: string, again: "Never" | "IfNeeded"): Promise<Pod> {
+    asked.length = 0;
+    return create("later", {}, { labels: { later: what, again } });
+  }
+
+  test("injection is asked again: probes of a container that was added go to the proxy too", async () => {
+    const pod = await createLater("adds-container", "Never");
+    assert.deepEqual(asked, [ours]);
+    assert.equal(readSidecar(pod).kind, "sidecar");
+    const probe = pod.spec.containers.find(({ name }) => name === "meter")?.["livenessProbe"] as {
+      readonly httpGet: { readonly path: string; readonly port: number };
+    };
+    assert.deepEqual([probe.httpGet.port, probe.httpGet.path], [15_021, "/probe/meter/liveness"]);
+    const env = pod.spec.initContainers?.[1]?.env ?? [];
+    const declared = env.find(({ name }) => name === "TENCRYPT_PROBES")?.value ?? "";
+    assert.match(declared, /"path":"\/alive".*9000|9000.*"path":"\/alive"/);
+  });
+
+  for (const what of ["changes-proxy", "removes-proxy", "adds-variable"]) {
+    test(`a webhook that ${what.replace("-", " the ")} once is undone`, async () => {
+      const pod = await createLater(what, "Never");
+      assert.deepEqual(asked, [ours]);
+      const [, proxy] = pod.spec.initContainers!;
+      assert.deepEqual([pod.spec.initContainers?.length, proxy?.image], [2, ours]);
+      assert.ok(!proxy?.env?.some(({ name }) => name === "NODE_OPTIONS"));
+    });
+
+    test(`one that ${what.replace("-", " the ")} each time has the pod refused`, async () => {
+      await assert.rejects(createLater(what, "IfNeeded"), refusedWith(/not_as_injected/));
+      // The second time it found what injection had mended.
+      assert.deepEqual(asked, [ours, ours]);
+    });
+  }
+});
+
 describe("while an upgrade is under way", why === null ? {} : { skip: why }, () => {
   test("a pod that one replica injects and another one validates is worth another try", async () => {
     const next = await rig.controller({ TENCRYPT_PROXY_IMAGE: "localhost/tencrypt/proxy:next" });
