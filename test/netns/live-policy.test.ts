@@ -44,6 +44,28 @@ describe("the newest document decides", { skip: needsRoot }, () => {
     await refuses(from("client"), at("legacy"), canary, outbound("peer_not_enrolled"));
   });
 
+  test("what a pod says narrows what its project names, on both sides, and widens nothing", async () => {
+    const named = [`${here.mesh.pod("web").ip}/32:${echoPort}`];
+    const rules = { mode: "strict", allowEgress: named, allowIngress: named } as const;
+    await shop(rules, { client: { allowEgress: named }, server: { allowIngress: ["other/web"] } });
+    await reaches(from("client"), at("web"), canary);
+    await reaches(from("web"), at("server"), canary);
+    await shop(rules, { client: { allowEgress: [] }, server: { allowIngress: ["other/api"] } });
+    await refuses(from("client"), at("web"), canary, outbound("egress_not_allowed"));
+    await refuses(from("web"), at("server"), canary, inbound("plaintext_refused"));
+    await shop({ mode: "strict" }, { client: { allowEgress: named }, server: { allowIngress: named } });
+    await refuses(from("client"), at("web"), canary, outbound("egress_not_allowed"));
+    await refuses(from("web"), at("server"), canary, inbound("plaintext_refused"));
+  });
+
+  test("a dry run of one pod is reported by that one", async () => {
+    await shop({ mode: "permissive" }, { client: { dryRun: "project" } });
+    const position = here.mesh.proxy("client").position;
+    await reaches(from("client"), at("legacy"), canary);
+    const line = await here.mesh.proxy("client").event("connection_refused", undefined, { from: position });
+    assert.deepEqual([line["reason"], line["dryRun"]], ["peer_not_enrolled", true]);
+  });
+
   test("allowFrom: a caller that it does not name is refused in the tunnel and in clear", async () => {
     await shop({ mode: "project", allowFrom: ["shop/somebody"] });
     await refuses(from("client"), at("server"), canary, inbound("caller_not_allowed"));

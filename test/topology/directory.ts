@@ -10,13 +10,14 @@ import type { Mode } from "../../lib/project/mode.ts";
 
 export type ProjectEntry = Omit<DocumentProject, "mode" | "allowFromDryRun"> & { readonly mode: Mode };
 
+/** What a pod may say to be stricter than its project. */
+export type Narrowing = Partial<Pick<DocumentWorkload, "dryRun" | "nodeSources" | "allowEgress" | "allowIngress">>;
+
 /** Without `tunnelPort`: in the project but not protected. */
-export type WorkloadEntry = Pick<
-  DocumentWorkload,
-  "project" | "serviceAccount" | "pod" | "uid" | "ips" | "mode" | "allowFrom"
-> & {
-  readonly tunnelPort?: number;
-};
+export type WorkloadEntry = Narrowing &
+  Pick<DocumentWorkload, "project" | "serviceAccount" | "pod" | "uid" | "ips" | "mode" | "allowFrom"> & {
+    readonly tunnelPort?: number;
+  };
 
 export type ServiceEntry = Omit<DocumentService, "endpoints"> & {
   readonly endpoints: readonly Omit<DocumentEndpoint, "node">[];

@@ -7,7 +7,7 @@ import { needsRoot } from "./cluster.ts";
 import { startMesh } from "./mesh.ts";
 import type { Mesh } from "./mesh.ts";
 import type { Child } from "./child.ts";
-import type { ProjectOptions } from "./directory.ts";
+import type { Narrowing, ProjectOptions } from "./directory.ts";
 
 /** Where `server`, `legacy` and `web` echo. */
 export const echoPort = 7000;
@@ -17,8 +17,8 @@ export type Shop = {
   /** Dials out of that pod: `client`, `legacy` or `web`. */
   readonly from: (pod: string) => Child;
   readonly at: (pod: string) => { readonly host: string; readonly port: number };
-  /** The project with these settings, in force at both proxies. */
-  readonly becomes: (options: ProjectOptions) => Promise<void>;
+  /** The project with these settings, and pods with theirs, in force at both proxies. */
+  readonly becomes: (options: ProjectOptions, pods?: Readonly<Record<string, Narrowing>>) => Promise<void>;
 };
 
 /** Is there from the file's first test to its last. */
@@ -47,11 +47,12 @@ export function useShop(): Shop {
     },
     from: (name) => dialers.get(name)!,
     at: (name) => ({ host: mesh.pod(name).ip, port: echoPort }),
-    becomes: async (options) => {
-      const projects = mesh.cluster
-        .directory()
-        .projects.map((entry) => (entry.name === "shop" ? { ...entry, ...options } : entry));
-      await mesh.publish({ projects });
+    becomes: async (options, pods = {}) => {
+      const { projects, workloads } = mesh.cluster.directory();
+      await mesh.publish({
+        projects: projects.map((entry) => (entry.name === "shop" ? { ...entry, ...options } : entry)),
+        workloads: workloads.map((entry) => ({ ...entry, ...pods[entry.pod] })),
+      });
     },
   };
 }

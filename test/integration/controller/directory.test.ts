@@ -4,10 +4,10 @@ import { after, before, describe, test } from "node:test";
 import { whyNoApiServer } from "../../cluster/api-server.ts";
 import { eventually } from "../../cluster/eventually.ts";
 import type { Json } from "../../cluster/client.ts";
-import type { Update } from "../../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
+import type { Update, Workload } from "../../../lib/proto/gen/tencrypt/directory/v1/directory.ts";
 import { protectedSpec } from "../../cluster/protected-pod.ts";
 import { Rig } from "./rig.ts";
-import type { Controller } from "./rig.ts";
+import type { Controller, DirectoryReader } from "./rig.ts";
 
 const why = whyNoApiServer();
 const unavailable = 14;
@@ -81,6 +81,30 @@ describe("what a proxy sees", why === null ? {} : { skip: why }, () => {
     const gone = await reader.until(({ removedWorkloads }) => removedWorkloads.length > 0);
     assert.deepEqual(gone.removedWorkloads, [other.uid]);
     reader.close();
+  });
+
+  test("what a pod says to be stricter reaches it within a second of being written on it, and nobody else", async () => {
+    await rig.project("narrow");
+    const self = await rig.pod("narrow", "self");
+    const reader = (await rig.directory(one, await rig.leafOf(self))).watch();
+    await reader.until(({ full }) => full);
+    const bystander = (await rig.directory(one, await rig.leafOf(await rig.pod("narrow", "other")))).watch();
+    await bystander.until(({ full }) => full);
+    const said = { "dry-run": "strict", "node-sources": "refuse", "allow-egress": "", "allow-ingress": "10.0.0.0/8" };
+    const annotations = Object.fromEntries(Object.entries(said).map(([name, value]) => [`tencrypt.io/${name}`, value]));
+    const started = performance.now();
+    await rig.api.admin.patch("/api/v1/namespaces/narrow/pods/self", { metadata: { annotations } });
+    const told = async (from: DirectoryReader): Promise<readonly unknown[]> => {
+      const has = ({ pod }: Workload): boolean => pod === "self";
+      const { workloads } = await from.until((update) => update.workloads.some(has));
+      const { dryRun, nodeSources, allowEgress, allowIngress } = workloads.find(has)!;
+      return [dryRun, nodeSources, allowEgress?.entries, allowIngress?.entries];
+    };
+    assert.deepEqual(await told(reader), ["strict", "refuse", [], ["10.0.0.0/8"]]);
+    assert.ok(performance.now() - started < 1_000);
+    assert.deepEqual(await told(bystander), ["", "", undefined, undefined]);
+    reader.close();
+    bystander.close();
   });
 
   test("a peer is seen once both name each other with their uids, and leaves when one stops", async () => {
