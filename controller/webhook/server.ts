@@ -15,6 +15,8 @@ import type { AdmissionRequest, Answer } from "./admission.ts";
 import { Connections } from "./connections.ts";
 import type { Connection } from "./connections.ts";
 import { largestBody, readBody, readReview, reviewOf } from "./review.ts";
+import { limitLines } from "../../lib/log/line-limit.ts";
+import type { Limited } from "../../lib/log/line-limit.ts";
 import { Turns } from "../../lib/limit/turns.ts";
 
 /** Answers one request; may ask the API server, until `over` says that nobody waits any more. */
@@ -65,7 +67,12 @@ const no = (message: string): Answer => ({
 });
 
 export async function listenWebhooks(where: HostPort, parts: WebhookParts): Promise<WebhookServer> {
-  const shared: Shared = { parts, connections: new Connections(), turns: new Turns({ capacity: mostAtOnce }) };
+  const shared: Shared = {
+    parts,
+    connections: new Connections(),
+    turns: new Turns({ capacity: mostAtOnce }),
+    refused: limitRefusals(parts),
+  };
   const open = new Map<string, Connection>();
   const server = createServer({ ...bounds, minVersion: "TLSv1.2" }, (request, response) => {
     const handler = parts.handlers.get((request.url ?? "").split("?")[0]!);
@@ -87,7 +94,10 @@ export async function listenWebhooks(where: HostPort, parts: WebhookParts): Prom
   return {
     ...bound,
     renew: ({ identity }) => server.setSecureContext({ cert: identity.chainPem, key: identity.keyPem() }),
-    close: () => closeAll(server),
+    close: () => {
+      closeAll(server);
+      shared.refused.stop();
+    },
   };
 }
 
@@ -111,7 +121,20 @@ function closeAll(server: Server): void {
 
 const plain = (response: ServerResponse, status: number): void => void response.writeHead(status).end();
 
-type Shared = { readonly parts: WebhookParts; readonly connections: Connections; readonly turns: Turns };
+type Refused = Pick<Answer, "reason" | "message"> & { readonly project: string | null };
+
+/** Any pod can ask for refusals, and name any project: they must not fill the log. */
+const limitRefusals = ({ clock, log }: WebhookParts): Limited<Refused> =>
+  limitLines(clock, ({ reason, message, project }, count, merged) =>
+    log("warn", "admission_refused", { reason, ...(merged ? {} : { message, project }), count }),
+  );
+
+type Shared = {
+  readonly parts: WebhookParts;
+  readonly connections: Connections;
+  readonly turns: Turns;
+  readonly refused: Limited<Refused>;
+};
 type Asked = {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
@@ -120,7 +143,7 @@ type Asked = {
 };
 
 /** A request takes a turn when it is complete: whoever only drips holds nothing but its own connection. */
-async function serve(asked: Asked, { parts, connections, turns }: Shared): Promise<void> {
+async function serve(asked: Asked, { parts, connections, turns, refused }: Shared): Promise<void> {
   const { request, response, connection } = asked;
   connection.state = "reading";
   const body = await readBody(request, (bytes) => connections.read(connection, bytes));
@@ -136,7 +159,9 @@ async function serve(asked: Asked, { parts, connections, turns }: Shared): Promi
     return plain(response, 503);
   }
   connection.state = "judged";
-  await judge(body, { asked, parts, over: over.signal, ended, done: () => turn.end() }).finally(() => timer.cancel());
+  await judge(body, { asked, parts, refused, over: over.signal, ended, done: () => turn.end() }).finally(() =>
+    timer.cancel(),
+  );
 }
 
 const failed = ({ log }: WebhookParts, { url }: IncomingMessage, error: unknown): void =>
@@ -148,6 +173,7 @@ const once = (signal: AbortSignal): Promise<void> =>
 type Judging = {
   readonly asked: Asked;
   readonly parts: WebhookParts;
+  readonly refused: Limited<Refused>;
   readonly over: AbortSignal;
   readonly ended: Promise<void>;
   /** The turn is over when nothing works on the request any more, which may be after the answer. */
@@ -156,7 +182,7 @@ type Judging = {
 
 async function judge(
   body: Buffer,
-  { asked: { response, handler, request }, parts, over, ended, done }: Judging,
+  { asked: { response, handler, request }, parts, refused, over, ended, done }: Judging,
 ): Promise<void> {
   const review = readReview(body);
   if (review === null) {
@@ -171,12 +197,10 @@ async function judge(
     failed(parts, request, error);
     return no("tencrypt could not judge the pod; its log says why. Next: try again");
   });
-  if (!answer.allowed)
-    parts.log("warn", "admission_refused", {
-      reason: answer.reason,
-      message: answer.message,
-      project: review.namespace ?? null,
-    });
+  if (!answer.allowed) {
+    const project = review.namespace ?? null;
+    refused.take(`${answer.reason} ${project}`, answer.reason, { ...answer, project });
+  }
   const text = JSON.stringify(reviewOf(review.uid, answer));
   response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) }).end(text);
 }

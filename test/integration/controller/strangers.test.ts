@@ -14,11 +14,13 @@ import { connect } from "node:tls";
 import type { TLSSocket } from "node:tls";
 import { startWebhooks } from "../../../controller/webhook/start.ts";
 import type { WebhookContext } from "../../../controller/webhook/start.ts";
+import { malformed } from "../../../controller/webhook/admission.ts";
 import type { Answer } from "../../../controller/webhook/admission.ts";
 import { answerMs, listenWebhooks } from "../../../controller/webhook/server.ts";
 import type { Handler, WebhookServer } from "../../../controller/webhook/server.ts";
 import type { Identity } from "../../../lib/enrolment/identity.ts";
 import { silent } from "../../../lib/log/log.ts";
+import type { Log } from "../../../lib/log/log.ts";
 import { manualClock } from "../../clock/manual-clock.ts";
 import { Keys } from "../../cluster/keys.ts";
 import { post, review, reviewOf } from "./reviews.ts";
@@ -153,6 +155,25 @@ describe("strangers at the webhooks' port", () => {
     agent.destroy();
     assert.ok(process.memoryUsage.rss() - rss < 128 * 1024 * 1024, "memory stays flat");
     assert.deepEqual(asked.paths, []);
+  });
+
+  test("refusals that anybody may ask for do not fill the log, and are counted", async (t) => {
+    const lines: unknown[] = [];
+    const log: Log = (_level, event, fields) => lines.push([event, fields?.["reason"], fields?.["count"]]);
+    const ticking = manualClock();
+    const own = await listenWebhooks(
+      { host: "127.0.0.1", port: 0 },
+      { handlers: new Map([["/refuses", () => Promise.resolve(malformed)]]), clock: ticking, log },
+    );
+    t.after(() => own.close());
+    own.renew({ identity });
+    for (let index = 0; index < 20; index++) await post(own.port, "/refuses", reviewOf(namespace("")));
+    ticking.advance(1_000);
+    const { reason } = malformed;
+    assert.deepEqual(lines, [
+      ...Array.from({ length: 5 }, () => ["admission_refused", reason, 1]),
+      ["admission_refused", reason, 15],
+    ]);
   });
 
   test("a peer that is named a hundred thousand times is looked up once", async () => {
