@@ -18,6 +18,7 @@ import { cancelled } from "../../lib/net/cancelled.ts";
 import type { ClosedBy } from "../observe/events.ts";
 import { gather, gatherFrom } from "./gather.ts";
 import { readsBefore, shareReads } from "./shared-reads.ts";
+import { pushGathered, release } from "./small-pieces.ts";
 
 export type RelayOutcome = {
   readonly bytesSent: number;
@@ -60,7 +61,7 @@ class Side {
   ended = false;
   finished = false;
   closed = false;
-  /** Since the last piece that went Node's way. */
+  /** Since the last piece that went Node's way, which alone lets Node read on. */
   paused = false;
   /** Of a stream: END_STREAM has come, read or not. */
   complete = false;
@@ -92,7 +93,12 @@ function onData(this: Carried, chunk: Buffer): void {
 }
 
 function onDrain(this: Carried): void {
-  this[sideOf].far.duplex.resume();
+  readOn(this[sideOf].far.duplex);
+}
+
+function readOn(duplex: Duplex): void {
+  release(duplex);
+  duplex.resume();
 }
 
 function onEnd(this: Carried): void {
@@ -135,10 +141,12 @@ function pushWatched(this: Duplex, chunk: unknown, encoding?: BufferEncoding): b
   } else if (!stream[sideOf].paused && stream.readableFlowing === true && stream.readableLength === 0) {
     stream.emit("data", chunk);
     if (!stream[sideOf].paused) return true;
-    chunk = nothing;
+    // Node has to know that what it asked for has come: else it does not ask again.
+    stream[sideOf].paused = false;
+    return Readable.prototype.push.call(stream, nothing);
   }
-  stream[sideOf].paused = false;
-  return Readable.prototype.push.call(stream, chunk, encoding);
+  if (stream.readableFlowing === true) stream[sideOf].paused = false;
+  return pushGathered.call(stream, chunk, encoding);
 }
 
 const isOpen = ({ closed, destroyed, session }: Http2Stream): boolean =>
@@ -178,8 +186,8 @@ export class Relay {
   start(): void {
     this.#attach(this.client);
     this.#attach(this.server);
-    this.client.duplex.resume();
-    this.server.duplex.resume();
+    readOn(this.client.duplex);
+    readOn(this.server.duplex);
   }
 
   /** Ends both sides at once with RST (drain deadline, certificate at its end). */
