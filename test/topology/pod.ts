@@ -127,5 +127,5 @@ export class Pod {
   }
 }
 
-export type ServerName = "http-server" | "greeting-server" | "echo-server" | "bulk-server";
+export type ServerName = "http-server" | "greeting-server" | "echo-server" | "bulk-server" | "sink-server";
 export type AppName = ServerName | "http-client" | "dialer" | "tunnel-client" | "flooder" | "collector" | "meddler";

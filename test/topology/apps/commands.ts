@@ -49,10 +49,45 @@ const pumpBytes = 4096;
 const pumpMs = 5;
 
 /** Sends the text again and again until the socket is gone, no more than the other side takes. */
-export function pump(socket: Socket, repeated: string): void {
+export function pump(socket: Socket, repeated: string, everyMs: number = pumpMs): void {
   const chunk = Buffer.from(repeated.repeat(Math.ceil(pumpBytes / repeated.length)));
   const timer = setInterval(() => {
     if (socket.destroyed) clearInterval(timer);
     else if (!socket.writableNeedDrain) socket.write(chunk);
-  }, pumpMs);
+  }, everyMs);
+}
+
+/** Sends the text, one byte at a time. */
+export function drip(socket: Socket, whole: string, everyMs: number): void {
+  const bytes = Buffer.from(whole);
+  let at = 0;
+  const timer = setInterval(() => {
+    if (socket.destroyed || at === bytes.length) clearInterval(timer);
+    else socket.write(bytes.subarray(at, ++at));
+  }, everyMs);
+}
+
+const bulkChunk = 64 * 1024;
+
+/** Sends so many bytes, as fast as they are taken, and ends. */
+export function sendBulk(socket: Socket, total: number, repeated: string): void {
+  const chunk = Buffer.alloc(bulkChunk, repeated);
+  let left = total;
+  const more = (): void => {
+    while (left > 0) {
+      const part = left >= chunk.length ? chunk : chunk.subarray(0, left);
+      left -= part.length;
+      if (!socket.write(part)) return void socket.once("drain", more);
+    }
+    socket.end();
+  };
+  more();
+}
+
+/** Lets so many bytes in a millisecond pass, counted from the start; to be called after each piece. */
+export function slowDown(socket: Socket, bytes: number, bytesPerMs: number, since: number): void {
+  const aheadMs = bytes / bytesPerMs - (performance.now() - since);
+  if (aheadMs < 1) return;
+  socket.pause();
+  setTimeout(() => socket.resume(), aheadMs);
 }

@@ -3,8 +3,9 @@
  *
  * `dial`  {host, port, send?, sendBase64?, half?, expect?, timeoutMs?}: connects, sends, optionally half-closes; done
  *         when the connection ended, or when `expect` bytes came (then it closes). -> {connected, error, ended, bytes, text, base64, milliseconds}
- * `open`  {name, host, port, send?, half?, pump?, discard?, pace?, deaf?}: the same, but stays open; -> {connected, error}. `pump`:
- *         repeats that text every few milliseconds. `discard`: counts what comes and keeps none of it. `pace`: reads so many MB a second. `deaf`: reads nothing.
+ * `open`  {name, host, port, send?, half?, pump?, drip?, bulk?, bytes?, everyMs?, discard?, pace?, deaf?}: the same, but stays open; -> {connected, error}. `pump`:
+ *         repeats that text every few milliseconds, or every `everyMs`. `drip`: sends that text byte by byte, one every `everyMs`.
+ *         `bulk`: sends `bytes` bytes of that text as fast as they are taken, and ends. `discard`: counts what comes and keeps none of it. `pace`: reads so many MB a second. `deaf`: reads nothing.
  *         Events: `data`, `ended` {name, ended, reset, bytes}; `reset` also for an RST that came after the FIN.
  * `resets` {host, port, perSecond, forMs}: opens connections and resets each at once. -> {begun, reset, failed, milliseconds}
  * `write` {name, send}, `end` {name} (half-close), `reset` {name}, `read` {name, expect}: waits for so many bytes in all
@@ -12,7 +13,7 @@
  */
 import { connect } from "node:net";
 import type { Socket } from "node:net";
-import { isReset, onCommand, pump, say, text } from "./commands.ts";
+import { drip, isReset, onCommand, pump, say, sendBulk, slowDown, text } from "./commands.ts";
 import type { Fields } from "./commands.ts";
 
 /** `end`, `reset`, `timeout`, `closed`, or an errno. */
@@ -35,6 +36,14 @@ function payload(command: Fields): Buffer {
   return typeof base64 === "string" ? Buffer.from(base64, "base64") : Buffer.from(text(command, "send", ""));
 }
 
+/** What is sent after the first bytes. */
+function goOn(socket: Socket, command: Fields): void {
+  const everyMs = command["everyMs"] === undefined ? undefined : Number(command["everyMs"]);
+  if (typeof command["pump"] === "string") pump(socket, command["pump"], everyMs);
+  if (typeof command["drip"] === "string") drip(socket, command["drip"], everyMs ?? 1);
+  if (typeof command["bulk"] === "string") sendBulk(socket, Number(command["bytes"]), command["bulk"]);
+}
+
 function open(command: Fields, changed: () => void): Connection {
   const socket = connect({
     host: text(command, "host"),
@@ -54,7 +63,7 @@ function open(command: Fields, changed: () => void): Connection {
     const bytes = payload(command);
     if (bytes.length > 0) socket.write(bytes);
     if (command["half"] === true) socket.end();
-    if (typeof command["pump"] === "string") pump(socket, command["pump"]);
+    goOn(socket, command);
     connection.changed();
   });
   if (command["deaf"] === true) socket.pause();
@@ -62,7 +71,7 @@ function open(command: Fields, changed: () => void): Connection {
     socket.on("data", (chunk: Buffer) => {
       if (command["discard"] !== true) connection.chunks.push(chunk);
       connection.bytes += chunk.length;
-      if (typeof command["pace"] === "number") slowDown(connection, command["pace"] * 1_000, opened);
+      if (typeof command["pace"] === "number") slowDown(socket, connection.bytes, command["pace"] * 1_000, opened);
       connection.changed();
     });
   socket.on("end", () => finish("end"));
@@ -73,13 +82,6 @@ function open(command: Fields, changed: () => void): Connection {
   });
   socket.on("close", () => finish("closed"));
   return connection;
-}
-
-function slowDown({ socket, bytes }: Connection, bytesPerMs: number, since: number): void {
-  const aheadMs = bytes / bytesPerMs - (performance.now() - since);
-  if (aheadMs < 1) return;
-  socket.pause();
-  setTimeout(() => socket.resume(), aheadMs);
 }
 
 const endOf = ({ ended, reset, bytes }: Connection): Fields => ({ ended, reset, bytes });
