@@ -1,43 +1,92 @@
 /**
  * The ends of sessions: a project's CA that leaves the bundle cuts them within a second, a certificate that cannot be
- * renewed cuts them at its end and nothing flows afterwards, and a proxy that is told to stop lets what is open finish.
+ * renewed cuts them within a second of its end; whatever the application goes on writing, no byte of it arrives later. A
+ * proxy that is told to stop lets what is open finish. Other projects do not notice.
  */
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { dial, reaches, refuses } from "../topology/attempts.ts";
-import type { Child } from "../topology/cluster.ts";
+import { dial, filesReturnTo, openFiles, reaches, refuses } from "../topology/attempts.ts";
+import type { Capture, Child, Json } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
+import { watchSteady } from "../topology/steady.ts";
 
 const canary = "canary-session-ends-77e0";
+const clear = "clear-text-of-a-project";
 const port = 7000;
+const withinMs = 1_000;
 
-type World = { readonly mesh: Mesh; readonly client: Child; readonly host: string; readonly web: Child };
+type World = {
+  readonly mesh: Mesh;
+  readonly client: Child;
+  readonly host: string;
+  readonly web: Child;
+  readonly echo: Child;
+  readonly bridge: Capture;
+};
 
-async function world(leafTtl: string): Promise<World> {
+/** `aside`: pods of a project that nothing is done to. */
+async function world(leafTtl: string, aside: readonly string[] = ["bystander", "other"]): Promise<World> {
   const mesh = await startMesh({
     projects: { shop: { mode: "project" } },
     pods: [
       ...["client", "server"].map((name) => ({ name, project: "shop" })),
+      ...aside.map((name) => ({ name, project: "aside" })),
       { name: "web", project: "other", protected: false },
     ],
     leafTtl,
   });
-  await Promise.all(["server", "web"].map((name) => mesh.pod(name).serve("echo-server", port)));
+  const bridge = await mesh.cluster.capture();
+  const [echo] = await Promise.all(["server", "web"].map((name) => mesh.pod(name).serve("echo-server", port)));
   const [client, web] = await Promise.all(["client", "web"].map((name) => mesh.pod(name).app("dialer")));
-  return { mesh, client: client!, web: web!, host: mesh.pod("server").ip };
+  return { mesh, client: client!, web: web!, host: mesh.pod("server").ip, echo: echo!.child, bridge };
 }
 
 /** An open connection that has carried bytes both ways. */
-const openLong = ({ client, host }: World, name: string): Promise<void> => openFrom(client, host, name);
+const openLong = ({ client, host }: World, name: string): Promise<void> => openFrom(client, host, name, canary);
 
-async function openFrom(from: Child, host: string, name: string): Promise<void> {
-  await from.request({ do: "open", name, host, port, send: canary });
-  await from.request({ do: "read", name, expect: canary.length });
+async function openFrom(from: Child, host: string, name: string, send: string): Promise<void> {
+  await from.request({ do: "open", name, host, port, send });
+  await from.request({ do: "read", name, expect: send.length });
 }
+
+/** An open connection that has carried bytes both ways, and goes on to whatever comes of it. */
+async function pumpLong({ client, host }: World, name: string): Promise<void> {
+  const from = client.position;
+  await client.request({ do: "open", name, host, port, pump: canary, discard: true });
+  await client.event("data", isNamed(name), { from });
+}
+
+const time = (line: Json): number => Date.parse(String(line["time"]));
+
+/**
+ * Of the first connection that the echo had: both applications' ends are there within a second of that moment, until which
+ * bytes have come; the last that came, came within it.
+ */
+async function endsAt({ client, echo }: World, name: string, moment: number): Promise<void> {
+  const [near, far] = await Promise.all([
+    client.event("ended", isNamed(name), { timeoutMs: 20_000 }),
+    echo.event("connection_closed", ({ connection }) => connection === 1, { timeoutMs: 20_000 }),
+  ]);
+  const [seen, lastAt] = [Date.now() - moment, Number(far["lastAt"]) - moment];
+  assert.deepEqual([near["ended"], far["ended"]], ["reset", "reset"]);
+  assert.ok(seen < withinMs, `${name}: the ends were there after ${seen} ms`);
+  assert.ok(lastAt > -withinMs && lastAt < withinMs, `${name}: the last bytes came ${lastAt} ms after`);
+  // Its socket is closed: what it has read is all that it will ever have read.
+  assert.ok(Number(far["bytes"]) > canary.length, JSON.stringify(far));
+}
+
+async function clearEndsAt(from: Child, name: string, moment: number): Promise<void> {
+  const ended = await from.event("ended", isNamed(name), { timeoutMs: 20_000 });
+  assert.equal(ended["ended"], "reset", name);
+  assert.ok(Date.now() - moment < withinMs, `${name}: ${Date.now() - moment} ms after its certificate's end`);
+}
+
+const assertSecret = async ({ bridge }: World): Promise<void> =>
+  assert.equal((await bridge.stop()).count(canary), 0, "the canary was nowhere on the bridge");
 
 const isNamed =
   (name: string) =>
@@ -49,45 +98,58 @@ describe("a project's CA that leaves the bundle", { skip: needsRoot }, () => {
   before(async () => (here = await world("24h")));
   after(() => here?.mesh.close());
 
-  test("cuts the open connection within a second, and its record says why", async () => {
-    await openLong(here, "long");
+  test("cuts the open connection within a second, no byte comes later, and its record says why", async () => {
+    await pumpLong(here, "long");
+    const steady = await watchSteady(here.mesh, { from: "bystander", to: "other", text: canary });
     const proxies = [here.mesh.proxy("client"), here.mesh.proxy("server")];
     const froms = proxies.map(({ position }) => position);
+    const since = here.mesh.ca.child.position;
     const removed = performance.now();
     rmSync(join(here.mesh.ca.store, "projects", "shop"), { recursive: true });
-    const ended = await here.client.event("ended", isNamed("long"));
-    assert.equal(ended["ended"], "reset");
+    const published = await here.mesh.ca.child.event("bundle_published", undefined, { from: since });
+    await endsAt(here, "long", time(published));
     assert.ok(performance.now() - removed < 2_000, `it took ${performance.now() - removed} ms`);
     // Both are told at about the same time: whoever is first cuts it, and to the other one it is a reset.
     const records = proxies.map((proxy, index) => proxy.event("connection_closed", undefined, { from: froms[index]! }));
     const reasons = (await Promise.all(records)).map((line) => line["reason"]);
     assert.ok(reasons.includes("issuer_removed"), reasons.join());
+    await steady.end();
+    const again = await dial(here.client, { host: here.host, port }, { send: canary });
+    assert.deepEqual([again["bytes"], again["ended"]], [0, "reset"]);
+    assert.equal(here.echo.events("connection").length, 1, "nothing has come on another one");
+    await assertSecret(here);
   });
 });
 
 describe("a certificate that cannot be renewed", { skip: needsRoot }, () => {
   let here: World;
-  before(async () => (here = await world("10s")));
+  // Nobody stays aside: the certificates of all end.
+  before(async () => (here = await world("10s", [])));
   after(() => here?.mesh.close());
 
   test("ends its connections with itself, and nothing flows afterwards", async () => {
     await here.mesh.ca.child.stop();
     const { client, web, host, mesh } = here;
-    await openLong(here, "long");
-    await openFrom(client, mesh.pod("web").ip, "clear-out");
-    await openFrom(web, host, "clear-in");
-    for (const [from, name] of [
-      [client, "long"] as const,
-      [client, "clear-out"] as const,
-      [web, "clear-in"] as const,
-    ]) {
-      const ended = await from.event("ended", isNamed(name), { timeoutMs: 20_000 });
-      assert.equal(ended["ended"], "reset", name);
-    }
+    await pumpLong(here, "long");
     const [near, far] = [mesh.proxy("client"), mesh.proxy("server")];
+    const files = [near, far].map(({ pid }) => openFiles(pid));
+    await openFrom(client, mesh.pod("web").ip, "clear-out", clear);
+    await openFrom(web, host, "clear-in", clear);
+    const ends = [near, far].map((proxy) =>
+      Date.parse(String(proxy.events("certificate_received").at(-1)!["notAfter"])),
+    );
+    await Promise.all([
+      endsAt(here, "long", Math.min(...ends)), // of both certificates, the one that ends first
+      clearEndsAt(client, "clear-out", ends[0]!),
+      clearEndsAt(web, "clear-in", ends[1]!),
+    ]);
+    const since = here.echo.position;
     await refuses(client, { host, port }, canary, { by: near, reason: "expired" });
     await refuses(client, { host: mesh.pod("web").ip, port }, canary, { by: near, reason: "expired" });
-    await refuses(web, { host, port }, canary, { by: far, reason: "expired" });
+    await refuses(web, { host, port }, clear, { by: far, reason: "expired" });
+    assert.deepEqual(here.echo.events("connection", since), [], "nothing has come on another one");
+    for (const [index, { pid }] of [near, far].entries()) await filesReturnTo(pid, files[index]!);
+    await assertSecret(here);
   });
 });
 
@@ -98,6 +160,7 @@ describe("a proxy that is told to stop", { skip: needsRoot }, () => {
 
   test("lets an open connection finish, takes no new one, and exits with 0", async () => {
     await openLong(here, "long");
+    const steady = await watchSteady(here.mesh, { from: "bystander", to: "other", text: canary });
     const proxy = here.mesh.proxy("server");
     const from = proxy.position;
     process.kill(proxy.pid, "SIGTERM");
@@ -114,6 +177,7 @@ describe("a proxy that is told to stop", { skip: needsRoot }, () => {
     assert.deepEqual([line["closedBy"], line["reset"]], ["client", false]);
     await here.mesh.startProxy("server");
     await reaches(here.client, { host: here.host, port }, canary);
+    await steady.end();
   });
 
   test("resets at its deadline what is still open, and the record says so", async () => {
@@ -127,5 +191,6 @@ describe("a proxy that is told to stop", { skip: needsRoot }, () => {
     assert.deepEqual(await proxy.exited, { code: 0, signal: null });
     const line = await proxy.event("connection_closed", undefined, { from, timeoutMs: 1_000 });
     assert.deepEqual([line["closedBy"], line["reset"], line["bytesSent"]], ["proxy", true, canary.length]);
+    await assertSecret(here);
   });
 });
