@@ -10,6 +10,8 @@ import { needsRoot } from "../topology/cluster.ts";
 import type { WorkloadEntry } from "../topology/directory.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
+import { watchSteady } from "../topology/steady.ts";
+import type { Steady } from "../topology/steady.ts";
 
 const canary = "canary-answering-4e77";
 const port = 7000;
@@ -18,6 +20,7 @@ let mesh: Mesh;
 let bridge: Capture;
 let inside: Child;
 let echo: Child;
+let steady: Steady;
 
 before(async () => {
   if (needsRoot !== false) return;
@@ -26,6 +29,7 @@ before(async () => {
     pods: [
       { name: "client", project: "shop" },
       { name: "server", project: "shop" },
+      { name: "bystander", project: "shop" },
     ],
   });
   bridge = await mesh.cluster.capture();
@@ -52,6 +56,8 @@ describe("a dial that is answered by", { skip: needsRoot }, () => {
     await reaches(inside, { host: mesh.pod("server").ip, port }, canary);
     // The application's own word for it comes another way, and must not count for what follows.
     await echo.event("connection");
+    // Its document says what the client's says: only of the client itself is the same true as before.
+    steady = await watchSteady(mesh, { from: "bystander", to: "client", text: canary });
   });
 
   for (const [what, change, reason] of cases)
@@ -68,9 +74,10 @@ describe("a dial that is answered by", { skip: needsRoot }, () => {
         assert.deepEqual(echo.events("connection", position), [], "the application saw nothing");
       });
 
-  test("and is served again once the directory is right", async () => {
+  test("and is served again once the directory is right; a bystander was all the while", async () => {
     await claimed({});
     await reaches(inside, { host: mesh.pod("server").ip, port }, canary);
+    await steady.end();
     assert.equal((await bridge.stop()).count(canary), 0);
   });
 });

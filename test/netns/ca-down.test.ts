@@ -1,6 +1,6 @@
 /**
  * Without its CA a pod waits and says so: before the first certificate the kernel refuses in its place. Once the CA
- * comes, everything works without a restart. A CA with another root is no CA.
+ * comes, everything works without a restart. A CA with another root is no CA. Pods that have a certificate do not notice.
  */
 import assert from "node:assert/strict";
 import { copyFileSync } from "node:fs";
@@ -11,6 +11,8 @@ import type { Capture, Child, Pod } from "../topology/cluster.ts";
 import { needsRoot, uids } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
+import { watchSteady } from "../topology/steady.ts";
+import type { Steady } from "../topology/steady.ts";
 
 const options = { skip: needsRoot };
 const canary = "canary-ca-down-93e0";
@@ -24,6 +26,7 @@ let inside: Child;
 let outside: Child;
 /** Absent at first: the kubelet mounts it late. */
 let lateRoot: string;
+let steady: Steady;
 
 before(async () => {
   if (needsRoot !== false) return;
@@ -32,14 +35,17 @@ before(async () => {
     pods: [
       { name: "client", project: "shop" },
       { name: "server", project: "shop" },
+      { name: "bystander", project: "shop" },
+      { name: "other", project: "shop" },
       { name: "outsider", project: "default", protected: false },
     ],
     without: ["client", "server"],
   });
+  bridge = await mesh.cluster.capture();
+  steady = await watchSteady(mesh, { from: "bystander", to: "other", text: canary });
   await mesh.ca.child.stop();
   lateRoot = join(mesh.cluster.makeFolder("late", 0), "root.pem");
   [client, server] = [mesh.pod("client"), mesh.pod("server")];
-  bridge = await mesh.cluster.capture();
   inside = await client.app("dialer");
   outside = await mesh.pod("outsider").app("dialer");
   await Promise.all([server, mesh.pod("outsider")].map((pod) => pod.serve("echo-server", echo)));
@@ -105,6 +111,10 @@ test("a CA with a root of its own at the same address is not believed; the right
   mesh.ca = await mesh.ca.restart();
   await proxy.event("ready");
   await podsTalk();
+});
+
+test("pods that had their certificates talked all the while, and hold nothing more for it", options, async () => {
+  await steady.end();
 });
 
 test("the canary was nowhere on the bridge", options, async () => {

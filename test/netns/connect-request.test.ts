@@ -1,6 +1,7 @@
 /**
  * What a peer with a good certificate may ask for on 15008: an address and port of this very pod, written in exactly one
- * way. Everything else is refused with an exact status and reason, and no application sees a connection.
+ * way. Everything else is refused with an exact status and reason, no application sees a connection, and nobody else
+ * notices.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -11,6 +12,8 @@ import { createForger, identityOf } from "../topology/forgery.ts";
 import type { Field } from "../topology/http2-frames.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
+import { watchSteady } from "../topology/steady.ts";
+import type { Steady } from "../topology/steady.ts";
 
 const options = { skip: needsRoot };
 const canary = "canary-connect-81aa";
@@ -27,6 +30,7 @@ let tunnel: Child;
 let inside: Child;
 let echoes: readonly Child[];
 let credentials: Json;
+let steady: Steady;
 
 before(async () => {
   if (needsRoot !== false) return;
@@ -35,6 +39,7 @@ before(async () => {
     pods: [
       { name: "client", project: "shop" },
       { name: "server", project: "shop" },
+      { name: "bystander", project: "shop" },
     ],
   });
   const [caller, target] = [mesh.pod("client"), mesh.pod("server")];
@@ -52,6 +57,9 @@ before(async () => {
   tunnel = await caller.app("tunnel-client", [], { uid: uids.proxy });
   const leaf = createForger(mesh.cluster, mesh.ca).leaf(identityOf(caller));
   credentials = { cert: leaf.chainPem, key: leaf.keyPem };
+  // The sessions between the two proxies stay open: they are there before anything is counted.
+  for (const host of Object.values(server)) await reaches(inside, { host, port }, canary);
+  steady = await watchSteady(mesh, { from: "bystander", to: "server", text: canary });
 });
 after(() => mesh?.close());
 
@@ -80,8 +88,8 @@ test("a request in the right form is served over both families, so all that foll
   }
   const byHand = await ask({ fields: [connect, authority] });
   assert.equal(byHand["status"], 200);
-  // The echo has told of all three: none of them can be taken for one of the refused requests below.
-  await echoes[0]!.event("connection", (line) => line["connection"] === 3);
+  // The echo has told of all of them: none of them can be taken for one of the refused requests below.
+  await echoes[0]!.event("connection", (line) => line["connection"] === 5);
 });
 
 type Case = readonly [what: string, authority: string, status: number, reason: string];
@@ -206,6 +214,11 @@ describe("an application that listens on loopback only stays unreachable", optio
       nobodyWasDialled(since);
     });
   }
+});
+
+test("a bystander was served all the while, and neither descriptors nor memory are left behind", options, async () => {
+  await tunnel.stop("SIGKILL");
+  await steady.end();
 });
 
 test("the canary was nowhere on the bridge", options, async () => {

@@ -1,20 +1,24 @@
 /**
  * A proxy that may open few files is asked for more connections than it can hold: half-open handshakes by the thousand,
- * from a pod without a certificate. It stays, refuses what it cannot hold, and serves again with all descriptors back.
+ * from a pod without a certificate. It stays, serves a bystander all the while, refuses what it cannot hold, and serves
+ * again with all descriptors and memory back.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { filesReturnTo, openFiles, reaches } from "../topology/attempts.ts";
-import type { Child } from "../topology/cluster.ts";
+import type { Capture, Child } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
+import { watchSteady } from "../topology/steady.ts";
 
+const canary = "canary-descriptors-c19f";
 const port = 7000;
 const nofile = 256;
 const halfOpen = 1_000;
 
 let mesh: Mesh;
+let bridge: Capture;
 let inside: Child;
 let attacker: Child;
 
@@ -25,11 +29,13 @@ before(async () => {
     pods: [
       { name: "client", project: "shop" },
       { name: "server", project: "shop" },
+      { name: "bystander", project: "shop" },
       { name: "attacker", project: "default", protected: false },
     ],
     without: ["server"],
   });
   await mesh.startProxy("server", { nofile });
+  bridge = await mesh.cluster.capture();
   await mesh.pod("server").serve("echo-server", port);
   inside = await mesh.pod("client").app("dialer");
   attacker = await mesh.pod("attacker").app("dialer");
@@ -41,7 +47,8 @@ describe(`1 000 half-open handshakes at a proxy with ${nofile} descriptors`, { s
     test(`on ${tunnelPort}: it stays, and serves when they are gone`, async () => {
       const proxy = mesh.proxy("server");
       const target = { host: mesh.pod("server").ip, port };
-      await reaches(inside, target, "before");
+      await reaches(inside, target, canary);
+      const steady = await watchSteady(mesh, { from: "bystander", to: "server", text: canary });
       const files = openFiles(proxy.pid);
       const names = Array.from({ length: halfOpen }, (_, index) => `${tunnelPort}-${index}`);
       const host = mesh.pod("server").ip;
@@ -49,7 +56,12 @@ describe(`1 000 half-open handshakes at a proxy with ${nofile} descriptors`, { s
       assert.equal(proxy.end, null);
       await Promise.all(names.map((name) => attacker.request({ do: "reset", name, timeoutMs: 1 })));
       await filesReturnTo(proxy.pid, files);
-      await reaches(inside, target, "after");
+      await steady.end();
+      await reaches(inside, target, canary);
       assert.equal(proxy.end, null);
     });
+
+  test("and the canary was nowhere on the bridge", async () => {
+    assert.equal((await bridge.stop()).count(canary), 0);
+  });
 });

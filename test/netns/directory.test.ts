@@ -10,6 +10,8 @@ import type { Capture, Child, DirectoryDocument, Json, Pod } from "../topology/c
 import { needsRoot } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
+import { watchSteady } from "../topology/steady.ts";
+import type { Steady } from "../topology/steady.ts";
 
 const options = { skip: needsRoot };
 const canary = "canary-directory-4be2";
@@ -26,6 +28,7 @@ let inside: Child;
 let proxy: Child;
 /** The client's own: a document that is bad for it may be good for the server. */
 let file: string;
+let steady: Steady;
 
 before(async () => {
   if (needsRoot !== false) return;
@@ -35,6 +38,7 @@ before(async () => {
       { name: "client", project: "shop" },
       { name: "server", project: "shop" },
       { name: "strict", project: "shop" },
+      { name: "bystander", project: "shop" },
       { name: "outsider", project: "default", protected: false },
     ],
     floor: "project",
@@ -48,6 +52,8 @@ before(async () => {
   bridge = await mesh.cluster.capture();
   inside = await client.app("dialer");
   await Promise.all([server, outsider].map((pod) => pod.serve("echo-server", echo)));
+  await asBefore();
+  steady = await watchSteady(mesh, { from: "bystander", to: "client", text: canary });
 });
 after(() => mesh?.close());
 
@@ -126,6 +132,7 @@ const bad: readonly Bad[] = [
       }),
   ],
   ["of a lower version", "directory_not_newer", /^version 0 after /, () => text({ version: 0 })],
+  ["larger than any may be", "directory_too_large", /./, () => text({ requires: ["x".repeat(65 * 1024 * 1024)] })],
   [
     "requiring what no proxy knows",
     "directory_requires_unknown_feature",
@@ -250,6 +257,11 @@ test("before the first document everything is refused, and the proxy is not read
   writeFileSync(own, text());
   await late.event("ready", undefined, { timeoutMs: withinMs });
   for (const host of server.ips) await reaches(dialer, { host, port: echo }, canary);
+});
+
+test("a bystander was served all the while, and neither descriptors nor memory are left behind", options, async () => {
+  await mesh.proxy("strict").stop(); // with its sessions
+  await steady.end();
 });
 
 test("the canary was nowhere on the bridge", options, async () => {

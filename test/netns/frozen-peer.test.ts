@@ -1,6 +1,7 @@
 /**
  * A peer's proxy that is frozen (SIGSTOP: its kernel still answers) is found by PING, not by TCP: open connections end
- * as resets within the PING bound, new ones are refused in time, and after SIGCONT all is as before.
+ * as resets within the PING bound, new ones are refused in time, and after SIGCONT all is as before. Whoever talks to the
+ * proxy that found it does not notice.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -9,6 +10,7 @@ import type { Capture, Child } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
+import { watchSteady } from "../topology/steady.ts";
 
 const canary = "canary-frozen-6d02";
 const port = 7000;
@@ -26,6 +28,7 @@ before(async () => {
     pods: [
       { name: "client", project: "shop" },
       { name: "server", project: "shop" },
+      { name: "bystander", project: "shop" },
     ],
   });
   bridge = await mesh.cluster.capture();
@@ -43,6 +46,7 @@ describe("a frozen peer", { skip: needsRoot }, () => {
     const target = { host: mesh.pod("server").ip, port };
     await reaches(inside, target, canary);
     const [here, there] = [mesh.proxy("client"), mesh.proxy("server")];
+    const steady = await watchSteady(mesh, { from: "bystander", to: "client", text: canary });
     const files = openFiles(here.pid);
     await inside.request({ do: "open", name: "open", ...target, send: canary });
     await inside.request({ do: "read", name: "open", expect: canary.length });
@@ -59,6 +63,7 @@ describe("a frozen peer", { skip: needsRoot }, () => {
 
     there.kill("SIGCONT");
     await reaches(inside, target, canary);
+    await steady.end();
     await filesReturnTo(here.pid, files);
     assert.equal((await bridge.stop()).count(canary), 0);
   });

@@ -1,7 +1,7 @@
 /**
  * Packets of connections that the kernel has forgotten: connection tracking calls them INVALID, and nat does not look at
  * them. They never leave a pod as they are, in clear and past the proxy; and where the rules are away they do, so this
- * test can fail.
+ * test can fail. Nobody else notices, and the proxies hold nothing of them.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -10,9 +10,12 @@ import type { Capture, Child, Pod } from "../topology/cluster.ts";
 import { needsRoot, uids } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
+import { watchSteady } from "../topology/steady.ts";
+import type { Steady } from "../topology/steady.ts";
 
 /** What each pod writes on a connection that is forgotten. */
 const canaryOf = ({ name }: Pod): string => `canary-invalid-6b0d-${name}`;
+const canary = "canary-invalid-bystander";
 const hello = "hello";
 const port = 7000;
 const inboundPort = 15_006;
@@ -21,6 +24,7 @@ const asRoot = { uid: uids.root };
 let mesh: Mesh;
 let bridge: Capture;
 let echo: Child;
+let steady: Steady;
 
 before(async () => {
   if (needsRoot !== false) return;
@@ -30,12 +34,16 @@ before(async () => {
       { name: "client", project: "shop" },
       { name: "bare", project: "shop" },
       { name: "server", project: "shop" },
+      { name: "bystander", project: "shop" },
+      { name: "idle", project: "shop" },
       { name: "web", project: "other", protected: false },
     ],
   });
   for (const name of ["client", "bare", "server"]) await forgetSoon(mesh.pod(name));
   bridge = await mesh.cluster.capture();
   ({ child: echo } = await mesh.pod("server").serve("echo-server", port));
+  // Between other pods than those whose dropped packets are counted.
+  steady = await watchSteady(mesh, { from: "bystander", to: "idle", text: canary });
 });
 after(() => mesh?.close());
 
@@ -101,6 +109,12 @@ describe("a connection that connection tracking has forgotten", { skip: needsRoo
       [],
     );
     assert.ok(from.includes(`${server.ip}:${port}`), "the caller's connection was on the bridge");
+  });
+
+  test("is nothing that a bystander notices, or that a proxy keeps", async () => {
+    // Both connections are open at both of their ends, and the session of one of them: no packet can tell that they ended.
+    await steady.end({ moreFiles: 4 });
+    assert.equal((await bridge.snapshot()).count(canary), 0);
   });
 
   test("and would go out in clear, were the rules not there", async () => {

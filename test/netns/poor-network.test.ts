@@ -1,6 +1,6 @@
 /**
  * Networks that lose packets: one in twenty, which costs time and nothing else, and all of one direction, which is found
- * by PING at both ends although the other direction still delivers.
+ * by PING at both ends although the other direction still delivers. Who does not use that network does not notice.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -9,6 +9,7 @@ import type { Capture, Child } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
+import { watchSteady } from "../topology/steady.ts";
 
 const canary = "canary-poor-network-8e15";
 const ports = { echo: 7000, http: 8080 };
@@ -24,7 +25,7 @@ before(async () => {
   if (needsRoot !== false) return;
   mesh = await startMesh({
     projects: { shop: { mode: "strict" } },
-    pods: ["client", "server"].map((name) => ({ name, project: "shop" })),
+    pods: ["client", "server", "bystander"].map((name) => ({ name, project: "shop" })),
   });
   bridge = await mesh.cluster.capture();
   await mesh.pod("server").serve("echo-server", ports.echo);
@@ -50,6 +51,8 @@ async function under(pod: string, rule: readonly string[], work: () => Promise<v
 describe("a network", { skip: needsRoot }, () => {
   test("that loses one packet in twenty: every request is answered, and an open connection loses nothing", async () => {
     const target = { host: mesh.pod("server").ip, port: ports.echo };
+    await reaches(inside, target, canary);
+    const steady = await watchSteady(mesh, { from: "bystander", to: "client", text: canary });
     const loss = ["-m", "statistic", "--mode", "random", "--probability", "0.05", "-j", "DROP"];
     await under("server", ["INPUT", "-i", "eth0", ...loss], async () => {
       await inside.request({ do: "open", name: "long", ...target });
@@ -71,12 +74,14 @@ describe("a network", { skip: needsRoot }, () => {
       assert.deepEqual([total, succeeded, failures], [100, 100, []]);
     });
     await inside.request({ do: "reset", name: "long" });
+    await steady.end();
   });
 
   test("that delivers in one direction only: both ends find out, nothing is left half-open, and all is well again", async () => {
     const target = { host: mesh.pod("server").ip, port: ports.echo };
     await reaches(inside, target, canary);
     const proxies = [mesh.proxy("client"), mesh.proxy("server")];
+    const steady = await watchSteady(mesh, { from: "bystander", to: "client", text: canary });
     const files = proxies.map(({ pid }) => openFiles(pid));
     await inside.request({ do: "open", name: "open", ...target, send: canary });
     await inside.request({ do: "read", name: "open", expect: canary.length });
@@ -89,6 +94,7 @@ describe("a network", { skip: needsRoot }, () => {
       await filesReturnTo(proxies[1]!.pid, files[1]!, { timeoutMs: foundWithinMs });
     });
     await reaches(inside, target, canary);
+    await steady.end();
     for (const [index, { pid }] of proxies.entries()) await filesReturnTo(pid, files[index]!);
   });
 

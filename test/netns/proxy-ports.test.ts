@@ -1,6 +1,7 @@
 /**
  * Nobody gets anything by dialling a port of a proxy: no loop, no relay, no byte of an application. Whoever dials, by
- * whatever address, is refused at once, and the proxies hold no more open files afterwards than before.
+ * whatever address, is refused at once; others are served meanwhile, and afterwards the proxies hold no more open files nor
+ * memory than before.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -20,6 +21,8 @@ import { needsRoot, uids } from "../topology/cluster.ts";
 import { createForger, identityOf } from "../topology/forgery.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
+import { watchSteady } from "../topology/steady.ts";
+import type { Steady } from "../topology/steady.ts";
 
 const options = { skip: needsRoot };
 const canary = "canary-proxy-ports-5d1f";
@@ -36,6 +39,7 @@ let bridge: Capture;
 let inside: Child;
 let attacker: Child;
 let echoes: Child;
+let steady: Steady;
 let filesBefore: readonly (readonly [Child, number])[];
 
 before(async () => {
@@ -45,6 +49,7 @@ before(async () => {
     pods: [
       { name: "client", project: "shop" },
       { name: "server", project: "shop" },
+      { name: "bystander", project: "shop" },
       { name: "attacker", project: "default", protected: false },
     ],
   });
@@ -57,6 +62,7 @@ before(async () => {
   for (const family of families) await reaches(inside, { host: ipOf(server, family), port: echo }, canary);
   // The application's own word for it comes another way, and must not count for what follows.
   await echoes.event("connection", ({ connection }) => connection === families.length);
+  steady = await watchSteady(mesh, { from: "bystander", to: "server", text: canary });
   filesBefore = [mesh.proxy("client"), mesh.proxy("server")].map((proxy) => [proxy, openFiles(proxy.pid)] as const);
 });
 after(() => mesh?.close());
@@ -168,12 +174,17 @@ describe("through the tunnel, by somebody who holds a good certificate", options
   }
 });
 
-test("afterwards no proxy holds more open files, and connections work as before", options, async () => {
-  for (const [proxy, count] of filesBefore) await filesReturnTo(proxy.pid, count);
-  await reaches(inside, { host: server.ip, port: echo }, canary);
-  assertRefused(await dial(inside, { host: loopback.v4, port: ports.outbound }), "a dial that sends nothing");
-  for (const [proxy, count] of filesBefore) await filesReturnTo(proxy.pid, count);
-});
+test(
+  "afterwards no proxy holds more open files, a bystander was served all the while, and connections work",
+  options,
+  async () => {
+    await steady.end();
+    for (const [proxy, count] of filesBefore) await filesReturnTo(proxy.pid, count);
+    await reaches(inside, { host: server.ip, port: echo }, canary);
+    assertRefused(await dial(inside, { host: loopback.v4, port: ports.outbound }), "a dial that sends nothing");
+    for (const [proxy, count] of filesBefore) await filesReturnTo(proxy.pid, count);
+  },
+);
 
 test("the canary was nowhere on the bridge", options, async () => {
   assert.equal((await bridge.stop()).count(canary), 0);

@@ -1,6 +1,6 @@
 /**
  * An application that resets its connections, thousands a second, is ordinary churn for its proxy: it ends no other
- * stream of the session that they share, and leaves nothing behind at either proxy or at the application.
+ * stream of the session that they share, nor fails a request of another pod, and leaves nothing behind at either proxy.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -10,11 +10,15 @@ import type { Capture, Child, Json } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
+import { watchSteady } from "../topology/steady.ts";
 
 const canary = "canary-resets-93c4";
 const port = 7000;
 const perSecond = 2_000;
 const forMs = 30_000;
+const warmUpMs = 4_000;
+/** A kilobyte of each connection. */
+const grownMb = (perSecond * forMs) / 1e6;
 const stalledForMs = 12_000;
 
 let mesh: Mesh;
@@ -29,6 +33,7 @@ before(async () => {
     pods: [
       { name: "client", project: "shop" },
       { name: "server", project: "shop" },
+      { name: "bystander", project: "shop" },
     ],
   });
   bridge = await mesh.cluster.capture();
@@ -43,6 +48,9 @@ describe("an application that resets 2 000 connections a second", { skip: needsR
     const target = { host: mesh.pod("server").ip, port };
     await reaches(steady, target, canary);
     const proxies = [mesh.proxy("client"), mesh.proxy("server")];
+    // Growth that is not of the first seconds is a leak.
+    await churning.request({ do: "resets", ...target, perSecond, forMs: warmUpMs }, { timeoutMs: 10 * warmUpMs });
+    const others = await watchSteady(mesh, { from: "bystander", to: "server", text: canary });
     const filesBefore = proxies.map(({ pid }) => openFiles(pid));
     const { length: sessionsBefore } = await mesh.sessions("client");
     const echo = (command: Json): Promise<Json> => steady.request({ name: "steady", ...command });
@@ -68,6 +76,7 @@ describe("an application that resets 2 000 connections a second", { skip: needsR
     await steady.event("ended", (line) => line["name"] === "steady" && line["ended"] === "end");
     // A burst may have needed another session, which is kept for a while: a descriptor at each end.
     const more = (await mesh.sessions("client")).length - sessionsBefore;
+    await others.end({ moreFiles: more, grownMb });
     for (const [index, { pid }] of proxies.entries()) await filesReturnTo(pid, filesBefore[index]! + more);
   });
 
@@ -75,6 +84,8 @@ describe("an application that resets 2 000 connections a second", { skip: needsR
     const target = { host: mesh.pod("server").ip, port };
     const { pid } = mesh.proxy("server");
     const echo = (command: Json): Promise<Json> => steady.request({ name: "stalled", ...command });
+    const others = await watchSteady(mesh, { from: "bystander", to: "server", text: canary });
+    const { length: sessionsBefore } = await mesh.sessions("client");
     await echo({ do: "open", ...target, send: canary, discard: true });
     let bytes = canary.length;
     let over = false;
@@ -94,6 +105,8 @@ describe("an application that resets 2 000 connections a second", { skip: needsR
     }
     const { begun } = await churn;
     assert.ok(Number(begun) > perSecond, `${String(begun)} begun`);
+    await echo({ do: "reset" });
+    await others.end({ moreFiles: Math.max(0, (await mesh.sessions("client")).length - sessionsBefore) });
   });
 
   test("and the canary was nowhere on the bridge", async () => {

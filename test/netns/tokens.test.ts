@@ -1,7 +1,7 @@
 /**
  * A proxy whose token is not its own, good and fresh gets no certificate, says why, and binds no port that connections
  * are redirected to: the kernel refuses inside and outside, and nothing goes out in clear. With a good token in the same
- * file it goes on by itself.
+ * file it goes on by itself. Other pods of the project do not notice.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -11,6 +11,8 @@ import type { Capture, Child, Pod } from "../topology/cluster.ts";
 import { needsRoot, uids } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
+import { watchSteady } from "../topology/steady.ts";
+import type { Steady } from "../topology/steady.ts";
 import { podToken } from "../topology/programs.ts";
 import { claimsOf, newTokenKey, sign, tokenFor } from "../tokens/tokens.ts";
 import type { Claims } from "../tokens/tokens.ts";
@@ -25,6 +27,7 @@ let server: Pod;
 let bridge: Capture;
 let inside: Child;
 let outside: Child;
+let steady: Steady;
 
 before(async () => {
   if (needsRoot !== false) return;
@@ -33,6 +36,7 @@ before(async () => {
     pods: [
       { name: "client", project: "shop" },
       { name: "server", project: "shop" },
+      { name: "bystander", project: "shop" },
       { name: "outsider", project: "default", protected: false },
     ],
     without: ["client"],
@@ -42,6 +46,7 @@ before(async () => {
   inside = await client.app("dialer");
   outside = await mesh.pod("outsider").app("dialer");
   await Promise.all([server, client, mesh.pod("outsider")].map((pod) => pod.serve("echo-server", echo)));
+  steady = await watchSteady(mesh, { from: "bystander", to: "server", text: canary });
 });
 after(() => mesh?.close());
 
@@ -112,6 +117,12 @@ const cases: readonly Case[] = [
     error: unauthenticated,
   },
   {
+    what: "of another issuer",
+    token: () => sign(mesh.ca.tokenKey, claims({ iss: "https://kubernetes.other.test" })),
+    reason: "token_wrong_issuer",
+    error: unauthenticated,
+  },
+  {
     what: "of no pod",
     token: () => sign(mesh.ca.tokenKey, claims({ "kubernetes.io": { namespace: "shop" } })),
     reason: "token_not_of_a_pod",
@@ -175,6 +186,10 @@ describe("a proxy with a token that is", options, () => {
     await proxy.event("ready");
     for (const host of server.ips) await reaches(inside, { host, port: echo }, canary);
   });
+});
+
+test("a bystander was served all the while, and the proxy that it asked holds nothing more", options, async () => {
+  await steady.end();
 });
 
 test("the canary was nowhere on the bridge", options, async () => {
