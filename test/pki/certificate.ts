@@ -21,7 +21,7 @@ import {
 } from "./der-writer.ts";
 import type { Bytes } from "./der-writer.ts";
 
-export type KeyType = "p256" | "p384" | "ed25519" | "rsa" | "rsa-1024" | "secp256k1";
+export type KeyType = "p256" | "p384" | "ed25519" | "rsa" | "rsa-1024" | "rsa-512" | "secp256k1";
 export type KeyPair = { readonly type: KeyType; readonly privateKey: KeyObject; readonly publicKey: KeyObject };
 
 export function generateKey(type: KeyType): KeyPair {
@@ -30,7 +30,10 @@ export function generateKey(type: KeyType): KeyPair {
     return { type, ...generateKeyPairSync("ec", { namedCurve: curves[type] }) };
   }
   if (type === "ed25519") return { type, ...generateKeyPairSync("ed25519") };
-  return { type, ...generateKeyPairSync("rsa", { modulusLength: type === "rsa" ? 2048 : 1024 }) };
+  return {
+    type,
+    ...generateKeyPairSync("rsa", { modulusLength: { rsa: 2048, "rsa-1024": 1024, "rsa-512": 512 }[type] }),
+  };
 }
 
 export const spki = (key: KeyObject): Bytes => new Uint8Array(key.export({ type: "spki", format: "der" }));

@@ -128,4 +128,12 @@ export class Pod {
 }
 
 export type ServerName = "http-server" | "greeting-server" | "echo-server" | "bulk-server" | "sink-server";
-export type AppName = ServerName | "http-client" | "dialer" | "tunnel-client" | "flooder" | "collector" | "meddler";
+export type AppName =
+  | ServerName
+  | "http-client"
+  | "dialer"
+  | "tunnel-client"
+  | "flooder"
+  | "collector"
+  | "meddler"
+  | "hostile-ca";

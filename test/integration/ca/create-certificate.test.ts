@@ -13,9 +13,10 @@ import { IstioCertificateServiceClient } from "../../../lib/proto/gen/istio/v1/a
 import { createCsr } from "../../../lib/x509/csr.ts";
 import { loadBundle } from "../../../lib/trust/bundle.ts";
 import { verify } from "../../../lib/x509/verify.ts";
-import { generateKey } from "../../pki/certificate.ts";
+import { general, generateKey } from "../../pki/certificate.ts";
+import { boolean, sequence } from "../../pki/der-writer.ts";
 import { createPki } from "../../pki/pki.ts";
-import { askingForUri, requestPem } from "../../pki/request.ts";
+import { asking, askingForUri, extension, requestPem, subjectAltName } from "../../pki/request.ts";
 import { claimsOf, newTokenKey, sign, tokenFor } from "../../tokens/tokens.ts";
 import { cart, cleanUp, issued, newCsr, newKey, newStore, startCa, trustDomain } from "./running-ca.ts";
 import type { Outcome, TestCa } from "./running-ca.ts";
@@ -126,6 +127,8 @@ const withCsr =
   (csr: () => string): Attempt =>
   (ca) =>
     ca.create({ csr: csr() });
+/** BasicConstraints with cA true. */
+const isCa = extension("2.5.29.19", true, sequence(boolean(true)));
 const past = Math.floor(Date.now() / 1000) - 10;
 
 const refusals: Readonly<Record<string, readonly [number, string, Attempt]>> = {
@@ -174,6 +177,22 @@ const refusals: Readonly<Record<string, readonly [number, string, Attempt]>> = {
   "no request": [status.INVALID_ARGUMENT, "csr_malformed", withCsr(() => "")],
   "5 KB of request": [status.INVALID_ARGUMENT, "csr_malformed", withCsr(() => newCsr() + " ".repeat(5_000))],
   "an RSA key": [status.INVALID_ARGUMENT, "csr_bad_key", withCsr(() => requestPem({ key: generateKey("rsa") }))],
+  // Small enough to be broken by whoever sees the certificate.
+  "an RSA key of 512 bits": [
+    status.INVALID_ARGUMENT,
+    "csr_bad_key",
+    withCsr(() => requestPem({ key: generateKey("rsa-512"), attributes: askingForUri(cartUri) })),
+  ],
+  "a certificate of a CA": [
+    status.PERMISSION_DENIED,
+    "csr_asks_too_much",
+    withCsr(() => requestPem({ attributes: asking(isCa) })),
+  ],
+  "a certificate of a CA, beside the own name": [
+    status.PERMISSION_DENIED,
+    "csr_asks_too_much",
+    withCsr(() => requestPem({ attributes: asking(subjectAltName(true, general.uri(cartUri)), isCa) })),
+  ],
 };
 
 for (const [what, [code, reason, attempt]] of Object.entries(refusals)) {

@@ -1,6 +1,7 @@
 /**
  * A ca that answers wrongly, over real TLS with a certificate that is believed: whatever chain it sends, only the one for our
- * key, name and pod, of our project's CA, in its time and of a reasonable size becomes the certificate in use.
+ * key, name and pod, of our project's CA, in its time and of a reasonable size becomes the certificate in use. And one that
+ * would answer rightly, but whose own certificate is not the control plane's, is not even asked.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -8,20 +9,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
-import { importKey } from "../../../lib/x509/algorithms.ts";
-import { readCsr } from "../../../ca/issue/csr.ts";
 import { systemClock } from "../../../lib/clock/clock.ts";
 import { IdentityAgent } from "../../../lib/enrolment/agent.ts";
 import { createCaClient } from "../../../lib/enrolment/ca-client.ts";
 import { readTrust } from "../../../lib/enrolment/root-file.ts";
 import type { Fields } from "../../../lib/log/log.ts";
-import { IstioCertificateServiceService } from "../../../lib/proto/gen/istio/v1/auth/ca.ts";
-import type { IstioCertificateServiceServer } from "../../../lib/proto/gen/istio/v1/auth/ca.ts";
-import { TrustBundleService } from "../../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts";
-import type { TrustBundleServer } from "../../../lib/proto/gen/tencrypt/ca/v1/trust_bundle.ts";
+import { startAnsweringCa } from "../../pki/answering-ca.ts";
+import type { Answer } from "../../pki/answering-ca.ts";
 import { createPki, day, generateKey, hour, withExtension } from "../../pki/pki.ts";
-import type { KeyPair, Leaf, LeafOptions } from "../../pki/pki.ts";
+import type { Leaf, LeafOptions } from "../../pki/pki.ts";
 import { cleanUp } from "../ca/running-ca.ts";
 
 const own = { project: "shop", serviceAccount: "cart", podUid: "uid-of-cart-1" } as const;
@@ -33,62 +29,33 @@ const pki = createPki({ projects });
 /** Of the same names, under a root of its own. */
 const foreign = createPki({ projects });
 
-type Answer = (key: KeyPair) => readonly string[];
-
 const pems = ({ pem }: Leaf, ...more: readonly string[]): readonly string[] => [pem, ...more];
 const withIssuer = (options: Partial<LeafOptions>, from = pki): Answer => {
   return (key) => pems(from.issueLeaf({ ...own, key, ...options }), from.project(options.project ?? own.project).pem);
 };
 
-/** Answers every request with that chain, and streams the true bundle. */
-async function startServer(t: TestContext, answer: Answer): Promise<number> {
-  const server = new Server();
-  const createCertificate: IstioCertificateServiceServer["createCertificate"] = ({ request }, callback) => {
-    const read = readCsr(request.csr, `spiffe://${pki.trustDomain}/ns/${own.project}/sa/${own.serviceAccount}`);
-    if (read.kind !== "csr") return callback(new Error(read.kind));
-    // The private half is not known here, and not used.
-    const key: KeyPair = {
-      ...generateKey("p256"),
-      publicKey: importKey({ der: read.publicKey })!,
-    };
-    callback(null, { certChain: [...answer(key)], bundleVersion: 1n });
-  };
-  const watch: TrustBundleServer["watch"] = (call) => {
-    const { roots, projects: listed } = pki.rawBundle();
-    call.write({
-      version: 1n,
-      roots: roots.map((der) => Buffer.from(der)),
-      projects: listed.map(({ name, uid, authorities }) => ({
-        name,
-        namespaceUid: uid,
-        authorities: authorities.map((der) => Buffer.from(der)),
-      })),
-      denied: [],
-    });
-  };
-  server.addService(IstioCertificateServiceService, { createCertificate });
-  server.addService(TrustBundleService, { watch });
-  const { chainPem, keyPem } = pki.issueControlPlane({ project: "tencrypt-ca", serviceAccount: "tencrypt-ca" });
-  const serving = ServerCredentials.createSsl(null, [
-    { cert_chain: Buffer.from(chainPem), private_key: Buffer.from(keyPem) },
-  ]);
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync("127.0.0.1:0", serving, (error, bound) => (error === null ? resolve(bound) : reject(error)));
-  });
-  cleanUp(t, () => server.forceShutdown());
-  return port;
+const controlPlane = { project: "tencrypt-ca", serviceAccount: "tencrypt-ca" } as const;
+const trueServing = (): Leaf => pki.issueControlPlane(controlPlane);
+
+type Served = { readonly answer: Answer; readonly serving?: () => Leaf; readonly heard?: () => void };
+
+async function startServer(t: TestContext, { serving = trueServing, ...served }: Served): Promise<number> {
+  const uri = `spiffe://${pki.trustDomain}/ns/${own.project}/sa/${own.serviceAccount}`;
+  const ca = await startAnsweringCa({ pki, address: "127.0.0.1:0", uri, serving: serving(), ...served });
+  cleanUp(t, () => ca.stop());
+  return ca.port;
 }
 
 type Outcome = { readonly event: string; readonly fields: Fields };
 
 /** What the first answer leads to. */
-async function enrol(t: TestContext, answer: Answer): Promise<{ agent: IdentityAgent; outcome: Outcome }> {
+async function enrol(t: TestContext, served: Served): Promise<{ agent: IdentityAgent; outcome: Outcome }> {
   const folder = mkdtempSync(join(tmpdir(), "tencrypt-answers-"));
   cleanUp(t, () => rmSync(folder, { recursive: true }));
   const [tokenFile, file] = [join(folder, "token"), join(folder, "root.pem")];
   writeFileSync(tokenFile, "a token");
   writeFileSync(file, pki.root.pem);
-  const address = `127.0.0.1:${await startServer(t, answer)}`;
+  const address = `127.0.0.1:${await startServer(t, served)}`;
   const { trustDomain } = pki;
   const maxLeafLifetimeMs = 2 * day;
   const outcome = Promise.withResolvers<Outcome>();
@@ -140,15 +107,49 @@ const refused: Readonly<Record<string, readonly [Answer, RegExp]>> = {
 };
 
 test("the chain that it should send is taken", async (t) => {
-  const { agent, outcome } = await enrol(t, withIssuer({}));
+  const { agent, outcome } = await enrol(t, { answer: withIssuer({}) });
   assert.equal(outcome.event, "certificate_received", JSON.stringify(outcome));
   assert.ok(agent.current() !== null);
 });
 
 for (const [what, [answer, why]] of Object.entries(refused))
   test(`${what} is refused, and the log says why`, async (t) => {
-    const { agent, outcome } = await enrol(t, answer);
+    const { agent, outcome } = await enrol(t, { answer });
     assert.equal(outcome.event, "certificate_renewal_failed", JSON.stringify(outcome));
     assert.match(String(outcome.fields["error"]), why);
     assert.equal(agent.current(), null);
+  });
+
+const notControlPlane = /the CA's certificate is refused: wrong_issuer: not the control-plane CA/;
+const otherName = /the CA's certificate is refused: identity_mismatch/;
+
+/** The names are the ca's, or are good ones of the project: who signed them decides. */
+const impostors: Readonly<Record<string, readonly [() => Leaf, RegExp]>> = {
+  "the ca's name by our project's CA": [
+    () => pki.issueControlPlane({ ...controlPlane, issuer: pki.project("shop") }),
+    notControlPlane,
+  ],
+  "the ca's name by another project's CA": [
+    () => pki.issueControlPlane({ ...controlPlane, issuer: pki.project("billing") }),
+    notControlPlane,
+  ],
+  "the ca's name by the root itself": [
+    () => pki.issueControlPlane({ ...controlPlane, issuer: pki.root }),
+    notControlPlane,
+  ],
+  "the ca's name under a foreign root": [() => foreign.issueControlPlane(controlPlane), /local issuer certificate/],
+  "our own name by our project's CA": [() => pki.issueLeaf(own), otherName],
+  "another name by the control plane's CA": [
+    () => pki.issueControlPlane({ project: "tencrypt-system", serviceAccount: "tencrypt-controller" }),
+    otherName,
+  ],
+};
+
+for (const [what, [serving, why]] of Object.entries(impostors))
+  test(`a ca that shows ${what} is told nothing, though its answer would be right`, async (t) => {
+    let heard = 0;
+    const { agent, outcome } = await enrol(t, { answer: withIssuer({}), serving, heard: () => heard++ });
+    assert.equal(outcome.event, "certificate_renewal_failed", JSON.stringify(outcome));
+    assert.match(String(outcome.fields["error"]), why);
+    assert.deepEqual([agent.current(), heard], [null, 0]);
   });
