@@ -135,5 +135,6 @@ export type AppName =
   | "tunnel-client"
   | "flooder"
   | "collector"
+  | "datagrams"
   | "meddler"
   | "hostile-ca";
