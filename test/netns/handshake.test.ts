@@ -8,6 +8,7 @@ import { dial, endpoint, reaches, refusalLine } from "../topology/attempts.ts";
 import type { Capture, Child, Json, Pod } from "../topology/cluster.ts";
 import { needsRoot, uids } from "../topology/cluster.ts";
 import { createForger, identityOf } from "../topology/forgery.ts";
+import { clientHello, plainRecord } from "../topology/tls-by-hand.ts";
 import type { Forger } from "../topology/forgery.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
@@ -204,6 +205,46 @@ test("whatever name a caller asks for, the verdict is the same", options, async 
     const none = await refused("v4", "no_certificate", () => connect("attacker", "v4", { servername }));
     assert.equal((none["goaway"] as Json | null)?.["text"], "no_certificate");
   }
+});
+
+test("a server name of 300 bytes is refused; one of 200 gets as far as anybody's", options, async () => {
+  const target = { host: server.ip, port: tunnelPort };
+  const ask = (length: number): Promise<Json> => {
+    const hello = plainRecord(clientHello("n".repeat(length)));
+    return dial(attacker, target, { sendBase64: hello.toString("base64"), expect: 7 });
+  };
+  const known = Buffer.from(String((await ask(200))["base64"]), "base64");
+  assert.deepEqual([known[0], known[5]], [22, 2], "a ServerHello");
+  await refused("v4", "handshake_failed", async () => {
+    const answer = await ask(300);
+    const alert = Buffer.from(String(answer["base64"]), "base64");
+    assert.deepEqual([alert[0], alert[5]], [21, 2], `a fatal alert: ${JSON.stringify(answer)}`);
+    return { ...answer, text: "" };
+  });
+});
+
+describe("TLS 1.3 has no renegotiation: who tries has no session any more", options, () => {
+  const fields = [
+    [":method", "CONNECT"],
+    [":authority", endpoint({ host: "10.77.0.3", port: echo })],
+  ];
+  test("one whose application only goes on is served", options, async () => {
+    const since = echoes.position;
+    const good = show(forger.leaf(identityOf(client)));
+    const answer = await connect("client", "v4", { ...good, fields, afterwards: "more-data", timeoutMs: 1_000 });
+    assert.deepEqual([answer["text"], answer["ended"]], [canary.repeat(2), "timeout"], JSON.stringify(answer));
+    await echoes.event("connection_closed", undefined, { from: since });
+  });
+
+  for (const afterwards of ["client-hello", "hello-request", "plain-hello"])
+    test(`after the handshake, and a request that was served: ${afterwards}`, options, async () => {
+      const since = echoes.position;
+      const good = show(forger.leaf(identityOf(client)));
+      const answer = await connect("client", "v4", { ...good, fields, afterwards });
+      assert.deepEqual([answer["status"], answer["ended"]], [200, "closed"], JSON.stringify(answer));
+      const { ended } = await echoes.event("connection_closed", undefined, { from: since });
+      assert.equal(ended, "reset", "its application hears that it was no clean end");
+    });
 });
 
 test("garbage inside of good TLS ends the connection, and asks nothing of the application", options, async () => {

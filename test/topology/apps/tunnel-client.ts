@@ -8,16 +8,20 @@
  *   is offered: `own` is of that very server, `foreign` of another one with the same certificate.
  *   With `fields` [[name, value], ...] the request is written by hand with exactly these, and `reset` is the code of the
  *   RST_STREAM that answered. With `raw` that text alone is sent.
+ *   With `afterwards`, `client-hello`, `hello-request` or `plain-hello`, that is sent once the request by hand was answered: as
+ *   a handshake message inside of the session, or in clear between its records; `more-data` is `send` once more.
  *   `secured` only says that our side of the handshake is done: TLS 1.3 tells a client of a refusal afterwards.
  */
 import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
 import type { AddressInfo } from "node:net";
+import { connect as connectTcp } from "node:net";
 import { connect, createServer } from "node:tls";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
-import { openingWith, readAnswer } from "../http2-frames.ts";
+import { frame, openingWith, readAnswer, types } from "../http2-frames.ts";
 import type { Field } from "../http2-frames.ts";
+import { cipherSuite, clientHello, contentTypes, helloRequest, plainRecord, sealer } from "../tls-by-hand.ts";
 import { onCommand, say, text } from "./commands.ts";
 import type { Fields } from "./commands.ts";
 
@@ -88,6 +92,55 @@ async function sessionOf(options: ConnectionOptions): Promise<Buffer> {
 
 const offered = (command: Fields): Promise<Buffer> =>
   command["session"] === "own" ? sessionOf(tlsOptions(command)) : foreignSession(command);
+
+const secretLine = "CLIENT_TRAFFIC_SECRET_0 ";
+
+/**
+ * The library makes the connection and reads; everything that is said after the handshake is sealed here, so that what no
+ * library says can follow.
+ */
+async function renegotiate(command: Fields): Promise<Fields> {
+  const result = nothingYet();
+  const raw = connectTcp({ host: text(command, "host"), port: Number(command["port"]) });
+  const socket = connect({ ...tlsOptions(command), socket: raw, ciphers: cipherSuite });
+  let secret: Buffer = Buffer.alloc(0);
+  socket.on("keylog", (line: Buffer) => {
+    const words = line.toString("latin1").trim();
+    if (words.startsWith(secretLine)) secret = Buffer.from(words.split(" ").at(-1)!, "hex");
+  });
+  await once(socket, "secureConnect");
+  result.secured = true;
+  // The library's own Finished goes out at the end of this turn.
+  await new Promise((resolve) => setImmediate(resolve));
+  const seal = sealer(secret);
+  const messages: Readonly<Record<string, () => Buffer>> = {
+    "client-hello": () => seal(contentTypes.handshake, clientHello("again")),
+    "hello-request": () => seal(contentTypes.handshake, helloRequest()),
+    "more-data": () => seal(contentTypes.applicationData, frame(types.data, 0, 1, Buffer.from(text(command, "send")))),
+    "plain-hello": () => plainRecord(clientHello("again")),
+  };
+  const opening = openingWith(command["fields"] as readonly Field[], text(command, "send", ""));
+  return new Promise((resolve) => {
+    const finish = (how: string): void => {
+      clearTimeout(timer);
+      result.ended ??= how;
+      raw.destroy();
+      resolve(result);
+    };
+    const timer = setTimeout(() => finish("timeout"), Number(command["timeoutMs"] ?? 10_000));
+    const chunks: Buffer[] = [];
+    socket.on("data", (chunk: Buffer) => {
+      chunks.push(chunk);
+      const before = result.status;
+      const answer = readAnswer(Buffer.concat(chunks));
+      Object.assign(result, answer, { bytes: answer.text.length });
+      if (before === null && result.status !== null) raw.write(messages[text(command, "afterwards")]!());
+    });
+    socket.on("error", (error: NodeJS.ErrnoException) => (result.error ??= error.code ?? error.message));
+    for (const end of [socket, raw]) end.on("close", () => finish("closed"));
+    raw.write(seal(contentTypes.applicationData, opening));
+  });
+}
 
 async function connectCommand(command: Fields): Promise<Fields> {
   const result = nothingYet();
@@ -161,5 +214,5 @@ function read(stream: ClientHttp2Stream, command: Fields, result: Result, finish
   stream.on("close", () => result.status !== null && finish("closed"));
 }
 
-onCommand((command) => connectCommand(command));
+onCommand((command) => (command["afterwards"] === undefined ? connectCommand(command) : renegotiate(command)));
 say("ready");
