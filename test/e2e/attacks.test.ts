@@ -3,44 +3,29 @@
  * own, and no other root. The thief runs in a pod's network namespace, so its calls come from that pod's address.
  */
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { whyNoCluster } from "../cluster/cluster.ts";
 import { eventually } from "../cluster/eventually.ts";
 import { idle, Mesh } from "./kit.ts";
-import type { AppOptions } from "./kit.ts";
+import type { AppOptions, CaAnswer } from "./kit.ts";
 
 const why = whyNoCluster();
 const codes = { ok: 0, denied: 7, unauthenticated: 16 } as const;
 
 let mesh: Mesh;
-let root: string;
-let caAddress: string;
 
-type Answer = { readonly code: number; readonly details?: string };
 type Attempt = { readonly from: string; readonly token: string; readonly name?: string; readonly namespace?: string };
 
 const kubectl = (...args: readonly string[]): Promise<string> => mesh.cluster.kubectl(...args);
 
-async function steal({ from, token, name = "", namespace = "shop" }: Attempt): Promise<Answer> {
-  const env = { CA: caAddress, TOKEN: token, ROOT: root, NAME: name };
-  const stdout = await mesh.runAt({ namespace, pod: from }, join(import.meta.dirname, "thief.ts"), env);
-  return JSON.parse(stdout) as Answer;
-}
-
-/** Why the ca refused, in its own words. */
-const caReasons = async (): Promise<readonly string[]> => {
-  const pods = (await kubectl("-n", "tencrypt-ca", "get", "pods", "-o", "name")).trim().split("\n");
-  const logs = await Promise.all(pods.map((pod) => kubectl("-n", "tencrypt-ca", "logs", pod)));
-  const lines = logs.flatMap((text) => text.split("\n")).filter((line) => line.includes('"certificate_refused"'));
-  return lines.map((line) => (JSON.parse(line) as { readonly reason: string }).reason);
-};
+const steal = ({ from, token, name, namespace = "shop" }: Attempt): Promise<CaAnswer> =>
+  mesh.askCa({ namespace, pod: from }, token, name);
 
 async function refused(attempt: Attempt, code: number, ...reasons: readonly string[]): Promise<void> {
   const answer = await steal(attempt);
   assert.equal(answer.code, code, JSON.stringify(answer));
   await eventually(async () => {
-    const seen = await caReasons();
+    const seen = (await mesh.caRefusals()).map(({ reason }) => String(reason));
     assert.ok(
       reasons.some((reason) => seen.includes(reason)),
       seen.join(),
@@ -54,8 +39,6 @@ before(async () => {
   await mesh.project("shop");
   await mesh.deploy("shop", "web");
   for (const pod of ["client", "other"]) await mesh.pod("shop", pod);
-  root = await mesh.root();
-  caAddress = await mesh.caAddress();
 });
 after(async () => {
   await mesh?.stop();
@@ -163,7 +146,7 @@ describe("the root that a pod believes", why === null ? {} : { skip: why }, () =
       "-o",
       "jsonpath={.metadata.annotations.tencrypt\\.io/root}",
     );
-    assert.equal(kept.trim(), root.trim());
+    assert.equal(kept.trim(), (await mesh.root()).trim());
     assert.ok((await mesh.call("shop", "author", "http://web/")).ok);
   });
 

@@ -25,6 +25,12 @@ export const valuesOfAll: Values = { "telemetry.otlpEndpoint": "http://collector
 
 export const image = "localhost/tencrypt-test/node:1";
 
+/** Of a pod. */
+export type Place = { readonly namespace: string; readonly pod: string };
+
+/** Of the ca, by its gRPC code; 0 with a certificate. */
+export type CaAnswer = { readonly code: number; readonly details?: string };
+
 export type LogLine = Readonly<Record<string, unknown>> & { readonly event: string };
 
 export type AppOptions = {
@@ -256,11 +262,7 @@ export class Mesh {
   }
 
   /** A TypeScript program of this machine in a pod's network namespace: its calls come from the pod's address. */
-  async runAt(
-    { namespace, pod }: { readonly namespace: string; readonly pod: string },
-    program: string,
-    env: Readonly<Record<string, string>>,
-  ): Promise<string> {
+  async runAt({ namespace, pod }: Place, program: string, env: Readonly<Record<string, string>>): Promise<string> {
     const uid = await this.cluster.kubectl("-n", namespace, "get", "pod", pod, "-o", "jsonpath={.metadata.uid}");
     const args = ["-t", processOf(uid), "-n", "--", process.execPath, program];
     return new Promise<string>((resolve, reject) => {
@@ -290,6 +292,20 @@ export class Mesh {
 
   #inProxy(namespace: string, pod: string, script: string): Promise<string> {
     return this.cluster.kubectl("-n", namespace, "exec", pod, "-c", "tencrypt-proxy", "--", "node", "-e", script);
+  }
+
+  /** Asks the ca for a certificate, in the name of whoever is named, with a token that need not be of the pod from which it asks. */
+  async askCa(from: Place, token: string, name = ""): Promise<CaAnswer> {
+    const [ca, root] = await Promise.all([this.caAddress(), this.root()]);
+    const env = { CA: ca, TOKEN: token, ROOT: root, NAME: name };
+    return JSON.parse(await this.runAt(from, join(import.meta.dirname, "thief.ts"), env)) as CaAnswer;
+  }
+
+  /** What the ca's replicas logged of refused certificates. */
+  async caRefusals(): Promise<readonly LogLine[]> {
+    const pods = (await this.cluster.kubectl("-n", "tencrypt-ca", "get", "pods", "-o", "name")).trim().split("\n");
+    const logs = await Promise.all(pods.map((pod) => this.log("tencrypt-ca", pod, "ca")));
+    return logs.flat().filter(({ event }) => event === "certificate_refused");
   }
 
   /** PEM. */

@@ -4,11 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { whyNoCluster } from "../cluster/cluster.ts";
 import { eventually } from "../cluster/eventually.ts";
 import { httpServer, idle, Mesh, podSpec } from "./kit.ts";
 
 const why = whyNoCluster();
+/** Of gRPC. */
+const permissionDenied = 7;
 
 let mesh: Mesh;
 before(async () => {
@@ -57,7 +60,20 @@ describe("pods that are newer than the snapshot", why === null ? {} : { skip: wh
 });
 
 describe("addresses that change hands", why === null ? {} : { skip: why }, () => {
-  before(() => mesh.cluster.objects.namespace("elsewhere"));
+  const modes = ["permissive", "project", "strict"] as const;
+  const ownerIn = (mode: string): string => `owner-${mode}`;
+
+  before(async () => {
+    // A project too, so that its pods have proxies and certificates of their own.
+    await mesh.project("elsewhere", { mode: "permissive" });
+    const makeOwner = async (mode: string): Promise<void> => {
+      const owner = ownerIn(mode);
+      await mesh.project(owner, { mode, "allow-from": `${owner}/job` });
+      await mesh.cluster.objects.serviceAccount(owner, "job");
+      await mesh.deploy(owner, "web");
+    };
+    await Promise.all(modes.map(makeOwner));
+  });
 
   /** The next pod of the node gets this address: host-local goes on behind the one that it gave last. */
   async function giveNext(node: string, ip: string): Promise<void> {
@@ -68,9 +84,21 @@ describe("addresses that change hands", why === null ? {} : { skip: why }, () =>
     assert.equal(code, 0, stderr);
   }
 
-  /** Runs a Job under the account that is granted something, and gives its address to a pod of another namespace. */
-  async function inherit(namespace: string): Promise<{ readonly name: string; readonly ip: string }> {
-    const script = `fetch("http://web/").then(async (answer) => { console.log(await answer.text()); process.exit(0); }, () => process.exit(1));`;
+  type Heir = { readonly name: string; readonly ip: string; readonly tokenOfJob: string };
+
+  /**
+   * Runs a Job under the account that is granted something, and gives its address to a pod of another project. The Job waits
+   * until its token is read, which is as good as any while it runs.
+   */
+  async function inherit(namespace: string): Promise<Heir> {
+    const script = `
+      const { existsSync } = require("node:fs");
+      const end = () => { if (existsSync("/tmp/end")) process.exit(0); };
+      fetch("http://web/").then(async (answer) => {
+        console.log(await answer.text());
+        setInterval(end, 20);
+      }, () => process.exit(1));
+    `;
     const spec = { ...podSpec(script, { serviceAccount: "job" }), restartPolicy: "Never" };
     await mesh.apply(namespace, {
       apiVersion: "batch/v1",
@@ -78,34 +106,65 @@ describe("addresses that change hands", why === null ? {} : { skip: why }, () =>
       metadata: { name: "once" },
       spec: { backoffLimit: 0, template: { metadata: { labels: { app: "once" } }, spec } },
     });
+    const job = await eventually(
+      async () => (await mesh.pods(namespace, "once"))[0] ?? assert.fail("no pod of the Job"),
+    );
+    const isReady = ["wait", `pod/${job.name}`, "--for=condition=Ready", "--timeout=60s"];
+    await mesh.cluster.kubectl("-n", namespace, ...isReady);
+    const tokenOfJob = await mesh.token(namespace, job.name);
+    assert.equal((await mesh.askCa({ namespace, pod: job.name }, tokenOfJob)).code, 0);
+    await mesh.exec(namespace, job.name, "touch", "/tmp/end");
     // The account is let in: that the Job completes shows it.
     await mesh.cluster.kubectl("-n", namespace, "wait", "job/once", "--for=condition=Complete", "--timeout=60s");
     const [finished] = await mesh.pods(namespace, "once");
     await giveNext(finished!.node, finished!.ip);
-    await mesh.pod("elsewhere", `heir-of-${namespace}`, idle, { node: finished!.node });
-    const [heir] = await mesh.pods("elsewhere", `heir-of-${namespace}`);
+    const name = `heir-of-${namespace}`;
+    await mesh.pod("elsewhere", name, idle, { node: finished!.node });
+    const [heir] = await mesh.pods("elsewhere", name);
     assert.equal(heir!.ip, finished!.ip, "the address was not given again");
-    return heir!;
+    return { name, ip: heir!.ip, tokenOfJob };
   }
 
-  for (const mode of ["permissive", "project", "strict"] as const) {
-    test(`in ${mode} the address of a finished Job gives its next holder nothing that was the Job's`, async () => {
-      const namespace = `owner-${mode}`;
-      await mesh.project(namespace, { mode, "allow-from": `${namespace}/job` });
-      await mesh.cluster.objects.serviceAccount(namespace, "job");
-      await mesh.deploy(namespace, "web");
-      const heir = await inherit(namespace);
+  type Refusal = { readonly reason: string; readonly peer: string | null };
+
+  /** The heir's calls are refused, in the end for that reason, each by the server's proxy. */
+  const refuses = (namespace: string, heir: Heir, expected: Refusal): Promise<void> =>
+    eventually(async () => {
       const [web] = await mesh.pods(namespace, "web");
       assert.equal((await mesh.call("elsewhere", heir.name, `http://${web!.ip}:8080/`)).ok, false);
-      const line = await eventually(async () => {
-        const lines = await mesh.log(namespace, web!.name);
-        const found = lines.findLast(
-          ({ event, source }) => event === "connection_refused" && String(source).startsWith(`${heir.ip}:`),
+      const seen = (await mesh.log(namespace, web!.name))
+        .filter(({ event, source }) => event === "connection_refused" && String(source).startsWith(`${heir.ip}:`))
+        .map(({ reason, peer = null }) => ({ reason, peer }));
+      assert.ok(
+        seen.some((each) => isDeepStrictEqual(each, expected)),
+        JSON.stringify(seen),
+      );
+    }, 10_000);
+
+  for (const mode of modes) {
+    test(`in ${mode} the address of a finished Job gives its next holder nothing that was the Job's`, async () => {
+      const namespace = ownerIn(mode);
+      const heir = await inherit(namespace);
+      const reason = mode === "strict" ? "plaintext_refused" : "caller_not_allowed";
+      await refuses(namespace, heir, { reason, peer: null });
+
+      const late = await mesh.askCa({ namespace: "elsewhere", pod: heir.name }, heir.tokenOfJob);
+      assert.equal(late.code, permissionDenied, JSON.stringify(late));
+      await eventually(async () => {
+        const refusals = (await mesh.caRefusals()).filter(
+          ({ source, detail }) => source === heir.ip && detail === "the pod has ended: Succeeded",
         );
-        assert.ok(found !== undefined);
-        return found;
-      });
-      assert.equal(line["reason"], mode === "strict" ? "plaintext_refused" : "caller_not_allowed");
+        assert.deepEqual(
+          refusals.map((line) => line["reason"]),
+          ["pod_not_protected"],
+        );
+      }, 5_000);
+
+      // Peers of each other, the heir comes with its own certificate: the name in that counts, not whose address it was.
+      await mesh.annotate("elsewhere", { peers: namespace });
+      await mesh.annotate(namespace, { peers: "elsewhere" });
+      const peer = "spiffe://cluster.local/ns/elsewhere/sa/default";
+      await refuses(namespace, heir, { reason: "caller_not_allowed", peer });
     });
   }
 });
