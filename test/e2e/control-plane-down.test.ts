@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import type { Json } from "../cluster/client.ts";
 import { whyNoCluster } from "../cluster/cluster.ts";
 import { eventually } from "../cluster/eventually.ts";
 import { idle, Mesh, podSpec } from "./kit.ts";
@@ -11,6 +12,8 @@ import { idle, Mesh, podSpec } from "./kit.ts";
 const why = whyNoCluster();
 const ttlMs = 40_000;
 const recoveryMs = 5_000;
+/** Of a call, one after the other. */
+const toleranceMs = 2_000;
 
 type Part = { readonly namespace: string; readonly name: string; readonly component: string };
 const controller: Part = { namespace: "tencrypt-system", name: "tencrypt-controller", component: "controller" };
@@ -25,6 +28,14 @@ async function scale({ namespace, name, component }: Part, replicas: number): Pr
   if (replicas > 0) return mesh.rolledOut(namespace, name);
   const selector = `app.kubernetes.io/component=${component}`;
   await kubectl("-n", namespace, "wait", "--for=delete", "pod", "-l", selector, "--timeout=60s");
+}
+
+/** Of pods that only wait. */
+function deployment(name: string, replicas: number): Json {
+  const labels = { app: name };
+  const template = { metadata: { labels }, spec: { ...podSpec(idle, {}), terminationGracePeriodSeconds: 0 } };
+  const spec = { replicas, selector: { matchLabels: labels }, template };
+  return { apiVersion: "apps/v1", kind: "Deployment", metadata: { name }, spec };
 }
 
 const calls = async (): Promise<boolean> => (await mesh.call("shop", "client", "http://web/")).ok;
@@ -85,6 +96,12 @@ describe("without the controller", why === null ? {} : { skip: why }, () => {
   });
 
   test("a new pod of a project waits, and one elsewhere starts", async () => {
+    await mesh.apply("shop", deployment("waiting", 1));
+    await eventually(async () => {
+      const path = "jsonpath={.items[0].status.conditions[?(@.type=='ReplicaFailure')].message}";
+      const why_ = await kubectl("-n", "shop", "get", "replicasets", "-l", "app=waiting", "-o", path);
+      assert.match(why_, /failed calling webhook "inject\.tencrypt\.io"/);
+    });
     const pod = { apiVersion: "v1", kind: "Pod", metadata: { name: "late" }, spec: podSpec(idle, {}) };
     await assert.rejects(mesh.apply("shop", pod), /failed calling webhook "inject\.tencrypt\.io"/);
     await mesh.pod("plain", "late");
@@ -92,35 +109,89 @@ describe("without the controller", why === null ? {} : { skip: why }, () => {
 });
 
 describe("with the controller back", why === null ? {} : { skip: why }, () => {
+  test("a Deployment that waited comes up by itself", async () => {
+    await mesh.rolledOut("shop", "waiting");
+    const [pod] = await mesh.pods("shop", "waiting");
+    assert.ok((await mesh.call("shop", pod!.name, "http://web/")).ok);
+  });
+
   test("the same pod starts, and running proxies hear of it", async () => {
     await mesh.pod("shop", "late");
     assert.ok((await mesh.call("shop", "late", "http://web/")).ok);
   });
 });
 
+/** When the first of the certificates with which client and server talk ends, milliseconds since the epoch. */
+async function firstEnd(): Promise<number> {
+  const [web] = await mesh.pods("shop", "web");
+  type Status = { readonly certificate: { readonly notAfter: string } };
+  const all = await Promise.all(["client", web!.name].map((pod) => mesh.status<Status>("shop", pod)));
+  return Math.min(...all.map(({ certificate }) => Date.parse(certificate.notAfter)));
+}
+
+/** When the API first says that a pod of the part is ready. */
+async function firstReady({ namespace }: Part): Promise<number> {
+  type Pod = {
+    readonly status: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+  };
+  await eventually(async () => {
+    const pods = (await mesh.cluster.admin.get(`/api/v1/namespaces/${namespace}/pods`))["items"] as readonly Pod[];
+    const conditions = pods.flatMap(({ status }) => status.conditions ?? []);
+    assert.ok(conditions.some(({ type, status }) => type === "Ready" && status === "True"));
+  });
+  return performance.now();
+}
+
+/** The certificates that replicas of the ca issued for pods whose names begin so, a replica that started anew included. */
+async function issued(beginning: string): Promise<readonly { readonly replica: string; readonly pod: string }[]> {
+  const ofReplica = async (replica: string): Promise<readonly { readonly replica: string; readonly pod: string }[]> => {
+    const earlier = await mesh.log(ca.namespace, replica, "--previous").catch(() => []);
+    return [...earlier, ...(await mesh.log(ca.namespace, replica, "--previous=false"))]
+      .filter(({ event }) => event === "certificate_issued")
+      .map(({ pod }) => ({ replica, pod: String(pod) }));
+  };
+  const all = await Promise.all((await mesh.names(ca.namespace)).map(ofReplica));
+  return all.flat().filter(({ pod }) => pod.startsWith(beginning));
+}
+
 describe("the ca", why === null ? {} : { skip: why }, () => {
   test("away: traffic goes on until the certificates end, then stops, and is back soon after the ca", async () => {
     await scale(ca, 0);
-    const away = performance.now();
-    assert.ok(await calls());
-    await eventually(async () => assert.ok(!(await calls())), ttlMs + 10_000);
-    const stoppedAfter = performance.now() - away;
+    const end = await firstEnd();
     // Renewed at half of its life, a certificate has at least that half left.
-    assert.ok(stoppedAfter > ttlMs / 4, `stopped after ${stoppedAfter} ms`);
+    assert.ok(end - Date.now() > ttlMs / 4, `${end - Date.now()} ms left`);
+    let lastGood = 0;
+    while (Date.now() < end + 2 * toleranceMs && (await calls())) lastGood = Date.now();
+    const firstBad = Date.now();
+    for (const [what, at] of Object.entries({ lastGood, firstBad }))
+      assert.ok(Math.abs(at - end) < toleranceMs, `${what}: ${at - end} ms after the first certificate ended`);
     assert.ok(!(await calls()), "and stays so");
-    await scale(ca, 2);
-    const back = performance.now();
+    await kubectl("-n", ca.namespace, "scale", "deployment", ca.name, "--replicas=2");
+    const back = await firstReady(ca);
     await eventually(async () => assert.ok(await calls()));
-    assert.ok(performance.now() - back < recoveryMs, `${performance.now() - back} ms after a replica was ready`);
+    const waited = performance.now() - back;
+    assert.ok(waited < recoveryMs, `${waited} ms after a replica was ready`);
+    await mesh.rolledOut(ca.namespace, ca.name);
   });
 
-  test("with one replica killed, 20 pods that start at once all get their certificate", async () => {
-    const labels = { app: "many" };
-    const template = { metadata: { labels }, spec: { ...podSpec(idle, {}), terminationGracePeriodSeconds: 0 } };
-    const spec = { replicas: 20, selector: { matchLabels: labels }, template };
-    await mesh.apply("shop", { apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "many" }, spec });
-    const [victim] = (await kubectl("-n", ca.namespace, "get", "pods", "-o", "name")).split("\n");
-    await kubectl("-n", ca.namespace, "delete", victim!, "--grace-period=0", "--force");
+  test("with one replica killed while it issues, 20 pods that start at once all get their certificate", async () => {
+    await mesh.apply("shop", deployment("many", 20));
+    const victim = await eventually(async () => {
+      const [first] = await issued("many-");
+      return first ?? assert.fail("none yet");
+    });
+    await mesh.kill({ namespace: ca.namespace, pod: victim.replica }, "dist/ca/main.js");
+    const before_ = (await issued("many-")).map(({ pod }) => pod);
+    assert.ok(new Set(before_).size < 20, "all had theirs before a replica was killed");
     await mesh.rolledOut("shop", "many");
+    const all = (await mesh.pods("shop", "many")).map(({ name }) => name);
+    const served = new Set((await issued("many-")).map(({ pod }) => pod));
+    assert.deepEqual(
+      all.filter((name) => !served.has(name)),
+      [],
+    );
+    assert.equal(all.length, 20);
+    const path = "jsonpath={.status.containerStatuses[0].lastState.terminated.exitCode}";
+    assert.equal(await kubectl("-n", ca.namespace, "get", "pod", victim.replica, "-o", path), "137");
   });
 });

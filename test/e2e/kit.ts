@@ -72,17 +72,18 @@ export const podSpec = (
 
 const ready = { httpGet: { path: "/", port: 8080 }, periodSeconds: 1 };
 
-/** A process of the pod, as the machine numbers it. */
-function processOf(uid: string): string {
+/** A process of the pod, as the machine numbers it; of several, one whose command says this. */
+function processOf(uid: string, command = ""): string {
   const found = readdirSync("/proc").find((name) => {
     if (!/^[0-9]+$/.test(name)) return false;
     try {
-      return readFileSync(`/proc/${name}/cgroup`, "utf8").includes(`pod${uid}/`);
+      const isOfPod = readFileSync(`/proc/${name}/cgroup`, "utf8").includes(`pod${uid}/`);
+      return isOfPod && readFileSync(`/proc/${name}/cmdline`, "utf8").includes(command);
     } catch {
       return false; // it ended meanwhile
     }
   });
-  return found ?? assert.fail(`no process of pod ${uid}`);
+  return found ?? assert.fail(`no process ${command} of pod ${uid}`);
 }
 
 export class Mesh {
@@ -226,6 +227,12 @@ export class Mesh {
       .map(({ metadata, spec, status }) => ({ name: metadata.name, ip: status.podIP ?? "", node: spec.nodeName }));
   }
 
+  /** Of all pods of the namespace. */
+  async names(namespace: string): Promise<readonly string[]> {
+    const text = await this.cluster.kubectl("-n", namespace, "get", "pods", "-o", "jsonpath={.items[*].metadata.name}");
+    return text.split(" ").filter((name) => name !== "");
+  }
+
   exec(namespace: string, pod: string, ...command: readonly string[]): Promise<Answer> {
     return this.cluster.run("kubectl", ["-n", namespace, "exec", pod, "-c", "app", "--", ...command]);
   }
@@ -263,13 +270,21 @@ export class Mesh {
 
   /** A TypeScript program of this machine in a pod's network namespace: its calls come from the pod's address. */
   async runAt({ namespace, pod }: Place, program: string, env: Readonly<Record<string, string>>): Promise<string> {
-    const uid = await this.cluster.kubectl("-n", namespace, "get", "pod", pod, "-o", "jsonpath={.metadata.uid}");
-    const args = ["-t", processOf(uid), "-n", "--", process.execPath, program];
+    const args = ["-t", processOf(await this.#uid(namespace, pod)), "-n", "--", process.execPath, program];
     return new Promise<string>((resolve, reject) => {
       execFile("nsenter", args, { env: { PATH: process.env["PATH"], ...env } }, (error, text, errors) =>
         error === null ? resolve(text) : reject(new Error(errors, { cause: error })),
       );
     });
+  }
+
+  #uid(namespace: string, pod: string): Promise<string> {
+    return this.cluster.kubectl("-n", namespace, "get", "pod", pod, "-o", "jsonpath={.metadata.uid}");
+  }
+
+  /** Kills (SIGKILL) a process of the pod, by what its command says. */
+  async kill({ namespace, pod }: Place, command: string): Promise<void> {
+    process.kill(Number(processOf(await this.#uid(namespace, pod), command)), "SIGKILL");
   }
 
   /** Ends the pod's proxy; the kubelet starts it again. The command may end with it, which is no failure. */
@@ -303,8 +318,8 @@ export class Mesh {
 
   /** What the ca's replicas logged of refused certificates. */
   async caRefusals(): Promise<readonly LogLine[]> {
-    const pods = (await this.cluster.kubectl("-n", "tencrypt-ca", "get", "pods", "-o", "name")).trim().split("\n");
-    const logs = await Promise.all(pods.map((pod) => this.log("tencrypt-ca", pod, "ca")));
+    const pods = await this.names("tencrypt-ca");
+    const logs = await Promise.all(pods.map((pod) => this.log("tencrypt-ca", pod, "-c", "ca")));
     return logs.flat().filter(({ event }) => event === "certificate_refused");
   }
 
@@ -357,9 +372,10 @@ export class Mesh {
     return { ok: code === 0, text: stdout };
   }
 
-  /** What a pod's proxy logged. */
-  async log(namespace: string, pod: string, container = "tencrypt-proxy"): Promise<readonly LogLine[]> {
-    const text = await this.cluster.kubectl("-n", namespace, "logs", pod, "-c", container);
+  /** What a pod's proxy logged, or the container that kubectl's arguments name. */
+  async log(namespace: string, pod: string, ...of: readonly string[]): Promise<readonly LogLine[]> {
+    const container = of.length > 0 ? of : ["-c", "tencrypt-proxy"];
+    const text = await this.cluster.kubectl("-n", namespace, "logs", pod, ...container);
     return text
       .split("\n")
       .filter((line) => line.startsWith("{"))
