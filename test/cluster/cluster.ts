@@ -105,13 +105,20 @@ export class Cluster {
     if (owned) process.once("exit", this.#onExit);
   }
 
-  static async start({ nodes = 1 }: { readonly nodes?: number } = {}): Promise<Cluster> {
+  /** `bringUp`: instead of what brings it up by itself. */
+  static async start({
+    nodes = 1,
+    bringUp = (place) => up(place, nodes),
+  }: {
+    readonly nodes?: number;
+    readonly bringUp?: (place: Place) => Promise<unknown>;
+  } = {}): Promise<Cluster> {
     const ready = setUp("node");
     if (ready.kind === "impossible") throw new Error(ready.why);
     removeStale();
     const place = reserve();
     try {
-      await up(place, nodes);
+      await bringUp(place);
       return new Cluster(place);
     } catch (error) {
       down(place);

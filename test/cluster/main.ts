@@ -1,11 +1,13 @@
 /**
  * `npm run cluster:up [-- NODES]`: a cluster that stays until `npm run cluster:down`, with this tree's images loaded.
  * Standard output can be evaluated: `eval "$(npm run --silent cluster:up)"`. Exit code 77 where this machine cannot.
+ * Tests name another one in TENCRYPT_CLUSTER, as `NAME/INDEX`.
  */
 import { down, placeOf, up } from "./cluster.ts";
 import { cacheFolder, setUp } from "./set-up.ts";
 
-const place = placeOf("dev", 250);
+const [name = "", index = ""] = (process.env["TENCRYPT_CLUSTER"] ?? "dev/250").split("/");
+const place = placeOf(name, Number(index));
 
 async function bringUp(nodes: number): Promise<number> {
   const ready = setUp("node");
