@@ -52,20 +52,49 @@ describe("the images", why === null ? {} : { skip: why }, () => {
     }
   });
 
+  /** Every file that can be run, wherever it is, but for libraries. */
+  const programs = `
+    const { accessSync, constants, readdirSync, statSync } = require("node:fs");
+    const canRun = (path) => { try { accessSync(path, constants.X_OK); return statSync(path).isFile(); } catch { return false; } };
+    const found = [];
+    const look = (folder) => {
+      for (const entry of readdirSync(folder + "/", { withFileTypes: true })) {
+        const path = folder + "/" + entry.name;
+        if (entry.isDirectory() && !["/proc", "/sys", "/dev"].includes(path)) look(path);
+        else if (!entry.isDirectory() && canRun(path) && !/\\.(?:so|node)\\b/.test(entry.name)) found.push(path);
+      }
+    };
+    look("");
+    console.log(JSON.stringify({ uid: process.getuid(), found }));
+  `;
+
   for (const name of ["proxy", "control-plane"]) {
-    test(`${name} runs without root, a capability, a writable file system or a shell`, async () => {
-      const script =
-        'const { existsSync, readdirSync } = require("node:fs");' +
-        "console.log(process.getuid(), existsSync('/bin/sh'), readdirSync('/usr/local/bin').join());";
+    test(`${name} runs without root, a capability or a writable file system, and holds no program but Node: no shell, no iptables`, async () => {
       const { code, log } = await run(`bare-${name}`, {
         image: image(name),
-        args: ["-e", script],
+        args: ["-e", programs],
         securityContext: nonRoot,
       });
-      assert.equal(log, "65532 false node\n");
-      assert.equal(code, 0);
+      assert.equal(code, 0, log);
+      assert.deepEqual(JSON.parse(log), { uid: 65532, found: ["/usr/local/bin/node"] });
     });
   }
+
+  test("init alone holds iptables, and no shell", async () => {
+    const { code, log } = await run("bare-init", {
+      image: image("init"),
+      args: ["-e", programs],
+      securityContext: restricted,
+    });
+    assert.equal(code, 0, log);
+    const { found } = JSON.parse(log) as { readonly found: readonly string[] };
+    for (const path of ["iptables-restore", "ip6tables-restore", "ip"].map((each) => `/usr/sbin/${each}`))
+      assert.ok(found.includes(path), log);
+    const others = found.filter(
+      (path) => !/^\/(?:usr\/sbin|etc\/alternatives)\/(?:ip6?tables|xtables|ip)(?:-|$)/.test(path),
+    );
+    assert.deepEqual(others, ["/usr/local/bin/node"]);
+  });
 
   test("proxy and ca start, and say what they lack", async () => {
     const started = { proxy: "proxy", "control-plane": "ca" };

@@ -124,7 +124,14 @@ describe("the chart on a cluster", why === null ? {} : { skip: why }, () => {
     await cluster.kubectl("delete", "namespace", "shop");
   });
 
-  test("leaves nothing behind", async () => {
+  test("leaves nothing behind but the namespace that helm made, with what every namespace gets", async () => {
+    // No object is named by Tencrypt here: what a namespace has from its first moment, by the controller manager.
+    const ofHelm = [
+      `namespaces <none> ${releaseNamespace}`,
+      `configmaps ${releaseNamespace} kube-root-ca.crt`,
+      `serviceaccounts ${releaseNamespace} default`,
+    ];
+    await eventually(async () => assert.deepEqual(await objects(), [...before_, ...ofHelm].toSorted()));
     await cluster.kubectl("delete", "namespace", releaseNamespace);
     await eventually(async () => assert.deepEqual(await objects(), before_));
   });
