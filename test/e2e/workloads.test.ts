@@ -1,8 +1,13 @@
 /** Probes, hooks, Jobs and pods on the host's network, in a strict project with a real kubelet. */
 import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import type { Json } from "../cluster/client.ts";
 import { whyNoCluster } from "../cluster/cluster.ts";
 import { eventually } from "../cluster/eventually.ts";
+import { makeSelfSigned } from "../pki/self-signed.ts";
 import { httpServer, idle, Mesh, podSpec } from "./kit.ts";
 
 const why = whyNoCluster();
@@ -25,6 +30,27 @@ const probed = `
   process.on("SIGTERM", () => process.exit(0));
 `;
 
+/** The same beside it, for HTTPS and a hook that only opens a connection. */
+const probedBeside = ({ key, cert }: { readonly key: string; readonly cert: string }): string => `
+  const { appendFileSync } = require("node:fs");
+  const note = (text) => appendFileSync("/proc/1/fd/1", text + "\\n");
+  require("node:https").createServer(${JSON.stringify({ key, cert })}, (request, response) => {
+    note("asked " + request.url + " by " + request.socket.getProtocol() + " " + request.headers["user-agent"]);
+    response.end();
+  }).listen(8443);
+  require("node:net").createServer((socket) => { note("dialled"); socket.destroy(); }).listen(9443);
+  process.on("SIGTERM", () => process.exit(0));
+`;
+
+function selfSigned(): { readonly key: string; readonly cert: string } {
+  const folder = mkdtempSync(join(tmpdir(), "probed-"));
+  const files = { key: join(folder, "key.pem"), cert: join(folder, "cert.pem") };
+  makeSelfSigned("probed", files);
+  const made = { key: readFileSync(files.key, "utf8"), cert: readFileSync(files.cert, "utf8") };
+  rmSync(folder, { recursive: true });
+  return made;
+}
+
 describe("workloads of a strict project", why === null ? {} : { skip: why }, () => {
   let mesh: Mesh;
   const namespace = "strict-work";
@@ -37,10 +63,11 @@ describe("workloads of a strict project", why === null ? {} : { skip: why }, () 
   });
   after(() => mesh?.stop());
 
-  const appLog = (pod: string): Promise<string> => mesh.cluster.kubectl("-n", namespace, "logs", pod, "-c", "app");
+  const logOf = (container: string, ...more: readonly string[]): Promise<string> =>
+    mesh.cluster.kubectl("-n", namespace, "logs", "probed", "-c", container, ...more);
 
   test("probes and hooks of every kind work", async () => {
-    const container = {
+    const app = {
       ports: [{ name: "web", containerPort: 8080 }],
       startupProbe: { tcpSocket: { port: 9000 }, periodSeconds: 1 },
       readinessProbe: { grpc: { port: 9090 }, periodSeconds: 1 },
@@ -50,11 +77,30 @@ describe("workloads of a strict project", why === null ? {} : { skip: why }, () 
       },
       lifecycle: { postStart: { exec: { command: ["true"] } }, preStop: { httpGet: { path: "/bye", port: "web" } } },
     };
-    await mesh.pod(namespace, "probed", probed, { container });
-    await eventually(async () => assert.match(await appLog("probed"), /asked \/live mine kube-probe/));
-    const following = mesh.cluster.kubectl("-n", namespace, "logs", "-f", "probed", "-c", "app");
+    const { containers } = podSpec(probedBeside(selfSigned()), {
+      container: {
+        name: "beside",
+        ports: [{ name: "secure", containerPort: 8443 }],
+        livenessProbe: { httpGet: { path: "/safe", port: "secure", scheme: "HTTPS" }, periodSeconds: 1 },
+        readinessProbe: { exec: { command: ["sh", "-c", "echo looked >/proc/1/fd/1"] }, periodSeconds: 1 },
+        lifecycle: { preStop: { tcpSocket: { port: 9443 } } },
+      },
+    }) as { readonly containers: readonly Json[] };
+    const both = [
+      ...(podSpec(probed, { container: app }) as { readonly containers: readonly Json[] }).containers,
+      ...containers,
+    ];
+    await mesh.pod(namespace, "probed", probed, { spec: { containers: both } });
+    await eventually(async () => assert.match(await logOf("app"), /asked \/live mine kube-probe/));
+    await eventually(async () => assert.match(await logOf("beside"), /asked \/safe by TLSv1\.3 kube-probe/));
+    const soFar = await logOf("beside");
+    assert.match(soFar, /^looked$/m);
+    assert.doesNotMatch(soFar, /dialled/, "only the hook dials there");
+    const following = Promise.all(["app", "beside"].map((name) => logOf(name, "-f")));
     await mesh.cluster.kubectl("-n", namespace, "delete", "pod", "probed", "--wait=false");
-    assert.match(await following, /asked \/bye/);
+    const [ofApp, ofBeside] = await following;
+    assert.match(ofApp!, /asked \/bye/);
+    assert.match(ofBeside!, /^dialled$/m);
   });
 
   test("a probe that fails in the application fails for the kubelet", async () => {
