@@ -24,12 +24,35 @@ const passes = async ([namespace, pod]: Caller, to = url): Promise<boolean> => (
 
 const serverPod = async (): Promise<string> => (await mesh.pods("shop", "server"))[0]?.name ?? assert.fail("no server");
 
-const shop = (annotations: Readonly<Record<string, string | null>>): Promise<unknown> =>
-  mesh.annotate("shop", annotations);
+/** In which changes reach running proxies, by docs/reference.md. */
+const reachMs = 2_000;
+let changedAt = 0;
 
-/** What was changed a moment ago reaches the proxies in their own time, which another file measures. */
+async function annotate(namespace: string, annotations: Readonly<Record<string, string | null>>): Promise<void> {
+  await mesh.annotate(namespace, annotations);
+  changedAt = performance.now();
+}
+
+const shop = (annotations: Readonly<Record<string, string | null>>): Promise<void> => annotate("shop", annotations);
+
+async function restart(name: string): Promise<void> {
+  await mesh.cluster.kubectl("-n", "shop", "rollout", "restart", `deployment/${name}`);
+  await mesh.rolledOut("shop", name);
+  changedAt = performance.now();
+}
+
+/** Asks again for as long as a change may take to reach the proxies: what is asked after that has to be so at once. */
+const inTime = (ask: () => Promise<boolean>, expected: boolean, what: string): Promise<void> =>
+  eventually(
+    async () => {
+      const began = performance.now() - changedAt;
+      assert.equal(await ask(), expected, `${what}, asked ${Math.round(began)} ms after the last change`);
+    },
+    reachMs - (performance.now() - changedAt),
+  );
+
 const expect = (caller: Caller, expected: boolean, to = url): Promise<void> =>
-  eventually(async () => assert.equal(await passes(caller, to), expected, `${caller.join("/")} -> ${to}`), 10_000);
+  inTime(() => passes(caller, to), expected, `${caller.join("/")} -> ${to}`);
 
 before(async () => {
   if (why !== null) return;
@@ -44,9 +67,10 @@ before(async () => {
     mesh.pod("shop", "client", httpServer, { serviceAccount: "client" }),
     mesh.pod("shop", "second", httpServer, { serviceAccount: "second" }),
     mesh.pod("shop", "bare", httpServer, { annotations: { "tencrypt.io/inject": "disabled" } }),
-    mesh.pod("plain", "stranger"),
+    mesh.pod("plain", "stranger", httpServer),
     mesh.pod("other", "guest"),
   ]);
+  changedAt = performance.now();
 });
 after(async () => {
   await mesh?.stop();
@@ -85,16 +109,48 @@ describe("a mode", why === null ? {} : { skip: why }, () => {
     await expect(stranger, true);
     await expect(other, false);
     await shop({ "allow-ingress": null });
+    await expect(stranger, false);
+  });
+
+  test("strict lets out in clear where the project says, and in from nodes", async () => {
+    const [{ ip } = assert.fail("no stranger")] = await mesh.pods("plain", "stranger");
+    const outside = `http://${ip}:8080/`;
+    await expect(client, false, outside);
+    await shop({ "allow-egress": `${ip}/32:8080` });
+    await expect(client, true, outside);
+    await shop({ "allow-egress": null });
+    await expect(client, false, outside);
+
+    const [server] = await mesh.pods("shop", "server");
+    // As through a NodePort: by itself it would come from its bridge, which is no address of a node.
+    const address = `10.222.${mesh.cluster.place.index}.1${server!.node.slice(1)}`;
+    const ask = [
+      "curl",
+      "-sS",
+      "-f",
+      "-m",
+      "8",
+      "--interface",
+      address,
+      "-o",
+      "/dev/null",
+      `http://${server!.ip}:8080/`,
+    ];
+    const fromNode = async (): Promise<boolean> => (await mesh.cluster.inNode(server!.node, ...ask)).code === 0;
+    await inTime(fromNode, false, "node -> server");
+    await mesh.refusal("shop", server!.name, "node_source_refused");
+    await shop({ "node-sources": "accept" });
+    await inTime(fromNode, true, "node -> server");
+    await shop({ "node-sources": null });
+    await inTime(fromNode, false, "node -> server");
   });
 
   test("does not go below the one that a pod was injected with", async () => {
-    await mesh.cluster.kubectl("-n", "shop", "rollout", "restart", "deployment/server");
-    await mesh.rolledOut("shop", "server");
+    await restart("server");
     await shop({ mode: "permissive" });
     await expect(stranger, false);
     await expect(client, true);
-    await mesh.cluster.kubectl("-n", "shop", "rollout", "restart", "deployment/server");
-    await mesh.rolledOut("shop", "server");
+    await restart("server");
     await expect(stranger, true);
   });
 });
@@ -118,16 +174,15 @@ describe("callers by name", why === null ? {} : { skip: why }, () => {
 describe("another project", why === null ? {} : { skip: why }, () => {
   test("is outside until both name each other; then it is encrypted and known by name", async () => {
     await shop({ mode: "strict" });
-    await mesh.cluster.kubectl("-n", "shop", "rollout", "restart", "deployment/server");
-    await mesh.rolledOut("shop", "server");
+    await restart("server");
     await expect(other, false);
-    await mesh.annotate("shop", { peers: "other" });
+    await shop({ peers: "other" });
     const completed = await mesh.cluster.kubectl("get", "namespace", "shop", "-o", "jsonpath={.metadata.annotations}");
     assert.match(completed, /"tencrypt\.io\/peers":"other\/[0-9a-f-]{36}"/);
     await expect(other, false);
-    await mesh.annotate("other", { peers: "shop" });
+    await annotate("other", { peers: "shop" });
     await expect(other, true);
-    await mesh.annotate("shop", { "allow-from": "other/somebody" });
+    await shop({ "allow-from": "other/somebody" });
     await expect(other, false);
     const refusal = await mesh.refusal("shop", await serverPod(), "caller_not_allowed");
     assert.equal(refusal["peer"], "spiffe://cluster.local/ns/other/sa/default");
