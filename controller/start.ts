@@ -87,9 +87,8 @@ export async function start(config: ControllerConfig, clock: Clock, log: Log): P
     stop: async () => {
       state.draining = true;
       streams.endAll();
-      webhooks.close();
       reconciler.stop();
-      await directory.drain(drainMs);
+      await Promise.all([webhooks.drain(), directory.drain(drainMs)]);
       informers.close();
       agent.stop();
       client.close();

@@ -33,6 +33,8 @@ export type WebhookServer = {
   readonly port: number;
   /** New connections get this certificate; until the first, none is accepted. */
   renew(credentials: Pick<Credentials, "identity">): void;
+  /** Answers what still comes, and ends each connection with an answer: an API server that meets a closed one refuses a pod. */
+  drain(): Promise<void>;
   close(): void;
 };
 
@@ -41,6 +43,8 @@ export type WebhookServer = {
  * make their request again for. Less than the API server waits (webhook.timeoutSeconds), as of its own refusal they do not.
  */
 export const answerMs = 1_000;
+/** A connection that an API server has not used for that long is hardly used just when it is closed. */
+export const lingerMs = 1_000;
 /** Bodies that are judged at once, in bytes: what is made of one takes a multiple of it. A small one counts as much as this. */
 const mostAtOnce = largestBody;
 const leastCost = mostAtOnce / 64;
@@ -72,6 +76,7 @@ export async function listenWebhooks(where: HostPort, parts: WebhookParts): Prom
     connections: new Connections(),
     turns: new Turns({ capacity: mostAtOnce }),
     refused: limitRefusals(parts),
+    isDraining: false,
   };
   const open = new Map<string, Connection>();
   const server = createServer({ ...bounds, minVersion: "TLSv1.2" }, (request, response) => {
@@ -80,6 +85,7 @@ export async function listenWebhooks(where: HostPort, parts: WebhookParts): Prom
     const connection = open.get(nameOf(request.socket));
     // Who sends another request before the first is answered is no API server.
     if (connection?.state !== "opening" && connection?.state !== "idle") return void request.socket.destroy();
+    if (shared.isDraining) response.setHeader("connection", "close");
     void serve({ request, response, handler, connection }, shared)
       // A mistake of ours, such as an answer that cannot be written: the API server refuses the pod, and nothing else ends.
       .catch((error: unknown) => {
@@ -91,13 +97,19 @@ export async function listenWebhooks(where: HostPort, parts: WebhookParts): Prom
   server.on("connection", (socket: Socket) => follow(socket, open, shared.connections));
   server.on("tlsClientError", (_error, socket) => socket.destroy());
   const bound = await listen(server, where);
+  const close = (): void => {
+    closeAll(server);
+    shared.refused.stop();
+  };
   return {
     ...bound,
     renew: ({ identity }) => server.setSecureContext({ cert: identity.chainPem, key: identity.keyPem() }),
-    close: () => {
-      closeAll(server);
-      shared.refused.stop();
+    drain: async () => {
+      shared.isDraining = true;
+      await new Promise<void>((resolve) => parts.clock.after(lingerMs, resolve));
+      close();
     },
+    close,
   };
 }
 
@@ -134,6 +146,7 @@ type Shared = {
   readonly connections: Connections;
   readonly turns: Turns;
   readonly refused: Limited<Refused>;
+  isDraining: boolean;
 };
 type Asked = {
   readonly request: IncomingMessage;

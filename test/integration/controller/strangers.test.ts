@@ -16,7 +16,7 @@ import { startWebhooks } from "../../../controller/webhook/start.ts";
 import type { WebhookContext } from "../../../controller/webhook/start.ts";
 import { malformed } from "../../../controller/webhook/admission.ts";
 import type { Answer } from "../../../controller/webhook/admission.ts";
-import { answerMs, listenWebhooks } from "../../../controller/webhook/server.ts";
+import { answerMs, lingerMs, listenWebhooks } from "../../../controller/webhook/server.ts";
 import type { Handler, WebhookServer } from "../../../controller/webhook/server.ts";
 import type { Identity } from "../../../lib/enrolment/identity.ts";
 import { silent } from "../../../lib/log/log.ts";
@@ -157,25 +157,6 @@ describe("strangers at the webhooks' port", () => {
     assert.deepEqual(asked.paths, []);
   });
 
-  test("refusals that anybody may ask for do not fill the log, and are counted", async (t) => {
-    const lines: unknown[] = [];
-    const log: Log = (_level, event, fields) => lines.push([event, fields?.["reason"], fields?.["count"]]);
-    const ticking = manualClock();
-    const own = await listenWebhooks(
-      { host: "127.0.0.1", port: 0 },
-      { handlers: new Map([["/refuses", () => Promise.resolve(malformed)]]), clock: ticking, log },
-    );
-    t.after(() => own.close());
-    own.renew({ identity });
-    for (let index = 0; index < 20; index++) await post(own.port, "/refuses", reviewOf(namespace("")));
-    ticking.advance(1_000);
-    const { reason } = malformed;
-    assert.deepEqual(lines, [
-      ...Array.from({ length: 5 }, () => ["admission_refused", reason, 1]),
-      ["admission_refused", reason, 15],
-    ]);
-  });
-
   test("a peer that is named a hundred thousand times is looked up once", async () => {
     const { patch } = await review(server.port, "/namespaces", namespace("billing, ".repeat(100_000)));
     assert.deepEqual(
@@ -211,5 +192,46 @@ describe("strangers at the webhooks' port", () => {
     // The next one has its turn when nothing works on this one any more.
     await review(server.port, "/namespaces", namespace(""));
     assert.equal(asked.paths.length, 4);
+  });
+});
+
+describe("what a server of its own does", () => {
+  test("refusals that anybody may ask for do not fill the log, and are counted", async (t) => {
+    const lines: unknown[] = [];
+    const log: Log = (_level, event, fields) => lines.push([event, fields?.["reason"], fields?.["count"]]);
+    const ticking = manualClock();
+    const own = await listenWebhooks(
+      { host: "127.0.0.1", port: 0 },
+      { handlers: new Map([["/refuses", () => Promise.resolve(malformed)]]), clock: ticking, log },
+    );
+    t.after(() => own.close());
+    own.renew({ identity });
+    for (let index = 0; index < 20; index++) await post(own.port, "/refuses", reviewOf(namespace("")));
+    ticking.advance(1_000);
+    const { reason } = malformed;
+    assert.deepEqual(lines, [
+      ...Array.from({ length: 5 }, () => ["admission_refused", reason, 1]),
+      ["admission_refused", reason, 15],
+    ]);
+  });
+
+  test("an API server that goes on using its connection is answered to the end", async (t) => {
+    const ticking = manualClock();
+    const handlers = new Map([["/refuses", () => Promise.resolve(malformed)]]);
+    const own = await listenWebhooks({ host: "127.0.0.1", port: 0 }, { handlers, clock: ticking, log: silent });
+    own.renew({ identity });
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    t.after(() => agent.destroy());
+    const ask = async (): Promise<number> =>
+      (await post(own.port, "/refuses", reviewOf(namespace("")), { agent })).status;
+    const free = (): number => Object.values(agent.freeSockets).flat().length;
+    assert.deepEqual([await ask(), free()], [200, 1]);
+    const drained = own.drain();
+    assert.equal(await ask(), 200);
+    assert.equal(await ask(), 200, "on another connection");
+    assert.equal(free(), 0, "each ended with its answer");
+    ticking.advance(lingerMs);
+    await drained;
+    await assert.rejects(ask(), /ECONNREFUSED/);
   });
 });
