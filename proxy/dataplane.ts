@@ -28,6 +28,8 @@ export type Open = {
   cut(why: Cut): void;
   /** The proxy ends. */
   destroy(): void;
+  /** Asks the kernel for a reset that nobody was told of. */
+  endIfReset(): void;
 };
 
 /** Whether a connection may go on under these rules. */
@@ -60,6 +62,7 @@ export class Dataplane {
   readonly #maxConnections: number;
   #rules: Policy | null = null;
   #certificateEnd: Timer | null = null;
+  #looks = false;
   #connections = 0;
   /** Of `open`, those of applications: a drain does not wait for telemetry's own. */
   #relayed = 0;
@@ -190,7 +193,19 @@ export class Dataplane {
   relayBegun(connection: Open): void {
     this.open.add(connection);
     this.#relayed++;
+    if (!this.#looks) this.#lookLater();
   }
+
+  /** While anything is open. */
+  #lookLater(): void {
+    this.#looks = this.open.size > 0;
+    if (this.#looks) this.clock.after(lookEveryMs, this.#lookForResets);
+  }
+
+  readonly #lookForResets = (): void => {
+    for (const connection of this.open) connection.endIfReset();
+    this.#lookLater();
+  };
 
   /** Both ends have closed, and its record is complete. */
   relayEnded(connection: Open): void {
@@ -233,6 +248,8 @@ const isLookUp = (decision: { readonly kind: string }): decision is LookUp => de
 /** Without what a dry run tries. */
 const enforced = (policy: Policy): Policy => ({ ...policy, dryRun: null, allowFromDryRun: [] });
 
+/** One that nobody reads from costs a microsecond each time. */
+const lookEveryMs = 5_000;
 /** A controller answers only so many look-ups of one proxy in a second. */
 const betweenLookUpsMs = 1_000;
 const lookUpsOfOpen = 8;

@@ -8,7 +8,7 @@ import type { Duplex } from "node:stream";
 import { closed, opened } from "./connection.ts";
 import type { Cut } from "./connection.ts";
 import type { Dataplane, Judge, Open } from "./dataplane.ts";
-import { resetOnClose } from "./listen/socket-options.ts";
+import { isReset, resetOnClose } from "./listen/socket-options.ts";
 import type { ConnectionRecord } from "./observe/events.ts";
 import { Relay } from "./relay/relay.ts";
 import type { RelayOutcome, RelayOwner } from "./relay/relay.ts";
@@ -51,6 +51,10 @@ export class OpenConnection implements Open, RelayOwner {
   /** Resets both ends. */
   destroy(): void {
     this.#relay.destroy();
+  }
+
+  endIfReset(): void {
+    this.#relay.endIfReset(isReset);
   }
 
   cut(why: Cut): void {

@@ -41,7 +41,7 @@ export async function connectForTelemetry(
 
 /** Spans still leave while the proxy drains: only other rules end the connection. */
 function judgeWhileOpen(client: Duplex, asked: Judge, plane: Dataplane): void {
-  const open = { client, judge: asked, cut: () => client.destroy(), destroy: () => {} };
+  const open = { client, judge: asked, cut: () => client.destroy(), destroy: () => {}, endIfReset: () => {} };
   plane.open.add(open);
   client.once("close", () => plane.open.delete(open));
 }

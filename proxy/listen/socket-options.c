@@ -1,6 +1,6 @@
 /*
  * The socket options that Node offers no access to, and nothing else: SO_ORIGINAL_DST of IPv4 and IPv6, SO_LINGER, and
- * of TCP_INFO the round trip. Every function takes a file descriptor and gives a value or a negated errno; none of them throws, keeps
+ * of TCP_INFO the round trip and whether the connection is over. Every function takes a file descriptor and gives a value or a negated errno; none of them throws, keeps
  * state, allocates outside of the JavaScript heap or touches a descriptor that it was not handed.
  */
 #define NAPI_VERSION 8
@@ -17,6 +17,8 @@
 
 /* Of <linux/netfilter_ipv4.h> and <linux/netfilter_ipv6/ip6_tables.h>, which clash with <netinet/in.h>. */
 #define ORIGINAL_DESTINATION 80
+/* TCP_CLOSE of <netinet/tcp.h>, which clashes with <linux/tcp.h>. */
+#define TCP_CLOSED 7
 
 static napi_value integer(napi_env env, int value) {
   napi_value result;
@@ -106,6 +108,17 @@ static napi_value round_trip(napi_env env, napi_callback_info info) {
   return tcp.tcpi_min_rtt > INT32_MAX ? negated_errno(env, ENODATA) : integer(env, (int)tcp.tcpi_min_rtt);
 }
 
+/* isClosed(fd): 1 where the kernel has ended the connection, as by the other end's RST, 0 where not, or a negated errno. */
+static napi_value is_closed(napi_env env, napi_callback_info info) {
+  napi_value values[1];
+  int32_t fd;
+  struct tcp_info tcp = {0};
+  socklen_t size = sizeof tcp;
+  if (!arguments(env, info, 1, values, &fd)) return negated_errno(env, EINVAL);
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &tcp, &size) != 0) return negated_errno(env, errno);
+  return integer(env, tcp.tcpi_state == TCP_CLOSED ? 1 : 0);
+}
+
 static bool export_function(napi_env env, napi_value exports, const char *name, napi_callback callback) {
   napi_value function;
   return napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, NULL, &function) == napi_ok &&
@@ -116,7 +129,8 @@ NAPI_MODULE_INIT() {
   if (!export_function(env, exports, "originalDestination", original_destination) ||
       !export_function(env, exports, "setResetOnClose", set_reset_on_close) ||
       !export_function(env, exports, "resetsOnClose", resets_on_close) ||
-      !export_function(env, exports, "roundTrip", round_trip))
+      !export_function(env, exports, "roundTrip", round_trip) ||
+      !export_function(env, exports, "isClosed", is_closed))
     return NULL;
   return exports;
 }

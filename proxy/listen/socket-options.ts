@@ -20,6 +20,7 @@ type Addon = {
   setResetOnClose(fd: number, on: boolean): number;
   resetsOnClose(fd: number): number;
   roundTrip(fd: number): number;
+  isClosed(fd: number): number;
 };
 
 /** Lies beside this file in the source tree, and beside `main.js` once bundled. */
@@ -77,6 +78,11 @@ export function resetsOnClose(socketOrServer: net.Socket | net.Server): boolean 
 export function roundTrip(socket: net.Socket): number | null {
   const result = addon.roundTrip(descriptor(socket));
   return result < 0 ? null : result;
+}
+
+/** Whether the kernel has ended the connection, as by an RST: who does not read is not told. False for a socket of ours that is closed. */
+export function isReset(socket: net.Socket): boolean {
+  return addon.isClosed(descriptor(socket)) === 1;
 }
 
 /** Rejects with what is wrong if this Node or this kernel does not do what the rest of this file promises. */

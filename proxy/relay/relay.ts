@@ -197,6 +197,15 @@ export class Relay {
     this.#abort(this.server);
   }
 
+  /** Who does not read from a socket, because nobody takes what came or because its end did, is not told of its reset. */
+  endIfReset(isReset: (socket: Socket) => boolean): void {
+    for (const side of [this.client, this.server]) {
+      const { duplex, stream, closed } = side;
+      if (closed || stream !== null || !(duplex.isPaused() || duplex.readableEnded)) continue;
+      if (isReset(duplex as Socket)) return this.failed(side);
+    }
+  }
+
   #attach(side: Side): void {
     const duplex = side.duplex as Carried;
     duplex[sideOf] = side;

@@ -43,19 +43,23 @@ describe("pods that are newer than the snapshot", why === null ? {} : { skip: wh
     ];
     for (const rule of rules) await inPod("iptables", "-I", ...rule);
     const capture = await mesh.capture(client!.node, "cni0");
-    await mesh.pod(namespace, "newer", httpServer);
+    // Its first instruction says something to another pod, at which nobody listens.
+    const headers = JSON.stringify({ "x-canary": "canary-of-the-first" });
+    const firstWords = `fetch("http://${client!.ip}:8080/", { headers: ${headers} }).catch(() => {});`;
+    await mesh.pod(namespace, "newer", firstWords + httpServer);
     const [newer] = await mesh.pods(namespace, "newer");
     const refused = await mesh.call(namespace, "client", `http://${newer!.ip}:8080/`, "canary-of-the-blocked");
     assert.equal(refused.ok, false);
     const line = await mesh.refusal(namespace, "client", "destination_unknown");
     assert.match(String(line["destination"]), new RegExp(`^${newer!.ip}:8080`));
+    await mesh.refusal(namespace, "newer", "application_refused");
     for (const rule of rules) await inPod("iptables", "-D", ...rule);
     await eventually(async () =>
       assert.ok((await mesh.call(namespace, "client", `http://${newer!.ip}:8080/`, "canary-of-the-blocked")).ok),
     );
     const { count, tls } = await capture.stop();
     assert.ok(tls(15008).length > 0);
-    assert.equal(count("canary-of-the-blocked"), 0);
+    for (const canary of ["canary-of-the-blocked", "canary-of-the-first"]) assert.equal(count(canary), 0, canary);
   });
 });
 

@@ -45,7 +45,7 @@ async function world(nofile: NonNullable<StartOptions["nofile"]>): Promise<World
 }
 
 /** Open and answered, or ended: what `read` says of it. */
-async function open({ mesh, dialer }: World, name: string): Promise<Json> {
+async function open({ mesh, dialer }: Pick<World, "mesh" | "dialer">, name: string): Promise<Json> {
   await dialer.request({ do: "open", name, host: mesh.pod("server").ip, port, send: canary });
   return dialer.request({ do: "read", name, expect: canary.length });
 }
@@ -120,5 +120,37 @@ describe("open files: 1 024 and no more", { skip: needsRoot }, () => {
     await here.steady.end({ moreFiles: 2, grownMb });
     await reaches(here.dialer, { host: here.mesh.pod("server").ip, port }, canary);
     assert.equal((await here.bridge.stop()).count(canary), 0);
+  });
+});
+
+describe("20 connections and no more, at the pod that is called", { skip: needsRoot }, () => {
+  let mesh: Mesh;
+  before(async () => {
+    mesh = await startMesh({
+      projects: { shop: { mode: "strict" } },
+      pods: ["client", "server"].map((name) => ({ name, project: "shop" })),
+      without: ["server"],
+    });
+    await mesh.startProxy("server", { env: { TENCRYPT_MAX_CONNECTIONS: "20" } });
+    await mesh.pod("server").serve("echo-server", port);
+  });
+  after(() => mesh?.close());
+
+  test("streams beyond them are refused, with the reason at both ends, and those that are open go on", async () => {
+    const dialer = await mesh.pod("client").app("dialer");
+    const [client, server] = [mesh.proxy("client"), mesh.proxy("server")];
+    const positions = [client.position, server.position] as const;
+    const streams = names("stream", 30);
+    const answers = await Promise.all(streams.map((name) => open({ mesh, dialer }, name)));
+    assert.deepEqual([answers.filter(isCarried).length, answers.filter(isReset).length], [20, 10]);
+    const isFull = ({ reason }: Json): boolean => reason === "over_limit";
+    assert.equal((await client.event("connection_refused", isFull, { from: positions[0] }))["direction"], "outbound");
+    assert.equal((await server.event("connection_refused", isFull, { from: positions[1] }))["direction"], "inbound");
+    const carried = streams.filter((_, index) => isCarried(answers[index]!));
+    for (const name of carried) {
+      await dialer.request({ do: "write", name, send: canary });
+      const { bytes } = await dialer.request({ do: "read", name, expect: 2 * canary.length });
+      assert.equal(bytes, 2 * canary.length);
+    }
   });
 });

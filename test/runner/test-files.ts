@@ -13,6 +13,7 @@ import { shares, startSharedCluster } from "./shared-cluster.ts";
 
 /** Files that say how long something may take, but wait for most of it: these run beside one another, and beside nothing else. */
 const calm: readonly string[] = [
+  "test/e2e/brought-root",
   "test/e2e/control-plane-down",
   "test/netns/frozen-peer",
   "test/netns/hindered",
