@@ -192,6 +192,8 @@ describe("with a peer that does not know it", () => {
     await stream({ pool, request });
     assert.equal(pool.sessions.length, 2);
     await endsOneByOne({ clock, session: session!, streams });
+    // What the record of each connection says, and the metric counts.
+    assert.deepEqual([...new Set(streams.map((each) => session!.whyCut(each)))], ["certificate_ended"]);
     await gone(session!);
     assert.equal(session!.usable, false);
     while (ends.length < count) await new Promise((resolve) => setImmediate(resolve));
