@@ -114,8 +114,11 @@ describe("a pod that no informer has seen", why === null ? {} : { skip: why }, (
   test("is looked for by many with few scans, and an API server that is away is no answer", async () => {
     const lookup = lookupBeside("10.4.6.1");
     const many = Array.from({ length: 100 }, (_, index) => `fd00:4:7::${index + 1}`);
-    const found = await Promise.all(many.map(async (ip) => told(await lookup.find(ip, "asker"))));
-    assert.deepEqual([...new Set(found)], ["nobody"]);
+    // Half of them at once: each waits for 2 s at most, which a busy machine needs for all.
+    for (const half of [many.slice(0, 50), many.slice(50)]) {
+      const found = await Promise.all(half.map(async (ip) => told(await lookup.find(ip, "asker"))));
+      assert.deepEqual([...new Set(found)], ["nobody"]);
+    }
     await rig.api.halt();
     assert.equal(told(await lookup.find("fd00:4:5::1", "asker")), "no answer");
     await rig.api.resume();
