@@ -5,6 +5,7 @@
 import { containers as ours, podMarks } from "../kube/names.ts";
 import type { Container, Namespace, Pod } from "../kube/objects.ts";
 import { isOwnVolume } from "../kube/own-volumes.ts";
+import { isDevice } from "../kube/sidecar-form.ts";
 import type { InjectConfig } from "./config.ts";
 import { initContainer, injectedVolumes, proxyContainer } from "./containers.ts";
 import { markOf } from "./mark.ts";
@@ -111,7 +112,7 @@ function filledIn(
   { [kind]: own = {} }: Resources,
   { [kind]: found = {} }: Resources,
 ): Resources {
-  const others = Object.entries(found).filter(([name]) => !name.includes("/"));
+  const others = Object.entries(found).filter(([name]) => !isDevice(name));
   const all = { ...Object.fromEntries(others), ...own };
   return Object.keys(all).length === 0 ? {} : { [kind]: all };
 }

@@ -320,6 +320,5 @@ export class Informer<T extends KubeObject> {
 }
 
 function stackOf(error: unknown): string {
-  const { stack, message } = (error instanceof NotTaken ? error.cause : error) as Error;
-  return error instanceof NotTaken ? `${error.message}: ${stack ?? message}` : (stack ?? message);
+  return error instanceof NotTaken ? `${error.message}: ${stackOf(error.cause)}` : String((error as Error).stack);
 }

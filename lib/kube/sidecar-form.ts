@@ -139,14 +139,14 @@ function formProblem(container: Container, form: Form): string | null {
   return isDeepStrictEqual(container.securityContext, form.security) ? null : "it has another securityContext";
 }
 
-/** What a device's driver or plugin adds to a container are mounts and variables too. A device has a vendor in its name. */
+/** Among limits and requests a device has a vendor in its name. */
+export const isDevice = (resource: string): boolean => resource.includes("/");
+
+/** What a device's driver or plugin adds to a container are mounts and variables too. */
 function wantsDevices(resources: unknown): boolean {
   if (!isTree(resources)) return false;
   const { claims, limits = {}, requests = {} } = resources;
-  return (
-    claims !== undefined ||
-    Object.keys({ ...(limits as Tree), ...(requests as Tree) }).some((name) => name.includes("/"))
-  );
+  return claims !== undefined || Object.keys({ ...(limits as Tree), ...(requests as Tree) }).some(isDevice);
 }
 
 /** What the kubelet would run in the container is none of ours; what it asks for is the proxy's own health. */

@@ -1,7 +1,8 @@
 /*
  * The socket options that Node offers no access to, and nothing else: SO_ORIGINAL_DST of IPv4 and IPv6, SO_LINGER, and
- * of TCP_INFO the round trip and whether the connection is over. Every function takes a file descriptor and gives a value or a negated errno; none of them throws, keeps
- * state, allocates outside of the JavaScript heap or touches a descriptor that it was not handed.
+ * of TCP_INFO the round trip and whether the connection is over. Every function takes a file descriptor and gives a value or
+ * a negated errno; none of them throws, keeps state, allocates outside of the JavaScript heap or touches a descriptor that
+ * it was not handed.
  */
 #define NAPI_VERSION 8
 #include <node_api.h>

@@ -20,7 +20,13 @@ export type Answer = { readonly code: number; readonly stdout: string; readonly 
 /** Where one cluster is: its folder, and the third octet of its node network. */
 export type Place = { readonly name: string; readonly index: number; readonly state: string };
 
-export const placeOf = (name: string, index: number): Place => ({ name, index, state: join(clusters(), name) });
+/** `NAME/INDEX`, as tests and commands name one to each other. */
+export function readPlace(text: string): Place {
+  const [name = "", index = ""] = text.split("/");
+  return placeOf(name, Number(index));
+}
+
+const placeOf = (name: string, index: number): Place => ({ name, index, state: join(clusters(), name) });
 
 const environmentOf = (place: Place): NodeJS.ProcessEnv => ({
   PATH: `${join(cacheFolder(), "bin")}:${process.env["PATH"] ?? ""}:/usr/local/sbin:/usr/sbin:/sbin`,

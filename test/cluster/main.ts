@@ -3,11 +3,10 @@
  * Standard output can be evaluated: `eval "$(npm run --silent cluster:up)"`. Exit code 77 where this machine cannot.
  * Tests name another one in TENCRYPT_CLUSTER, as `NAME/INDEX`.
  */
-import { down, placeOf, up } from "./cluster.ts";
+import { down, readPlace, up } from "./cluster.ts";
 import { cacheFolder, setUp } from "./set-up.ts";
 
-const [name = "", index = ""] = (process.env["TENCRYPT_CLUSTER"] ?? "dev/250").split("/");
-const place = placeOf(name, Number(index));
+const place = readPlace(process.env["TENCRYPT_CLUSTER"] ?? "dev/250");
 
 async function bringUp(nodes: number): Promise<number> {
   const ready = setUp("node");

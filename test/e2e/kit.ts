@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { chart, releaseNamespace, valueArguments } from "../chart/helm.ts";
 import type { Values } from "../chart/helm.ts";
 import type { Json } from "../cluster/client.ts";
-import { Cluster, placeOf } from "../cluster/cluster.ts";
+import { Cluster, readPlace } from "../cluster/cluster.ts";
 import type { Answer } from "../cluster/cluster.ts";
 import { eventually } from "../cluster/eventually.ts";
 import { cacheFolder } from "../cluster/set-up.ts";
@@ -107,7 +107,7 @@ export class Mesh {
     readonly prepare?: (cluster: Cluster) => Promise<void>;
   } = {}): Promise<Mesh> {
     const running = process.env["TENCRYPT_E2E_CLUSTER"];
-    if (running !== undefined) return Mesh.#at(running);
+    if (running !== undefined) return new Mesh(new Cluster(readPlace(running), false), true);
     const mesh = new Mesh(await Cluster.start({ nodes }), false);
     try {
       await prepare(mesh.cluster);
@@ -125,11 +125,6 @@ export class Mesh {
       await mesh.stop();
       throw error;
     }
-  }
-
-  static #at(running: string): Mesh {
-    const [name, index] = running.split("/");
-    return new Mesh(new Cluster(placeOf(name!, Number(index)), false), true);
   }
 
   async stop(): Promise<void> {

@@ -7,45 +7,24 @@ import assert from "node:assert/strict";
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { nobodyListens } from "../topology/attempts.ts";
-import type { Capture, Child, Pod } from "../topology/cluster.ts";
+import type { Child, Pod } from "../topology/cluster.ts";
 import { needsRoot, uids } from "../topology/cluster.ts";
-import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
-import { watchSteady } from "../topology/steady.ts";
-import type { Steady } from "../topology/steady.ts";
+import { kernelRefuses, startUncertified } from "../topology/uncertified.ts";
+import type { Uncertified } from "../topology/uncertified.ts";
 
 const options = { skip: needsRoot };
 const canary = "canary-hostile-ca-71d5";
-const echo = 7000;
 const caPort = 15_012;
 
+let here: Uncertified;
 let mesh: Mesh;
 let client: Pod;
-let server: Pod;
-let bridge: Capture;
-let inside: Child;
-let outside: Child;
-let steady: Steady;
 
 before(async () => {
   if (needsRoot !== false) return;
-  mesh = await startMesh({
-    projects: { shop: { mode: "project" } },
-    pods: [
-      { name: "client", project: "shop" },
-      { name: "server", project: "shop" },
-      { name: "bystander", project: "shop" },
-      { name: "outsider", project: "default", protected: false },
-    ],
-    without: ["client"],
-  });
-  [client, server] = [mesh.pod("client"), mesh.pod("server")];
-  bridge = await mesh.cluster.capture();
-  inside = await client.app("dialer");
-  outside = await mesh.pod("outsider").app("dialer");
-  await Promise.all([client, server, mesh.pod("outsider")].map((pod) => pod.serve("echo-server", echo)));
-  steady = await watchSteady(mesh, { from: "bystander", to: "server", text: canary });
+  here = await startUncertified(canary);
+  ({ mesh, client } = here);
   await mesh.ca.child.stop();
 });
 after(() => mesh?.close());
@@ -64,14 +43,6 @@ async function hostileCa(wrong: string): Promise<{ readonly ca: Child; readonly 
   return { ca, root: pinned };
 }
 
-/** From inside towards everybody, from outside towards the pod, and through the tunnel. */
-async function kernelRefuses(): Promise<void> {
-  for (const target of [server, mesh.pod("outsider")])
-    for (const host of target.ips) await nobodyListens(inside, { host, port: echo }, canary);
-  for (const host of client.ips)
-    for (const port of [echo, 15_006, 15_008]) await nobodyListens(outside, { host, port }, canary);
-}
-
 const kinds: Readonly<Record<string, RegExp>> = {
   "of a foreign root": /^the CA's answer is refused: /,
   "of another project's CA": /^the CA's answer is refused: wrong_issuer/,
@@ -88,10 +59,10 @@ describe("a ca that is believed and answers with a chain", options, () => {
       const failed = await proxy.event("certificate_renewal_failed");
       assert.match(String(failed["error"]), why);
       await ca.event("heard");
-      await kernelRefuses();
+      await kernelRefuses(here);
       // Nor does the second answer count.
       await proxy.event("certificate_renewal_failed", undefined, { from: proxy.position });
-      await kernelRefuses();
+      await kernelRefuses(here);
       assert.deepEqual([proxy.events("ready"), proxy.events("certificate_received"), proxy.end], [[], [], null]);
       await proxy.stop("SIGKILL");
       await ca.stop("SIGKILL");
@@ -102,7 +73,7 @@ test(
   "pods that had their certificates talked all the while, and the canary was nowhere on the bridge",
   options,
   async () => {
-    await steady.end();
-    assert.equal((await bridge.stop()).count(canary), 0);
+    await here.steady.end();
+    assert.equal((await here.bridge.stop()).count(canary), 0);
   },
 );

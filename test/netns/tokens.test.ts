@@ -7,13 +7,12 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { dial, nobodyListens, reaches } from "../topology/attempts.ts";
-import type { Capture, Child, Pod } from "../topology/cluster.ts";
+import type { Child, Pod } from "../topology/cluster.ts";
 import { needsRoot, uids } from "../topology/cluster.ts";
-import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
-import { watchSteady } from "../topology/steady.ts";
-import type { Steady } from "../topology/steady.ts";
 import { podToken } from "../topology/programs.ts";
+import { kernelRefuses, startUncertified } from "../topology/uncertified.ts";
+import type { Uncertified } from "../topology/uncertified.ts";
 import { claimsOf, newTokenKey, sign, tokenFor } from "../tokens/tokens.ts";
 import type { Claims } from "../tokens/tokens.ts";
 
@@ -21,32 +20,14 @@ const options = { skip: needsRoot };
 const canary = "canary-tokens-b6e3";
 const echo = 7000;
 
+let here: Uncertified;
 let mesh: Mesh;
 let client: Pod;
-let server: Pod;
-let bridge: Capture;
-let inside: Child;
-let outside: Child;
-let steady: Steady;
 
 before(async () => {
   if (needsRoot !== false) return;
-  mesh = await startMesh({
-    projects: { shop: { mode: "project" } },
-    pods: [
-      { name: "client", project: "shop" },
-      { name: "server", project: "shop" },
-      { name: "bystander", project: "shop" },
-      { name: "outsider", project: "default", protected: false },
-    ],
-    without: ["client"],
-  });
-  [client, server] = [mesh.pod("client"), mesh.pod("server")];
-  bridge = await mesh.cluster.capture();
-  inside = await client.app("dialer");
-  outside = await mesh.pod("outsider").app("dialer");
-  await Promise.all([server, client, mesh.pod("outsider")].map((pod) => pod.serve("echo-server", echo)));
-  steady = await watchSteady(mesh, { from: "bystander", to: "server", text: canary });
+  here = await startUncertified(canary);
+  ({ mesh, client } = here);
 });
 after(() => mesh?.close());
 
@@ -68,13 +49,10 @@ async function nothingIsBound(): Promise<void> {
       .toSorted(),
     ["admin", "health", "metrics"],
   );
-  for (const target of [server, mesh.pod("outsider")])
-    for (const host of target.ips) await nobodyListens(inside, { host, port: echo }, canary);
-  for (const host of client.ips)
-    for (const port of [echo, 15_006, 15_008]) await nobodyListens(outside, { host, port }, canary);
-  for (const host of ["127.0.0.1", "::1"]) await nobodyListens(inside, { host, port: 15_001 }, canary);
+  await kernelRefuses(here);
+  for (const host of ["127.0.0.1", "::1"]) await nobodyListens(here.inside, { host, port: 15_001 }, canary);
   const ready = await dial(
-    outside,
+    here.outside,
     { host: client.ip, port: 15_021 },
     { send: "GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n" },
   );
@@ -146,7 +124,7 @@ describe("a proxy with a token that is", options, () => {
   }
 
   test("good, but another pod's: the certificate is refused by the proxy itself", options, async () => {
-    proxy = await mesh.startProxy("client", { token: podToken(mesh.ca, server), wait: false });
+    proxy = await mesh.startProxy("client", { token: podToken(mesh.ca, here.server), wait: false });
     const failed = await proxy.event("certificate_renewal_failed");
     assert.match(String(failed["error"]), /^the CA's answer is refused: (?:identity_mismatch|wrong_pod): /);
     await nothingIsBound();
@@ -184,14 +162,14 @@ describe("a proxy with a token that is", options, () => {
     await nothingIsBound();
     mesh.cluster.writeFile(token, podToken(mesh.ca, client), 0o400, uids.proxy);
     await proxy.event("ready");
-    for (const host of server.ips) await reaches(inside, { host, port: echo }, canary);
+    for (const host of here.server.ips) await reaches(here.inside, { host, port: echo }, canary);
   });
 });
 
 test("a bystander was served all the while, and the proxy that it asked holds nothing more", options, async () => {
-  await steady.end();
+  await here.steady.end();
 });
 
 test("the canary was nowhere on the bridge", options, async () => {
-  assert.equal((await bridge.stop()).count(canary), 0);
+  assert.equal((await here.bridge.stop()).count(canary), 0);
 });
