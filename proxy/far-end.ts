@@ -6,7 +6,10 @@ import type { Dataplane } from "./dataplane.ts";
 import { dialClear } from "./dial/clear.ts";
 import type { ConnectionRecord } from "./observe/events.ts";
 import { formatTraceparent } from "./observe/trace-context.ts";
+import { reset } from "./relay/relay.ts";
 import { workloadAt } from "./route/classify.ts";
+import { judgeDialledClear } from "./route/judge.ts";
+import { routeKnown } from "./route/route.ts";
 import type { Candidate, Route } from "./route/route.ts";
 import { podName } from "./route/snapshot.ts";
 import { openStream } from "./session/open-stream.ts";
@@ -62,7 +65,10 @@ async function dialOutside(
   record.upstream = formatEndpoint(far.endpoint);
   const workload = workloadAt(view, far.endpoint.ip);
   record.peerWorkload = workload === null ? null : podName(workload);
-  return far;
+  const verdict = judgeDialledClear(routeKnown(view, far.endpoint));
+  if (verdict === null) return far;
+  reset(far.duplex);
+  return { kind: "failed", reason: verdict.reason, detail: verdict.detail };
 }
 
 async function dialTunnel(

@@ -29,6 +29,15 @@ export function judgeOutboundClear(now: Decided<Route>, spoken: FirstBytes): Ver
   }
 }
 
+/**
+ * Just dialled in clear, where `now` is the route by what is known already. SYNs are sent again for as long as a dial
+ * waits, and meanwhile the address may have become that of a pod which must not be reached so.
+ */
+export function judgeDialledClear(now: Route): Verdict {
+  // Who holds an unknown address was asked before the dial, and what a rule wants of the first bytes was seen.
+  return now.kind === "look-up" ? null : judgeOutboundClear(now, "yes");
+}
+
 /** In clear from where `now` is the decision. */
 export function judgeInboundClear(now: Decided<ClearDecision>): Verdict {
   switch (now.kind) {

@@ -90,6 +90,10 @@ export function routeEndpoint(input: RouteInput, endpoint: Endpoint): Route {
   return view === null ? noDirectory : toEndpoint({ input, view, mode: view.policy.mode }, endpoint);
 }
 
+/** The same of one that was just dialled, without another look-up. */
+export const routeKnown = (view: View, endpoint: Endpoint): Route =>
+  routeEndpoint({ destination: endpoint, pick: 0, view, lookUp: null, asked: null }, endpoint);
+
 function dryRunOf(stricter: Route): DryRun | null {
   switch (stricter.kind) {
     case "refuse":

@@ -1,12 +1,14 @@
 /**
  * Modes and rules of a project, changed in the directory while everything runs: what counts is the newest document, on
- * both sides, for every class of peer; and a dry run refuses nothing but says what it would refuse.
+ * both sides, for every class of peer; a dry run refuses nothing but says what it would refuse; and an address that changes
+ * hands while it is dialled in clear is not opened.
  */
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
-import { reaches, refuses } from "../topology/attempts.ts";
+import { endpoint, reaches, refusalLine, refuses } from "../topology/attempts.ts";
 import type { Child } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
+import type { WorkloadEntry } from "../topology/directory.ts";
 import { echoPort, useShop } from "../topology/shop.ts";
 
 const canary = "canary-live-policy-c3d2";
@@ -82,4 +84,45 @@ describe("the newest document decides", { skip: needsRoot }, () => {
     const line = await here.mesh.proxy("client").event("connection_refused", undefined, { from: position });
     assert.deepEqual([line["reason"], line["dryRun"]], ["peer_not_enrolled", true]);
   });
+});
+
+describe("an address that changes hands while it is dialled in clear", { skip: needsRoot }, () => {
+  const isWeb = ({ pod }: WorkloadEntry): boolean => pod === "web";
+  /** No answer comes from there until `work` is done: the dial waits and sends its SYN again. */
+  async function silent(work: () => Promise<void>): Promise<void> {
+    const rule = ["INPUT", "-p", "tcp", "--dport", `${echoPort}`, "-j", "DROP"];
+    await here.mesh.pod("web").must("iptables", ["-I", ...rule], { uid: 0 });
+    try {
+      await work();
+    } finally {
+      await here.mesh.pod("web").must("iptables", ["-D", ...rule], { uid: 0 });
+    }
+  }
+
+  for (const [what, entry, reason] of [
+    ["a protected pod of the project", { project: "shop", tunnelPort: 15008 }, "plaintext_refused"],
+    ["a pod of the project without a proxy", { project: "shop" }, "peer_not_enrolled"],
+  ] as const)
+    test(`${what}: it is not opened, and nothing is sent`, async () => {
+      await shop({ mode: "project" });
+      const bridge = await here.mesh.cluster.capture();
+      const proxy = here.mesh.proxy("client");
+      const { position } = proxy;
+      const target = at("web");
+      await silent(async () => {
+        const opened = await from("client").request({ do: "open", name: what, ...target, send: canary });
+        assert.equal(opened["connected"], true);
+        const { projects, workloads } = here.mesh.cluster.directory();
+        await here.mesh.publish({
+          projects: projects.map((each) => (each.name === "shop" ? { ...each, mode: "project" } : each)),
+          workloads: workloads.map((each) => (isWeb(each) ? { ...each, ...entry } : each)),
+        });
+        assert.deepEqual(proxy.events("connection_refused", position), [], "the dial still waits");
+      });
+      const line = await refusalLine(proxy, position, endpoint(target), reason);
+      assert.equal(line["peerWorkload"], "shop/web", JSON.stringify(line));
+      const ended = await from("client").event("ended", ({ name }) => name === what);
+      assert.deepEqual([ended["ended"], ended["bytes"]], ["reset", 0]);
+      assert.equal((await bridge.stop()).count(canary), 0);
+    });
 });

@@ -3,9 +3,14 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { authorizeClear, refusedCaller } from "../../../../proxy/route/authorize.ts";
 import type { FirstBytes } from "../../../../proxy/route/first-bytes.ts";
-import { judgeInboundClear, judgeOutboundClear, judgeTunnel } from "../../../../proxy/route/judge.ts";
+import {
+  judgeDialledClear,
+  judgeInboundClear,
+  judgeOutboundClear,
+  judgeTunnel,
+} from "../../../../proxy/route/judge.ts";
 import type { Decided, LookUpAnswer, Verdict } from "../../../../proxy/route/policy.ts";
-import { routeEndpoint } from "../../../../proxy/route/route.ts";
+import { routeEndpoint, routeKnown } from "../../../../proxy/route/route.ts";
 import { endpoint, ip, self, viewWith } from "./world.ts";
 import type { Json } from "./world.ts";
 
@@ -64,6 +69,22 @@ describe("open in clear, outbound", () => {
   ];
   for (const [what, shop, open, expected] of cases)
     test(`${what}, ${JSON.stringify(shop)}: ${expected}`, () => assert.equal(outbound(shop, open), expected));
+});
+
+describe("just dialled in clear", () => {
+  const { bare, other, outside, peer } = places;
+  const cases: readonly (readonly [string, Json, string, string])[] = [
+    ["to a pod of the project that is protected now", { mode: "permissive" }, "10.0.0.3:8080", "plaintext_refused"],
+    ["to one of a peer", { mode: "project" }, peer, "plaintext_refused"],
+    ["to one without a proxy", { mode: "project" }, bare, "peer_not_enrolled"],
+    ["to one without a proxy", { mode: "permissive" }, bare, "goes on"],
+    ["to another project", { mode: "project" }, other, "goes on"],
+    ["to where TLS was seen", { mode: "strict" }, outside, "goes on"],
+    ["to who knows whom: it was asked before", { mode: "project" }, "10.0.0.99:80", "goes on"],
+  ];
+  for (const [what, shop, to, expected] of cases)
+    test(`${what}, ${JSON.stringify(shop)}: ${expected}`, () =>
+      assert.equal(told(judgeDialledClear(routeKnown(viewWith({ shop }), endpoint(to)))), expected));
 });
 
 describe("open in clear, inbound", () => {
