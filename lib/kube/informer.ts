@@ -33,12 +33,12 @@ export type InformerOptions<T> = {
 
 const pageSize = 500;
 /**
- * A watch is asked for anew after this long. An API server sends bookmarks about every minute, but with an older etcd none
- * for a kind that nothing happens to: that it answers the next watch shows that it is there.
+ * A watch is asked for anew after this long. An API server sends a bookmark just before, but with an older etcd none for a
+ * kind that nothing happens to: that it answers the next watch shows that it is there.
  */
-const watchSeconds = 60;
-/** No byte for this long: the connection is dead. */
-const silenceMs = 90_000;
+const watchSeconds = 20;
+/** No byte for this long: the connection is dead. What it would have told may be a revocation. */
+const silenceMs = 30_000;
 /** How often at most everything is listed again because somebody has seen more: also for a share of the time only. */
 const catchUpMs = 1_000;
 const catchUpFactor = 5;

@@ -16,6 +16,8 @@ type Rig = {
   readonly clock: ManualClock;
   readonly counts: { lists: number; watches: number };
   readonly failures: string[];
+  /** How long each watch is to last, and may be silent. */
+  readonly asked: readonly { readonly watchMs: number; readonly silenceMs: number }[];
   readonly informer: Informer<never>;
   /** Moves time, and lets the informer do what it then does. */
   readonly advance: (ms: number) => Promise<void>;
@@ -25,12 +27,14 @@ function rig(t: TestContext, watch: (nth: number, clock: ManualClock) => Readabl
   const clock = manualClock();
   const counts = { lists: 0, watches: 0 };
   const failures: string[] = [];
+  const asked: { watchMs: number; silenceMs: number }[] = [];
   const client = {
     get: async () => {
       counts.lists++;
       return { metadata: { resourceVersion: "1" }, items: [] };
     },
-    open: async () => {
+    open: async (path: string, silenceMs: number) => {
+      asked.push({ watchMs: Number(new URLSearchParams(path.split("?")[1]).get("timeoutSeconds")) * 1_000, silenceMs });
       await turn();
       return watch(++counts.watches, clock);
     },
@@ -45,7 +49,7 @@ function rig(t: TestContext, watch: (nth: number, clock: ManualClock) => Readabl
     clock.advance(ms);
     await settle();
   };
-  return { clock, counts, failures, informer, advance };
+  return { clock, counts, failures, asked, informer, advance };
 }
 
 /** Nothing for a while, then the end, or an error. */
@@ -96,6 +100,15 @@ test("a watch that lasted is followed by the next at once, and nothing is told",
   await advance(0);
   assert.deepEqual(counts, { lists: 1, watches: 4 });
   assert.deepEqual(failures, []);
+});
+
+test("a connection that died without a word is given up within half a minute, and no watch is silent so long", async (t) => {
+  const { asked, informer, advance } = rig(t, () => new Readable({ read: () => {} }));
+  informer.start();
+  await advance(0);
+  const [{ watchMs, silenceMs }] = asked as [(typeof asked)[number]];
+  assert.ok(silenceMs <= 30_000, `${silenceMs} ms`);
+  assert.ok(watchMs > 0 && watchMs + 5_000 < silenceMs, `${watchMs} ms, ${silenceMs} ms`);
 });
 
 test("a watch that broke after it had lasted waits as at first", async (t) => {
