@@ -97,6 +97,10 @@ export const checkCodes = {
     what: "the proxy of every protected pod is up and has a certificate",
     hint: "kubectl -n NAMESPACE describe pod POD; kubectl -n NAMESPACE logs POD -c tencrypt-proxy: what it waits for",
   },
+  "TC-PRJ-09": {
+    what: "no container of a pod in mode strict is privileged or has a capability that undoes the rules",
+    hint: "such a pod was there before its project became strict, and would be refused now: take the privilege away and make the pod again; tencrypt explain privileged_container",
+  },
 } as const satisfies Record<string, { readonly what: string; readonly hint: string }>;
 
 export type CheckCode = keyof typeof checkCodes;

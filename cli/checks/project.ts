@@ -1,4 +1,5 @@
 /** What is good and what is not in one project. Pure. */
+import { whoMayUndoRules } from "../../lib/inject/report.ts";
 import { projectLabel } from "../../lib/kube/names.ts";
 import type { Namespace } from "../../lib/kube/objects.ts";
 import { isTerminal } from "../../lib/kube/sidecar.ts";
@@ -39,6 +40,7 @@ export function judgeProject(
     ...judgePins(name, rootPem, pods),
     idle(namespace, pods),
     podSecurity(namespace),
+    privileges(namespace, pods),
   ];
 }
 
@@ -125,4 +127,18 @@ function podSecurity({ metadata }: Namespace): Judged {
     ),
     next: `kubectl label namespace ${metadata.name} ${enforced}=privileged --overwrite`,
   };
+}
+
+/** Such a pod is refused where it is made; one that was there before its project became strict still runs. */
+function privileges(namespace: Namespace, pods: readonly PodFact[]): Judged {
+  const rows = new Map(podRows([namespace], pods).map((row) => [row.pod, row]));
+  const found = pods.flatMap((pod) => {
+    const row = rows.get(pod.metadata.name);
+    const container = row?.modeAtLeast === "strict" ? whoMayUndoRules(pod) : null;
+    return row === undefined || container === null ? [] : [{ row, container }];
+  });
+  const [first] = found;
+  if (first === undefined) return finding("TC-PRJ-09", "good", "no strict pod may undo its rules");
+  const details = found.map(({ row, container }) => `${row.pod} (${row.workload}): container ${container}`);
+  return finding("TC-PRJ-09", "failed", `${found.length} strict pods may undo their rules`, details);
 }

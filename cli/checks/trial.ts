@@ -4,18 +4,21 @@
  */
 import { KubeError } from "../../lib/kube/client.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
+import { listAll } from "../../lib/kube/list.ts";
 import { containers } from "../../lib/kube/names.ts";
 import type { Namespace, Pod } from "../../lib/kube/objects.ts";
 import { isProject, readProjectSettings } from "../../lib/project/settings.ts";
 import { canBeProject } from "../project.ts";
-import type { Trial } from "./facts.ts";
+import type { Trial, WebhookConfiguration } from "./facts.ts";
 import { finding, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
+import { readable } from "./readable.ts";
 
 const unreached = /failed calling webhook "[a-z]+\.tencrypt\.io"/;
 /** By what looks at a pod when the webhooks that change it have done so. */
-const refusedLater =
-  /(?:exceeded|failed) quota|violates PodSecurity|ValidatingAdmissionPolicy|admission webhook "[^"]+" denied/;
+const refusedLater = /(?:exceeded|failed) quota|violates PodSecurity|ValidatingAdmissionPolicy/;
+const ours = /^[a-z]+\.tencrypt\.io$/;
+const denied = /admission webhook "([^"]+)" denied/;
 
 /** Null where there is no project to try it in. */
 export async function tryPod(client: KubeClient, projects: readonly Namespace[]): Promise<Trial | null> {
@@ -32,8 +35,18 @@ export async function tryPod(client: KubeClient, projects: readonly Namespace[])
     if (!(error instanceof KubeError)) throw error;
     const why = error.message;
     if (unreached.test(why)) return { kind: "unreached", project, why };
-    return refusedLater.test(why) ? { kind: "reached", project } : { kind: "unknown", project, why };
+    const isReached = refusedLater.test(why) || (await deniedLater(client, denied.exec(why)?.[1]));
+    return isReached ? { kind: "reached", project } : { kind: "unknown", project, why };
   }
+}
+
+/** One that changes pods may deny before ours are called; one that only looks at them comes after all of these. */
+async function deniedLater(client: KubeClient, webhook: string | undefined): Promise<boolean> {
+  if (webhook === undefined || ours.test(webhook)) return webhook !== undefined;
+  const path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+  const mutating = await readable("webhooks", listAll<WebhookConfiguration>(client, path));
+  if (mutating.kind === "unreadable") return false;
+  return !mutating.value.some(({ webhooks = [] }) => webhooks.some(({ name }) => name === webhook));
 }
 
 const wouldInject = (namespace: Namespace): boolean =>

@@ -31,8 +31,8 @@ export function report(pod: PodLike, namespace: NamespaceLike, config: InjectCon
   if (spec.shareProcessNamespace === true) return refuse("shared_processes");
   const { settings } = readProjectSettings(namespace.metadata, config.defaultMode);
   const mode = strictest(settings.mode, readPodSettings(pod.metadata).settings.mode);
-  const privileged = mode === "strict" ? applicationContainers(pod).find(mayUndoRules) : undefined;
-  if (privileged !== undefined) return refuse("privileged_container", privileged.name);
+  const privileged = mode === "strict" ? whoMayUndoRules(pod) : null;
+  if (privileged !== null) return refuse("privileged_container", privileged);
   const uid = proxyUid(pod, namespace, config);
   return uid === null ? refuse("proxy_uid_taken") : { kind: "injectable", uid, mode, udp: settings.udp };
 }
@@ -88,6 +88,10 @@ const riskyCapabilities: readonly string[] = [
   "DAC_READ_SEARCH",
   "ALL",
 ];
+
+/** The first such container's name; null where no container may. */
+export const whoMayUndoRules = (pod: Pick<Pod, "spec">): string | null =>
+  applicationContainers(pod).find(mayUndoRules)?.name ?? null;
 
 export function mayUndoRules({ securityContext }: Container): boolean {
   const { privileged, capabilities } = (securityContext ?? {}) as SecurityContext;

@@ -14,15 +14,29 @@ const project = (name: string, more: object = {}): Namespace => ({
   metadata: { name, uid: name, resourceVersion: "1", labels: { "tencrypt.io/project": "enabled" }, ...more },
 });
 const asked: string[] = [];
-const answering = (answer: () => Promise<unknown>): KubeClient =>
+/** `mutating`: names of webhooks, for who lists them. */
+const answering = (
+  answer: () => Promise<unknown>,
+  mutating: () => Promise<readonly string[]> = () => Promise.resolve([]),
+): KubeClient =>
   ({
     create: (path: string) => {
       asked.push(path);
       return answer();
     },
+    get: async () => ({
+      items: [{ metadata: { name: "policies" } }, { webhooks: (await mutating()).map((name) => ({ name })) }],
+      metadata: {},
+    }),
   }) as unknown as KubeClient;
-const refusing = (code: number, reason: string, message: string): KubeClient =>
-  answering(() => Promise.reject(new KubeError("POST pods", code, reason, message)));
+const refusing = (
+  code: number,
+  reason: string,
+  message: string,
+  mutating?: () => Promise<readonly string[]>,
+): KubeClient => answering(() => Promise.reject(new KubeError("POST pods", code, reason, message)), mutating);
+const forbidden = (): Promise<never> => Promise.reject(new KubeError("GET webhooks", 403, "Forbidden", "no"));
+const denial = (webhook: string): string => `admission webhook "${webhook}" denied the request: no`;
 
 const told = async (client: KubeClient): Promise<readonly unknown[]> => {
   const trial = await tryPod(client, [project("shop")]);
@@ -51,13 +65,19 @@ describe("a pod that is tried", () => {
     'pods "x" is forbidden: failed quota: cpu: must specify limits.cpu for: check',
     'pods "x" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false',
     "pods \"x\" is forbidden: ValidatingAdmissionPolicy 'labels' with binding 'labels' denied request: no team",
-    'admission webhook "validation.gatekeeper.sh" denied the request: [registries] image of container check',
+    denial("validation.gatekeeper.sh"),
+    denial("inject.tencrypt.io"),
   ])
     test(`and refused after the webhooks had seen it: ${why}`, async () =>
       assert.deepEqual(await told(refusing(403, "Forbidden", why)), ["reached", "good", 0]));
   for (const [what, client] of [
     ["by somebody who may not", refusing(403, "Forbidden", 'User "dev" cannot create resource "pods"')],
     ["where another webhook is away", refusing(500, "InternalError", 'failed calling webhook "policy.other.io": EOF')],
+    [
+      "and denied by one that changes pods",
+      refusing(403, "", denial("a.other.io"), async () => ["b.io", "a.other.io"]),
+    ],
+    ["and denied, and nobody may say by what", refusing(403, "", denial("a.other.io"), forbidden)],
     ["and not answered", refusing(0, "", "no byte for 10000 ms")],
   ] as const)
     test(what, async () => assert.deepEqual(await told(client), ["unknown", "warning", 1]));
