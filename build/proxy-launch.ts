@@ -1,5 +1,5 @@
 /**
- * How the image starts the proxy: flags for Node and environment, read from the Dockerfile. What is tested and measured
+ * How the image starts the proxy, flags for Node and environment, read from the Dockerfile, and the memory that the chart gives it. What is tested and measured
  * without an image is started in the same way.
  */
 import { readFileSync } from "node:fs";
@@ -17,3 +17,14 @@ export function readLaunch(dockerfile: string): Launch {
 }
 
 export const proxyLaunch: Launch = readLaunch(readFileSync(join(import.meta.dirname, "../Dockerfile"), "utf8"));
+
+/** Of `proxy.resources` in the chart's values. */
+export function readMemoryMib(values: string): number {
+  const found = /^proxy:\n(?:[ #][^\n]*\n)*? {4}limits: \{ memory: (?<mib>[0-9]+)Mi \}$/m.exec(values)?.groups?.["mib"];
+  if (found === undefined) throw new Error("the chart gives the proxy no memory limit in Mi");
+  return Number(found);
+}
+
+export const proxyMemoryMib = readMemoryMib(
+  readFileSync(join(import.meta.dirname, "../charts/tencrypt/values.yaml"), "utf8"),
+);

@@ -36,6 +36,8 @@ export type ProxyConfig = {
   /** Of the application, by the path on the health port. */
   readonly probes: ProbeActions;
   readonly maxConnections: number;
+  /** What may wait in the proxy; null: by the container's memory. */
+  readonly maxBufferedMib: number | null;
   readonly drainMs: number;
   readonly logLevel: Level;
   /** Which connections have a line in the log. */
@@ -73,6 +75,7 @@ export function readConfig(env: Environment): ProxyConfig {
     ports: readPorts(settings),
     probes: settings.read<ProbeActions>("TENCRYPT_PROBES", new Map(), "what injection writes", readProbes),
     maxConnections: settings.integer("TENCRYPT_MAX_CONNECTIONS", { min: 1, max: 1_000_000 }, 10_000),
+    maxBufferedMib: settings.integer("TENCRYPT_MAX_BUFFERED", { min: 1, max: 65_536 }, null),
     drainMs: settings.duration("TENCRYPT_DRAIN", 25_000),
     logLevel: settings.logLevel(),
     accessLog: settings.choice("TENCRYPT_ACCESS_LOG", ["refused", "all"], "refused"),

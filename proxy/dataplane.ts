@@ -10,9 +10,11 @@ import type { Log } from "../lib/log/log.ts";
 import { continueTrace, createTraceIds, never, startTrace } from "./observe/trace-context.ts";
 import type { Sampling } from "./observe/trace-context.ts";
 import type { TraceContext } from "./observe/events.ts";
+import { Backlog } from "./relay/backlog.ts";
 import { reset } from "./relay/relay.ts";
 import type { Known, LookUp, Policy, Self, Verdict, View } from "./route/policy.ts";
 import type { SessionPool } from "./session/pool.ts";
+import type { ClientSession, ServerSession } from "./session/session.ts";
 import { uncertified } from "./session/verify-peer.ts";
 import type { Welcome } from "./session/verify-peer.ts";
 
@@ -23,9 +25,12 @@ type Directory = Pick<DirectorySource, "current" | "lookUp">;
 export type Open = {
   /** Destroyed on an unforeseen error. */
   readonly client: Duplex;
+  readonly server: Duplex;
   readonly judge: Judge;
   /** It may not go on. */
   cut(why: Cut): void;
+  /** More waits in the proxy than may, and in this one much. */
+  overflow(detail: string): void;
   /** The proxy ends. */
   destroy(): void;
   /** Asks the kernel for a reset that nobody was told of. */
@@ -45,6 +50,8 @@ type Parts = {
   /** Null while tracing is off. */
   readonly sampling: Sampling | null;
   readonly maxConnections: number;
+  /** Octets that may wait here in all. */
+  readonly maxBuffered: number;
 };
 
 export class Dataplane {
@@ -56,6 +63,9 @@ export class Dataplane {
   readonly welcome: Welcome;
   /** Every connection through which bytes can flow. */
   readonly open: Set<Open> = new Set();
+  /** Sessions that others dialled. */
+  readonly accepted: Set<ServerSession> = new Set();
+  readonly backlog: Backlog;
   readonly #log: Log;
   readonly #sampling: Sampling | null;
   readonly #ids = createTraceIds((bytes) => randomFillSync(bytes));
@@ -63,16 +73,11 @@ export class Dataplane {
   #rules: Policy | null = null;
   #certificateEnd: Timer | null = null;
   #looks = false;
-  #connections = 0;
+  readonly #admitted = new Set<Duplex>();
   /** Of `open`, those of applications: a drain does not wait for telemetry's own. */
   #relayed = 0;
   #idle: () => void = () => {};
   #turn: number = randomBytes(4).readUInt32BE();
-  readonly #left = (): void => {
-    this.#connections--;
-    if (this.#isIdle) this.#idle();
-  };
-
   constructor(parts: Parts) {
     this.clock = parts.clock;
     this.self = parts.self;
@@ -82,6 +87,18 @@ export class Dataplane {
     this.#log = parts.log;
     this.#sampling = parts.sampling;
     this.#maxConnections = parts.maxConnections;
+    this.backlog = new Backlog({
+      clock: parts.clock,
+      log: parts.log,
+      limit: parts.maxBuffered,
+      admitted: this.#admitted,
+      open: this.open,
+      sessions: () => this.sessions,
+    });
+  }
+
+  get sessions(): readonly (ClientSession | ServerSession)[] {
+    return [...this.pool.sessions, ...this.accepted];
   }
 
   /** The mode in force. */
@@ -178,15 +195,22 @@ export class Dataplane {
   }
 
   get connections(): number {
-    return this.#connections;
+    return this.#admitted.size;
   }
 
   /** Counts a connection until it closes; false at the limit. */
   admit(connection: Duplex): boolean {
-    if (this.#connections >= this.#maxConnections) return false;
-    this.#connections++;
-    connection.on("close", this.#left);
+    if (this.#admitted.size >= this.#maxConnections) return false;
+    this.#admitted.add(connection);
+    connection.on("close", () => this.#left(connection));
+    // It may bring as much as a window before it leads anywhere.
+    this.backlog.flowed();
     return true;
+  }
+
+  #left(connection: Duplex): void {
+    this.#admitted.delete(connection);
+    if (this.#isIdle) this.#idle();
   }
 
   /** Bytes flow between an application and a far end. */
@@ -216,7 +240,7 @@ export class Dataplane {
 
   /** The end that was admitted may close long before the other one has taken the last bytes. */
   get #isIdle(): boolean {
-    return this.#connections === 0 && this.#relayed === 0;
+    return this.#admitted.size === 0 && this.#relayed === 0;
   }
 
   /** Calls back once no connection is left, at once if none is. */

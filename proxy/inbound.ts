@@ -13,6 +13,7 @@ import type { Dataplane } from "./dataplane.ts";
 import { dialApplication } from "./dial/clear.ts";
 import { originalDestination } from "./listen/socket-options.ts";
 import { OpenConnection } from "./open-connection.ts";
+import { readNothingAhead } from "./relay/high-water-marks.ts";
 import { gatherSmall } from "./relay/small-pieces.ts";
 import { authorizeClear, authorizeStream, refusedCaller } from "./route/authorize.ts";
 import type { ClearDecision } from "./route/authorize.ts";
@@ -63,6 +64,7 @@ async function handleStream(
   };
 
   gatherSmall(stream);
+  readNothingAhead(stream);
   const read = readRequest(request.headers, request.rawHeaders);
   if (read.kind === "invalid") return refuse({ reason: "bad_request", detail: read.detail, status: 400 });
   record.destination = read.authority;
@@ -108,6 +110,7 @@ export async function handleCaptured(socket: Socket, plane: Dataplane): Promise<
   };
 
   gatherSmall(socket);
+  readNothingAhead(socket);
   const original = originalDestination(socket);
   if (original.kind === "none") return refuse({ reason: "original_destination_unknown", detail: original.errno });
   record.destination = formatEndpoint(original.endpoint);

@@ -14,7 +14,6 @@ import { captureServer, listen } from "./listen/listener.ts";
 import type { Direction } from "./observe/events.ts";
 import { handleOutbound } from "./outbound.ts";
 import { TunnelListener } from "./session/accept.ts";
-import type { ServerSession } from "./session/session.ts";
 import { surplusSession } from "./session/surplus.ts";
 
 type Context = {
@@ -31,7 +30,6 @@ const loopback: readonly string[] = ["127.0.0.1", "::1"];
 export class Listeners {
   readonly #context: Context;
   readonly #servers: Server[] = [];
-  readonly #sessions = new Set<ServerSession>();
   #tunnel: TunnelListener | null = null;
   #draining = false;
 
@@ -72,13 +70,13 @@ export class Listeners {
       expected: () => ({ kind: "projects", projects: plane.welcome.projects() }),
       maxHalfOpen,
       onSession: (session) => {
-        this.#sessions.add(session);
+        plane.accepted.add(session);
         handleSession(session, plane);
-        surplusSession(this.#sessions, session)?.destroy("over_limit");
+        surplusSession(plane.accepted, session)?.destroy("over_limit");
         // Its handshake was under way when the drain began.
         if (this.#draining) session.retire();
       },
-      onClose: (session) => this.#sessions.delete(session),
+      onClose: (session) => plane.accepted.delete(session),
     });
   }
 
@@ -107,14 +105,10 @@ export class Listeners {
     return bound.port;
   }
 
-  get sessions(): ReadonlySet<ServerSession> {
-    return this.#sessions;
-  }
-
   /** New handshakes use the new certificate; sessions that the bundle no longer backs end. Who dialled re-authenticates. */
   renew(credentials: Credentials): void {
     this.#tunnel?.renew(credentials);
-    for (const session of this.#sessions) {
+    for (const session of this.#context.plane.accepted) {
       session.judge(credentials.bundle);
       session.certificateRenewed(credentials.identity.generation);
     }
@@ -124,10 +118,10 @@ export class Listeners {
   drain(): void {
     this.#draining = true;
     for (const server of this.#servers) server.close();
-    for (const session of this.#sessions) session.retire();
+    for (const session of this.#context.plane.accepted) session.retire();
   }
 
   destroy(): void {
-    for (const session of this.#sessions) session.destroy(null);
+    for (const session of this.#context.plane.accepted) session.destroy(null);
   }
 }

@@ -28,6 +28,7 @@ type Tunnel = Pick<Session, "bulkBegun" | "bulkEnded" | "whyCut">;
 
 export class OpenConnection implements Open, RelayOwner {
   readonly client: Duplex;
+  readonly server: Duplex;
   readonly judge: Judge;
   readonly #record: ConnectionRecord;
   readonly #plane: Dataplane;
@@ -38,6 +39,7 @@ export class OpenConnection implements Open, RelayOwner {
 
   constructor(parts: OpenParts) {
     this.client = parts.client;
+    this.server = parts.server;
     this.judge = parts.judge;
     this.#record = parts.record;
     this.#plane = parts.plane;
@@ -62,9 +64,17 @@ export class OpenConnection implements Open, RelayOwner {
     this.#relay.destroy();
   }
 
-  /** Of the relay, as the two that follow. */
+  overflow(detail: string): void {
+    this.cut({ reason: "backlog_full", detail });
+  }
+
+  /** Of the relay, as the three that follow. */
   disarm(socket: Socket): void {
     resetOnClose(socket, false);
+  }
+
+  flowed(): void {
+    this.#plane.backlog.flowed();
   }
 
   bulk(): void {

@@ -30,6 +30,7 @@ import { startObserving } from "./observe/observe.ts";
 import type { ObserveOptions, Observing } from "./observe/observe.ts";
 import { perform } from "./probe/perform.ts";
 import { useMetrics, useProbe } from "./route/own-ports.ts";
+import { bufferedWithin } from "./relay/backlog.ts";
 import type { Use } from "./route/own-ports.ts";
 import type { Known, Self } from "./route/policy.ts";
 import { connectDirectory } from "./directory/client.ts";
@@ -89,6 +90,7 @@ export class Proxy implements Running {
       welcome: { ...identified, projects },
       sampling: config.tracing?.sampling ?? null,
       maxConnections,
+      maxBuffered: maxBuffered(config),
     });
     const listeners = new Listeners({ config, log: deps.log, plane, proxyPorts, maxHalfOpen });
     const observing = await startObserving({
@@ -107,7 +109,7 @@ export class Proxy implements Running {
   }
 
   #services(registry: Registry): { readonly health: Server; readonly metrics: Server; readonly admin: Server } {
-    const { agent, directory, plane, listeners } = this.#parts;
+    const { agent, directory, plane } = this.#parts;
     const { self } = plane;
     const config = this.#config;
     const may = async (use: (known: Known) => Use): Promise<boolean> => (await plane.decide(use)).kind === "allow";
@@ -125,7 +127,7 @@ export class Proxy implements Running {
       ),
       admin: serveAdmin({
         config,
-        status: () => statusOf({ credentials: agent.current(), directory, plane, listeners }),
+        status: () => statusOf({ credentials: agent.current(), directory, plane }),
       }),
     };
   }
@@ -207,6 +209,10 @@ function capacity({ maxConnections }: ProxyConfig, log: Log): Capacity {
   const fitting = capacityOf(openFiles, maxConnections);
   if (fitting.connections < maxConnections) log("warn", "few_open_files", { openFiles, ...fitting });
   return fitting;
+}
+
+function maxBuffered({ maxBufferedMib }: ProxyConfig): number {
+  return maxBufferedMib === null ? bufferedWithin(process.constrainedMemory()) : maxBufferedMib * 1024 * 1024;
 }
 
 function observed(config: ProxyConfig, clock: Clock): Pick<ObserveOptions, "settings" | "facts"> {

@@ -95,8 +95,12 @@ export class Settings {
     return this.read(name, undefined, expected, parseHostPort);
   }
 
-  integer(name: string, range: { min: number; max: number }, fallback?: number): number | undefined {
-    return this.read(name, fallback, `a whole number from ${range.min} to ${range.max}`, (text) => {
+  integer<F extends number | null = number>(
+    name: string,
+    range: { min: number; max: number },
+    fallback?: F,
+  ): number | F | undefined {
+    return this.read<number | F>(name, fallback, `a whole number from ${range.min} to ${range.max}`, (text) => {
       const value = /^(?:0|[1-9][0-9]{0,14})$/.test(text) ? Number(text) : Number.NaN;
       return value >= range.min && value <= range.max ? value : null;
     });

@@ -61,6 +61,10 @@ export const reasons = {
     "the proxy's limit of connections is reached",
     "find what opens so many connections, or spread the load over more pods; where the proxy runs without injection, raise TENCRYPT_MAX_CONNECTIONS",
   ),
+  backlog_full: local(
+    "more waits in the proxy for ends that do not take it than may, and in this connection much of it",
+    "find what does not read what it is sent, the field detail says how much waited; or raise the memory limit of tencrypt-proxy (proxy.resources), of which a part may wait",
+  ),
   // --- outbound: the dial
   peer_unreachable: network(
     "the TCP connection to the peer's proxy failed; there is no fall-back to clear",

@@ -2,17 +2,15 @@
 import type { Credentials } from "../../lib/enrolment/identity.ts";
 import type { Dataplane } from "../dataplane.ts";
 import type { DirectorySource } from "../directory/source.ts";
-import type { Listeners } from "../listeners.ts";
 import type { Session } from "../session/session.ts";
 
 export type StatusInput = {
   readonly credentials: Credentials | null;
   readonly directory: Pick<DirectorySource, "current" | "refusal">;
   readonly plane: Dataplane;
-  readonly listeners: Listeners;
 };
 
-export function statusOf({ credentials, directory, plane, listeners }: StatusInput): object {
+export function statusOf({ credentials, directory, plane }: StatusInput): object {
   const view = directory.current();
   return {
     mode: plane.mode,
@@ -33,7 +31,7 @@ export function statusOf({ credentials, directory, plane, listeners }: StatusInp
         ? null
         : { version: credentials.bundle.version.toString(), projects: [...credentials.bundle.projects.keys()] },
     connections: plane.connections,
-    sessions: [...plane.pool.sessions, ...listeners.sessions].map(describeSession),
+    sessions: plane.sessions.map(describeSession),
   };
 }
 

@@ -17,6 +17,7 @@ import type { Duplex } from "node:stream";
 import { cancelled } from "../../lib/net/cancelled.ts";
 import type { ClosedBy } from "../observe/events.ts";
 import { gather, gatherFrom } from "./gather.ts";
+import { readNothingAhead } from "./high-water-marks.ts";
 import { readsBefore, shareReads } from "./shared-reads.ts";
 import { pushGathered, release } from "./small-pieces.ts";
 
@@ -45,6 +46,8 @@ export type RelayOwner = {
   /** Takes SO_LINGER {1, 0} away from a socket; only one file may touch socket options. */
   disarm(socket: Socket): void;
   done(outcome: RelayOutcome): void;
+  /** Called for each piece that comes. */
+  flowed(): void;
   /** Called once when the relay turns out to be a bulk transfer. */
   bulk(): void;
 };
@@ -84,6 +87,7 @@ function onData(this: Carried, chunk: Buffer): void {
   const from = this[sideOf];
   const sink = from.far.duplex;
   from.bytes += chunk.length;
+  from.relay.owner.flowed();
   if (++from.reads === readsBefore && from.stream === null) shareReads(this);
   if (from.bytes > bulkBytes) from.relay.becomeBulk();
   if (from.stream !== null && chunk.length >= gatherFrom) gather(sink);
@@ -170,7 +174,7 @@ const wasLeft = ({ stream, ended }: Side): boolean =>
 export class Relay {
   readonly client: Side;
   readonly server: Side;
-  readonly #owner: RelayOwner;
+  readonly owner: RelayOwner;
   #closedBy: ClosedBy = "unknown";
   #reset = false;
   #bulk = false;
@@ -178,7 +182,7 @@ export class Relay {
   #left = false;
 
   constructor({ client, server }: RelayEnds, owner: RelayOwner) {
-    this.#owner = owner;
+    this.owner = owner;
     this.client = new Side(this, client, "client");
     this.server = new Side(this, server, "server");
   }
@@ -209,6 +213,7 @@ export class Relay {
   #attach(side: Side): void {
     const duplex = side.duplex as Carried;
     duplex[sideOf] = side;
+    readNothingAhead(duplex);
     duplex.on("data", onData);
     duplex.on("drain", onDrain);
     duplex.on("end", onEnd);
@@ -225,7 +230,7 @@ export class Relay {
   becomeBulk(): void {
     if (this.#bulk) return;
     this.#bulk = true;
-    this.#owner.bulk();
+    this.owner.bulk();
   }
 
   ended(from: Side): void {
@@ -262,7 +267,7 @@ export class Relay {
 
   /** Both halves of this socket are complete, so the close that follows at once is a clean one. */
   #disarmIfComplete(side: Side): void {
-    if (side.ended && side.finished && side.stream === null) this.#owner.disarm(side.duplex as Socket);
+    if (side.ended && side.finished && side.stream === null) this.owner.disarm(side.duplex as Socket);
   }
 
   /** As a process that closes its socket: what was sent arrives with its end, what still comes is answered with RST. */
@@ -270,7 +275,7 @@ export class Relay {
     this.#reset = true;
     if (to.stream !== null) return this.#abort(to);
     if (!to.finished) return;
-    this.#owner.disarm(to.duplex as Socket);
+    this.owner.disarm(to.duplex as Socket);
     to.duplex.destroy();
   }
 
@@ -281,7 +286,7 @@ export class Relay {
   }
 
   #finish(): void {
-    this.#owner.done({
+    this.owner.done({
       bytesSent: this.client.bytes,
       bytesReceived: this.server.bytes,
       closedBy: this.#closedBy,

@@ -17,6 +17,14 @@ const large = 32 * 1024;
 const mostOwners = 64;
 let owners = 0;
 const shared = Buffer.allocUnsafeSlow(size);
+const sharedSmall = shared.subarray(0, 16 * 1024);
+/** What reads go into that get no buffer of their own. */
+let usual = shared;
+
+/** What a read may bring from now on: less where what was read may have to wait. */
+export function readAtMost(bytes: number): void {
+  usual = bytes < size ? sharedSmall : shared;
+}
 
 type Handle = { readonly useUserBuffer?: (buffer: Uint8Array) => void };
 type Fields = { [field: symbol]: unknown; readonly _handle?: Handle | null };
@@ -39,6 +47,8 @@ export function shareReads(duplex: Duplex): boolean {
   if (typeof handle?.useUserBuffer !== "function") return false;
   if (ofBuffer === undefined || ofCallback === undefined || ofNext === undefined) return false;
   let isShared = true;
+  /** Null: one of its own. */
+  let current: Buffer | null = usual;
   let isFollowed = false;
   let count = 0;
   const giveBack = (): void => {
@@ -46,7 +56,7 @@ export function shareReads(duplex: Duplex): boolean {
     isShared = true;
     owners--;
   };
-  socket[ofBuffer] = shared;
+  socket[ofBuffer] = usual;
   socket[ofCallback] = (read: number, buffer: Buffer): boolean => {
     count = read;
     duplex.emit("data", isShared ? copyOf(buffer, read) : buffer.subarray(0, read));
@@ -54,18 +64,20 @@ export function shareReads(duplex: Duplex): boolean {
   };
   /** What the next read goes into; undefined: the same again. */
   socket[ofNext] = (): Buffer | undefined => {
-    if (count < large || duplex.destroyed || (isShared && owners >= mostOwners)) {
-      if (isShared) return undefined;
+    if (count < large || usual !== shared || duplex.destroyed || (isShared && owners >= mostOwners)) {
       giveBack();
-      return shared;
+      if (current === usual) return undefined;
+      current = usual;
+      return usual;
     }
     if (isShared) owners++;
     isShared = false;
     if (!isFollowed) duplex.once("close", giveBack);
     isFollowed = true;
+    current = null;
     return Buffer.allocUnsafeSlow(size);
   };
-  handle.useUserBuffer(shared);
+  handle.useUserBuffer(usual);
   return true;
 }
 

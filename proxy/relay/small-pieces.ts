@@ -43,6 +43,9 @@ function wait(duplex: Gathering, piece: Buffer): boolean {
   return wantsMore;
 }
 
+/** Octets in memory that waits beside what Node has. */
+export const lengthOfBlock = (duplex: Gathering): number => duplex[waiting]?.bytes.length ?? 0;
+
 /** Puts what waits behind what Node has. */
 export function release(duplex: Gathering): boolean {
   const block = duplex[waiting];

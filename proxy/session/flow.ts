@@ -4,6 +4,7 @@
  * - A stream may have 256 KiB unread at its receiver: what a slow application can make its proxy hold. Once a session carries
  *   a bulk transfer over a distance it is 1 MiB: a window that is full stands still for a round trip, and 256 KiB gave 78 MB/s
  *   at 2 ms. Nearby it would gain nothing and make what shares the cores wait longer.
+ *   Where much is unread in the whole proxy it is less, for all sessions: proxy/relay/backlog.ts.
  * - The session's window is the sum of these 256 KiB over all its streams, so that no number of slow readers can stall the
  *   others; what a session can make a proxy hold stays the same, whatever a stream may have.
  * - `maxSessionMemory` counts unread data too, and what exceeds it resets streams: it must lie above that sum. Node
@@ -20,7 +21,7 @@ import { roundTrip } from "../listen/socket-options.ts";
 
 export const streamsPerSession = 1000;
 export const streamWindow = 256 * 1024;
-const bulkWindow = 1024 * 1024;
+export const bulkWindow = 1024 * 1024;
 const sessionWindow = streamsPerSession * streamWindow;
 export const maxHeaderBlock = 16 * 1024;
 
@@ -62,12 +63,8 @@ const nearUs = 500;
 /** Null: nobody knows. */
 export const isFar = (roundTripUs: number | null): boolean => roundTripUs === null || roundTripUs >= nearUs;
 
-/** For all streams of a session that carries a bulk transfer, if its other end is away; whether it was. */
-export function widenIfFar(session: Pick<Http2Session, "settings">, socket: TLSSocket): boolean {
-  const far = isFar(roundTrip(socket));
-  if (far) session.settings({ initialWindowSize: bulkWindow });
-  return far;
-}
+/** Whether the other end is so far away that a bulk transfer needs the wide window. */
+export const isAway = (socket: TLSSocket): boolean => isFar(roundTrip(socket));
 
 export const knowsReauthentication = (session: Http2Session): boolean =>
   session.remoteSettings.customSettings?.[reauthenticationSetting] === 1;

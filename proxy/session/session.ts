@@ -21,7 +21,7 @@ import type { Fault } from "../../lib/x509/fault.ts";
 import type { Peer, TrustBundle } from "../../lib/x509/verify.ts";
 import { events } from "../observe/events.ts";
 import type { Direction, TlsFacts } from "../observe/events.ts";
-import { knowsReauthentication, widenIfFar } from "./flow.ts";
+import { bulkWindow, isAway, knowsReauthentication, streamWindow } from "./flow.ts";
 import type { Role } from "./proof.ts";
 
 export const pingIntervalMs = 10_000;
@@ -65,7 +65,11 @@ export class Session<H extends Http2Session = Http2Session> {
   /** Open streams of ours or the peer's. */
   streams = 0;
   #bulkStreams = 0;
-  #widened = false;
+  #isWide = false;
+  /** What a stream may have unread: at most, as the peer was told, and whether it has not answered yet. */
+  #mostWindow = Number.POSITIVE_INFINITY;
+  #toldWindow = streamWindow;
+  #telling = false;
   /** Number of the last exchange of re-authentication that was begun. */
   exchanges = 0;
   exchangeUnderWay = false;
@@ -212,12 +216,32 @@ export class Session<H extends Http2Session = Http2Session> {
   /** A stream of it turned out to be a bulk transfer. */
   bulkBegun(): void {
     this.#bulkStreams++;
-    if (this.#widened || this.facts.http2.destroyed) return;
-    this.#widened = widenIfFar(this.facts.http2, this.facts.socket);
+    if (this.#isWide || this.facts.http2.destroyed) return;
+    this.#isWide = isAway(this.facts.socket);
+    this.#tellWindow();
   }
 
   bulkEnded(): void {
     this.#bulkStreams--;
+  }
+
+  /** No stream of it may have more unread from now on; one that has takes nothing new. */
+  limitWindow(most: number): void {
+    this.#mostWindow = most;
+    this.#tellWindow();
+  }
+
+  /** One change at a time: a peer that answers none must not have them pile up, for which Node ends a session. */
+  #tellWindow(): void {
+    const { http2 } = this.facts;
+    const window = Math.min(this.#mostWindow, this.#isWide ? bulkWindow : streamWindow);
+    if (http2.destroyed || this.#telling || window === this.#toldWindow) return;
+    this.#toldWindow = window;
+    this.#telling = true;
+    http2.settings({ initialWindowSize: window }, () => {
+      this.#telling = false;
+      this.#tellWindow();
+    });
   }
 
   /** Takes the stream for which a place was taken with `streamOpened`; the place is given back when it closes. */

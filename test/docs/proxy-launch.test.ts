@@ -1,7 +1,7 @@
-/** What tests and benchmarks start the proxy with is what the image starts it with. */
+/** What tests and benchmarks start the proxy with is what the image starts it with, in the memory that the chart gives it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { proxyLaunch, readLaunch } from "../../build/proxy-launch.ts";
+import { proxyLaunch, proxyMemoryMib, readLaunch, readMemoryMib } from "../../build/proxy-launch.ts";
 
 test("flags and environment are those of the Dockerfile's stage proxy", () => {
   const text =
@@ -13,4 +13,12 @@ test("flags and environment are those of the Dockerfile's stage proxy", () => {
 test("and there are some", () => {
   assert.ok(proxyLaunch.flags.includes("--external-memory-accounted-in-global-limit"), proxyLaunch.flags.join(" "));
   assert.ok(Object.hasOwn(proxyLaunch.env, "MALLOC_TRIM_THRESHOLD_"));
+});
+
+test("the memory is that of the chart's values", () => {
+  const values = (limit: string): string =>
+    `ca:\n  resources:\n    limits: { memory: 9Mi }\n\n# What is injected.\nproxy:\n  # No other.\n  uid: 1\n  resources:\n    requests: { cpu: 1 }\n    limits: { ${limit} }\n`;
+  assert.equal(readMemoryMib(values("memory: 256Mi")), 256);
+  assert.throws(() => readMemoryMib(values("cpu: 1")), /no memory limit/);
+  assert.ok(proxyMemoryMib > 0);
 });

@@ -10,6 +10,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, readdirSync, readlink
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { removeAbandonedLimits } from "../topology/memory-limits.ts";
 
 const namespaceFolder = "/run/netns";
 /** A process that has been told to end gets this long. */
@@ -93,6 +94,7 @@ export async function removeLeftovers(folder: string, before: readonly string[])
     if (!before.includes(name)) found.push(`network namespace ${name}`);
     execFileSync("ip", ["netns", "del", name]);
   }
+  removeAbandonedLimits();
   found.push(...readdirSync(folder).map((name) => `file or folder ${join(folder, name)}`));
   rmSync(folder, { recursive: true, force: true });
   return found;

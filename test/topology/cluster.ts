@@ -26,6 +26,8 @@ import type { DirectoryDocument, ProjectEntry, ProjectOptions, ServiceEntry, Ser
 import { locateCode } from "./enter.ts";
 import type { Code } from "./enter.ts";
 import { clusterFolder, mountPoint, removeFolder, removeStaleFolders } from "./folders.ts";
+import { limitMemory } from "./memory-limits.ts";
+import type { MemoryLimit } from "./memory-limits.ts";
 import { createNamespace, deleteNamespaces, ip, namespaceName, removeStaleNamespaces } from "./namespaces.ts";
 import { Pod } from "./pod.ts";
 import type { PodFacts, PodOptions } from "./pod.ts";
@@ -63,6 +65,7 @@ export class Cluster {
   readonly services: ServiceEntry[] = [];
   readonly #namespaces: string[] = [];
   readonly #children = new Set<Child>();
+  readonly #limits: MemoryLimit[] = [];
   readonly #code: Code;
   #version = 0;
   #captures = 0;
@@ -206,10 +209,18 @@ export class Cluster {
     this.closeNow();
   }
 
+  /** A container's memory, for as long as the cluster is there. */
+  limitMemory(name: string, mib: number): MemoryLimit {
+    const limit = limitMemory(name, mib);
+    this.#limits.push(limit);
+    return limit;
+  }
+
   /** Without waiting: for the end of this process. */
   closeNow(): void {
     for (const child of this.#children) child.kill();
     deleteNamespaces(this.#namespaces.splice(0));
+    for (const limit of this.#limits.splice(0)) limit.remove();
     removeFolder(this.folder);
     live.delete(this);
   }

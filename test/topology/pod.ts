@@ -3,6 +3,7 @@ import { Child, basicEnvironment, run } from "./child.ts";
 import type { Json, Outcome } from "./child.ts";
 import { enter, uids } from "./enter.ts";
 import type { Code } from "./enter.ts";
+import type { MemoryLimit } from "./memory-limits.ts";
 import type { Mode } from "../../lib/project/mode.ts";
 import type { WorkloadEntry } from "./directory.ts";
 
@@ -30,6 +31,8 @@ export type RunOptions = {
   readonly uid?: number;
   readonly env?: Readonly<Record<string, string>>;
 };
+
+export type SpawnOptions = RunOptions & { readonly memory?: MemoryLimit };
 
 export type ExecOptions = RunOptions & { readonly stdin?: string; readonly timeoutMs?: number };
 
@@ -81,8 +84,10 @@ export class Pod {
   }
 
   /** Starts a long-lived process. */
-  spawn(name: string, command: readonly string[], options: RunOptions = {}): Child {
-    const child = new Child(`${this.name}/${name}`, this.#argv(options.uid, command), {
+  spawn(name: string, command: readonly string[], options: SpawnOptions = {}): Child {
+    const { uid, memory } = options;
+    const limited = memory === undefined ? [] : ["sh", "-ec", 'echo $$ > "$0"; exec "$@"', memory.procs];
+    const child = new Child(`${this.name}/${name}`, [...limited, ...this.#argv(uid, command)], {
       ...basicEnvironment,
       ...options.env,
     });

@@ -5,7 +5,7 @@ import type { Child } from "./child.ts";
 import type { Cluster } from "./cluster.ts";
 import { scriptOf, uids } from "./enter.ts";
 import type { Pod } from "./pod.ts";
-import { proxyLaunch } from "../../build/proxy-launch.ts";
+import { proxyLaunch, proxyMemoryMib } from "../../build/proxy-launch.ts";
 import { audience, issuer, keySet, newTokenKey, tokenFor } from "../tokens/tokens.ts";
 import type { TokenKeyPair } from "../tokens/tokens.ts";
 
@@ -124,13 +124,14 @@ export function proxyEnvironment(cluster: Cluster, pod: Pod, options: ProxyOptio
   return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
 }
 
-/** The proxy as in a cluster: its own uid, no capability. The directory has to be written for it to get ready. */
+/** The proxy as in a cluster: its own uid, no capability, as much memory as the chart gives it. The directory has to be written for it to get ready. */
 export async function startProxy(cluster: Cluster, pod: Pod, options: ProxyOptions): Promise<Child> {
   const env = proxyEnvironment(cluster, pod, options);
   const limit = options.nofile === undefined ? [] : ["prlimit", `--nofile=${options.nofile}`];
   const [node = "", ...args] = pod.nodeCommand(scriptOf("proxy"));
   const command = [...limit, node, ...proxyLaunch.flags, ...args];
-  const child = pod.spawn("proxy", command, { uid: uids.proxy, env: { ...proxyLaunch.env, ...env } });
+  const memory = cluster.limitMemory(pod.name, proxyMemoryMib);
+  const child = pod.spawn("proxy", command, { uid: uids.proxy, env: { ...proxyLaunch.env, ...env }, memory });
   if (options.wait !== false) await child.event("ready");
   return child;
 }

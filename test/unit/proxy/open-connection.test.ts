@@ -39,6 +39,7 @@ function world(): {
     welcome: { credentials: () => credentials } as Welcome,
     sampling: null,
     maxConnections: 10,
+    maxBuffered: 1_000_000,
   });
   const open = ({ verdict = null }: { verdict?: Verdict } = {}): Opened => {
     const [near, client] = duplexPair();

@@ -74,7 +74,10 @@ async function carried(t: TestContext, initialWindowSize: number, seed: number):
   const server = session.request({ ":method": "POST", ":path": "/" }, { endStream: false });
   await once(server, "response");
   return new Promise((done) => {
-    new Relay({ client: receiver(random), server }, { disarm: () => {}, bulk: () => {}, done }).start();
+    new Relay(
+      { client: receiver(random), server },
+      { disarm: () => {}, flowed: () => {}, bulk: () => {}, done },
+    ).start();
   });
 }
 

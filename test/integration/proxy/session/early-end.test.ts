@@ -30,7 +30,10 @@ for (const [what, said] of [
     await new Promise((resolve) => session.ping(resolve));
     const [server, application] = duplexPair();
     const done = new Promise<RelayOutcome>((resolve) => {
-      new Relay({ client: stream, server }, { disarm: () => {}, bulk: () => {}, done: resolve }).start();
+      new Relay(
+        { client: stream, server },
+        { disarm: () => {}, flowed: () => {}, bulk: () => {}, done: resolve },
+      ).start();
     });
     stream.respond({ ":status": 200 });
     const heard: Buffer[] = [];

@@ -31,7 +31,10 @@ async function relayed(
     void openStream(pool, request).then((far) => {
       assert.ok(far.kind === "stream");
       const disarm = (side: Socket): void => resetOnClose(side, false);
-      new Relay({ client: socket, server: far.stream }, { disarm, bulk: () => {}, done: done.resolve }).start();
+      new Relay(
+        { client: socket, server: far.stream },
+        { disarm, flowed: () => {}, bulk: () => {}, done: done.resolve },
+      ).start();
     });
   });
   const bound = await listen(capture, { host: "127.0.0.1", port: 0 });
