@@ -48,6 +48,20 @@ test("an opened and ended connection is counted with its bytes and times", (t) =
   ]);
 });
 
+test("a connection that is cut at the end of a certificate is counted with that reason", (t) => {
+  const { samples } = setUp(t);
+  for (const direction of ["outbound", "inbound"] as const) {
+    const connection = record({ direction });
+    events.connectionOpened.publish(connection);
+    events.connectionClosed.publish({ ...connection, reason: "certificate_ended", closedBy: "proxy", reset: true });
+  }
+  assert.deepEqual(only(samples(), "tencrypt_connections_closed"), [
+    'tencrypt_connections_closed_total{direction="outbound",transport="tunnel",closed_by="proxy",reset="true",reason="certificate_ended"} 1',
+    'tencrypt_connections_closed_total{direction="inbound",transport="tunnel",closed_by="proxy",reset="true",reason="certificate_ended"} 1',
+  ]);
+  assert.deepEqual(only(samples(), "tencrypt_connections_active"), []);
+});
+
 test("a refusal is counted by reason and never as an opened connection", (t) => {
   const { samples } = setUp(t);
   const refused = refusedRecord();
