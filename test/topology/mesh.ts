@@ -23,6 +23,8 @@ export type MeshOptions = {
   /** Of every pod; default: the mode of its project. */
   readonly floor?: Mode;
   readonly leafTtl?: string;
+  /** Runs in the place of the ca. */
+  readonly caScript?: string;
   /** Protected pods that get rules, but no proxy yet. */
   readonly without?: readonly string[];
   /** Runs before the directory is written and proxies start. */
@@ -104,10 +106,10 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
     for (const pod of options.pods) await cluster.pod(pod);
     const inside = cluster.pods.filter((pod) => pod.facts.protected);
     const rules = inside.map((pod) => startInit(pod));
-    const ca = await startCa(
-      cluster,
-      options.leafTtl === undefined ? {} : { env: { TENCRYPT_LEAF_TTL: options.leafTtl } },
-    );
+    const ca = await startCa(cluster, {
+      ...(options.leafTtl === undefined ? {} : { env: { TENCRYPT_LEAF_TTL: options.leafTtl } }),
+      ...(options.caScript === undefined ? {} : { script: options.caScript }),
+    });
     await Promise.all(rules);
     const mesh = new Mesh(cluster, ca, options.floor ?? null);
     options.prepare?.(mesh);

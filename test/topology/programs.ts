@@ -31,8 +31,13 @@ export type Ca = {
 
 const caPort = 15_012;
 
+export type CaOptions = ProgramOptions & {
+  /** Runs in the place of the program, with the same environment. */
+  readonly script?: string;
+};
+
 /** The CA in a pod of its own, with the static authenticator and a store that knows the uids of the cluster's projects. */
-export async function startCa(cluster: Cluster, options: ProgramOptions = {}): Promise<Ca> {
+export async function startCa(cluster: Cluster, { script, ...options }: CaOptions = {}): Promise<Ca> {
   const pod = await cluster.pod({ name: "ca", project: "tencrypt-ca", serviceAccount: "tencrypt-ca", listed: false });
   const tokenKey = newTokenKey();
   const store = cluster.makeFolder("ca-store", uids.ca);
@@ -53,7 +58,7 @@ export async function startCa(cluster: Cluster, options: ProgramOptions = {}): P
       TENCRYPT_LEAF_TTL: "24h",
       ...more.env,
     };
-    const child = pod.spawn("ca", pod.nodeCommand(scriptOf("ca")), { uid: uids.ca, env });
+    const child = pod.spawn("ca", pod.nodeCommand(script ?? scriptOf("ca")), { uid: uids.ca, env });
     if (more.wait !== false) {
       await child.event("ready");
       copyFileSync(join(store, "root.pem"), rootFile);
@@ -124,14 +129,22 @@ export function proxyEnvironment(cluster: Cluster, pod: Pod, options: ProxyOptio
   return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
 }
 
+/** The command line that starts it as the image does; `proxyLaunch.env` goes with it. */
+export function proxyCommand(pod: Pod): readonly string[] {
+  const [node = "", ...args] = pod.nodeCommand(scriptOf("proxy"));
+  return [node, ...proxyLaunch.flags, ...args];
+}
+
 /** The proxy as in a cluster: its own uid, no capability, as much memory as the chart gives it. The directory has to be written for it to get ready. */
 export async function startProxy(cluster: Cluster, pod: Pod, options: ProxyOptions): Promise<Child> {
   const env = proxyEnvironment(cluster, pod, options);
   const limit = options.nofile === undefined ? [] : ["prlimit", `--nofile=${options.nofile}`];
-  const [node = "", ...args] = pod.nodeCommand(scriptOf("proxy"));
-  const command = [...limit, node, ...proxyLaunch.flags, ...args];
   const memory = cluster.limitMemory(pod.name, proxyMemoryMib);
-  const child = pod.spawn("proxy", command, { uid: uids.proxy, env: { ...proxyLaunch.env, ...env }, memory });
+  const child = pod.spawn("proxy", [...limit, ...proxyCommand(pod)], {
+    uid: uids.proxy,
+    env: { ...proxyLaunch.env, ...env },
+    memory,
+  });
   if (options.wait !== false) await child.event("ready");
   return child;
 }

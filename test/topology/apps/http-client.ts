@@ -2,7 +2,8 @@
  * HTTP/1.1 client on command.
  *
  * `get`  {url, count?, connection?: "keep" | "new", headers?, method?, body?, timeoutMs?}: one request after the other.
- * `loop` {url, intervalMs?, connection?}: requests until `stop`; says `progress` after every tenth.
+ * `loop` {url, intervalMs? | perSecond?, connection?}: requests until `stop`; says `progress` after every tenth. With `perSecond` it makes up
+ *        for time that was lost.
  * `stop`: ends the loop.
  * All answer {total, succeeded, statuses, pods, failures: [{error, count}], last: {status, headers, body, milliseconds}, slowest}.
  */
@@ -100,10 +101,14 @@ let loopEnd: Promise<Fields> = Promise.resolve({});
 async function loop(command: Fields): Promise<Fields> {
   const agent = agentFor(command);
   const summary = emptySummary();
+  const started = performance.now();
+  const perSecond = command["perSecond"];
   while (looping.on) {
     await once(command, agent, summary);
     if (summary.total % 10 === 0) say("progress", { total: summary.total, succeeded: summary.succeeded });
-    await pause(Number(command["intervalMs"] ?? 0));
+    const dueMs = started + (summary.total * 1_000) / Number(perSecond) - performance.now();
+    if (perSecond === undefined) await pause(Number(command["intervalMs"] ?? 0));
+    else if (dueMs > 0) await pause(dueMs);
   }
   agent.destroy();
   return report(summary);
