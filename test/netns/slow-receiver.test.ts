@@ -1,11 +1,12 @@
 /**
  * A gigabyte for an application that reads it more slowly than it is sent, the caller or the called one: it all arrives, no
- * proxy holds it, others are served meanwhile, and none of it is in clear outside of a pod.
+ * proxy holds it, others are served meanwhile, and none of it is in clear outside of a pod. A stream that turns out to be
+ * such a transfer is left its session.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { anonymousMb } from "../topology/attempts.ts";
+import { anonymousMb, reaches } from "../topology/attempts.ts";
 import type { Child } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
@@ -21,6 +22,10 @@ const slackMb = 25;
 
 const canary = "canary-slow-receiver-1f70";
 const sinkPort = 7001;
+const echoPort = 7002;
+/** Below and above what makes a stream a bulk transfer, which is 8 MiB. */
+const notYetBulk = 8_000_000;
+const bulk = 9_000_000;
 /** A tenth of what is carried: buffers, and code that the first megabytes make hot. */
 const grownMb = bytes / 10 / 1e6;
 
@@ -37,6 +42,7 @@ before(async () => {
   });
   await mesh.pod("server").serve("bulk-server", port, ["--bytes", `${bytes}`, "--text", canary]);
   sink = (await mesh.pod("server").serve("sink-server", sinkPort, ["--pace", `${pace}`])).child;
+  await mesh.pod("server").serve("echo-server", echoPort);
   slow = await mesh.pod("client").app("dialer");
   for (const pod of ["client", "server"]) for (const device of ["eth0", "lo"]) await searched(pod, device, "-I", "1");
 });
@@ -116,6 +122,28 @@ describe("a slow receiver of 1 GB", { skip: needsRoot }, () => {
     assert.deepEqual([done["ended"], done["bytes"]], ["end", bytes]);
     await slow.event("ended", (line) => line["name"] === "up" && line["ended"] === "end");
     await steady.end({ moreFiles: 1, grownMb });
+  });
+
+  test("that has got 8 MiB is left its session: others of its pod get another one, and not before", async () => {
+    const target = { host: mesh.pod("server").ip, port: echoPort };
+    const sessionsBeside = async (): Promise<number> => {
+      await reaches(slow, target, canary);
+      return (await mesh.sessions("client")).length;
+    };
+    /** There and back. */
+    const carry = async (more: number, inAll: number): Promise<void> => {
+      await slow.request({ do: "write", name: "echoed", send: canary.padEnd(more, "bulk") });
+      const { bytes: come } = await slow.request({ do: "read", name: "echoed", expect: inAll });
+      assert.equal(come, inAll);
+    };
+    const alone = await sessionsBeside();
+    await slow.request({ do: "open", name: "echoed", ...target, discard: true });
+    await carry(notYetBulk, notYetBulk);
+    assert.equal(await sessionsBeside(), alone);
+    await carry(bulk - notYetBulk, bulk);
+    assert.equal(await sessionsBeside(), alone + 1);
+    assert.equal(await sessionsBeside(), alone + 1, "the new one serves the next as well");
+    await slow.request({ do: "reset", name: "echoed" });
   });
 
   test("and no packet with the canary in it left a pod, though thousands were inside of both", async () => {
