@@ -44,8 +44,8 @@ const betweenMs = 25;
 type Asked = { requests: number; readonly failures: string[] };
 
 /** Without a bystander: for where the test itself asks all the while. Proxies that have ended since are not looked at. */
-export function noteProxies(mesh: Mesh): Steady {
-  const before = mesh.running.map((proxy) => ({
+export function noteProxies(mesh: Mesh, proxies: readonly Child[] = mesh.running): Steady {
+  const before = proxies.map((proxy) => ({
     proxy,
     files: openFiles(proxy.pid),
     megabytes: anonymousMb(proxy.pid),
