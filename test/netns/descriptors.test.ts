@@ -1,6 +1,6 @@
 /**
- * A proxy that may open few files is asked for more connections than it can hold: half-open handshakes by the thousand,
- * from a pod without a certificate. It stays, serves a bystander all the while, refuses what it cannot hold, and serves
+ * A proxy that may open few files is asked for more connections than it can hold: half-open handshakes by the thousand, with
+ * not a byte or with half of a ClientHello, over both address families, from a pod without a certificate. It stays, serves a bystander all the while, refuses what it cannot hold, and serves
  * again with all descriptors and memory back.
  */
 import assert from "node:assert/strict";
@@ -11,11 +11,14 @@ import { needsRoot } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
 import { watchSteady } from "../topology/steady.ts";
+import { clientHello, plainRecord } from "../topology/tls-by-hand.ts";
 
 const canary = "canary-descriptors-c19f";
 const port = 7000;
 const nofile = 256;
 const halfOpen = 1_000;
+const hello = plainRecord(clientHello("server"));
+const halfHello = hello.subarray(0, hello.length / 2).toString("base64");
 
 let mesh: Mesh;
 let bridge: Capture;
@@ -46,18 +49,24 @@ describe(`1 000 half-open handshakes at a proxy with ${nofile} descriptors`, { s
   for (const tunnelPort of [15_008, 15_006])
     test(`on ${tunnelPort}: it stays, and serves when they are gone`, async () => {
       const proxy = mesh.proxy("server");
-      const target = { host: mesh.pod("server").ip, port };
-      await reaches(inside, target, canary);
+      const { ips } = mesh.pod("server");
+      const reachesBoth = async (): Promise<void> => {
+        for (const host of ips) await reaches(inside, { host, port }, canary);
+      };
+      await reachesBoth();
       const steady = await watchSteady(mesh, { from: "bystander", to: "server", text: canary });
       const files = openFiles(proxy.pid);
       const names = Array.from({ length: halfOpen }, (_, index) => `${tunnelPort}-${index}`);
-      const host = mesh.pod("server").ip;
-      await Promise.all(names.map((name) => attacker.request({ do: "open", name, host, port: tunnelPort })));
+      const halfOpened = names.map((name, index) => {
+        const saying = Math.floor(index / ips.length) % 2 === 0 ? {} : { sendBase64: halfHello };
+        return { do: "open", name, host: ips[index % ips.length], port: tunnelPort, ...saying };
+      });
+      await Promise.all(halfOpened.map((each) => attacker.request(each)));
       assert.equal(proxy.end, null);
       await Promise.all(names.map((name) => attacker.request({ do: "reset", name, timeoutMs: 1 })));
       await filesReturnTo(proxy.pid, files);
       await steady.end();
-      await reaches(inside, target, canary);
+      await reachesBoth();
       assert.equal(proxy.end, null);
     });
 
