@@ -1,7 +1,7 @@
 /**
- * A peer's proxy that is frozen (SIGSTOP: its kernel still answers) is found by PING, not by TCP: open connections end
- * as resets within the PING bound, new ones are refused in time, and after SIGCONT all is as before. Whoever talks to the
- * proxy that found it does not notice.
+ * A peer's proxy that is frozen (SIGSTOP: its kernel still answers) is found by PING, not by TCP, whichever side has dialled and
+ * in both address families: open connections end as resets within the PING bound, new ones are refused in time, and after
+ * SIGCONT all is as before. Whoever talks to the proxy that found it does not notice.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -17,52 +17,83 @@ const port = 7000;
 /** PING every 10 s, 5 s to answer, and what two busy cores add. */
 const foundWithinMs = 17_000;
 
+const pods = ["client", "server", "caller", "bystander"];
+/** One that the client dials, and one that dials the client. */
+const frozen = ["server", "caller"];
+
 let mesh: Mesh;
 let bridge: Capture;
 let inside: Child;
+let calling: Child;
+/** Of the client, which the caller talks to. */
+let called: Child;
 
 before(async () => {
   if (needsRoot !== false) return;
   mesh = await startMesh({
     projects: { shop: { mode: "strict" } },
-    pods: [
-      { name: "client", project: "shop" },
-      { name: "server", project: "shop" },
-      { name: "bystander", project: "shop" },
-    ],
+    pods: pods.map((name) => ({ name, project: "shop" })),
   });
   bridge = await mesh.cluster.capture();
   await mesh.pod("server").serve("echo-server", port);
+  called = (await mesh.pod("client").serve("echo-server", port)).child;
   inside = await mesh.pod("client").app("dialer");
+  calling = await mesh.pod("caller").app("dialer");
 });
 after(() => {
   // A stopped process does not end by SIGTERM.
-  if (needsRoot === false) mesh?.proxy("server").kill("SIGCONT");
+  if (needsRoot === false) for (const name of frozen) mesh?.proxy(name).kill("SIGCONT");
   return mesh?.close();
 });
 
+async function opens(from: Child, host: string): Promise<void> {
+  await from.request({ do: "open", name: host, host, port, send: canary });
+  await from.request({ do: "read", name: host, expect: canary.length });
+}
+
 describe("a frozen peer", { skip: needsRoot }, () => {
   test("is found by PING, refused, and used again when it goes on", async () => {
-    const target = { host: mesh.pod("server").ip, port };
-    await reaches(inside, target, canary);
-    const [here, there] = [mesh.proxy("client"), mesh.proxy("server")];
+    const [servers, clients] = [mesh.pod("server").ips, mesh.pod("client").ips];
+    const reachesAll = async (): Promise<void> => {
+      for (const host of servers) await reaches(inside, { host, port }, canary);
+      for (const host of clients) await reaches(calling, { host, port }, canary);
+    };
+    await reachesAll();
+    const here = mesh.proxy("client");
     const steady = await watchSteady(mesh, { from: "bystander", to: "client", text: canary });
     const files = openFiles(here.pid);
-    await inside.request({ do: "open", name: "open", ...target, send: canary });
-    await inside.request({ do: "read", name: "open", expect: canary.length });
-    there.kill("SIGSTOP");
+    for (const host of servers) await opens(inside, host);
+    const numbers: unknown[] = [];
+    for (const host of clients) {
+      const from = called.position;
+      await opens(calling, host);
+      numbers.push((await called.event("connection", undefined, { from }))["connection"]);
+    }
+    for (const name of frozen) mesh.proxy(name).kill("SIGSTOP");
     const started = performance.now();
-    const ended = await inside.event("ended", (line) => line["name"] === "open", { timeoutMs: 2 * foundWithinMs });
-    assert.equal(ended["ended"], "reset");
+    const timeoutMs = 2 * foundWithinMs;
+    const ends = await Promise.all([
+      ...servers.map((host) => inside.event("ended", ({ name }) => name === host, { timeoutMs })),
+      ...numbers.map((number) =>
+        called.event("connection_closed", ({ connection }) => connection === number, { timeoutMs }),
+      ),
+    ]);
+    assert.deepEqual(
+      ends.map(({ ended }) => ended),
+      [...servers, ...clients].map(() => "reset"),
+    );
     assert.ok(performance.now() - started < foundWithinMs, `found after ${performance.now() - started} ms`);
 
     const position = here.position;
-    const refused = await dial(inside, target, { send: canary });
-    assert.deepEqual([refused["bytes"], refused["ended"]], [0, "reset"]);
-    await refusalLine(here, position, endpoint(target), "peer_timeout");
+    const isRefused = async (host: string): Promise<void> => {
+      const refused = await dial(inside, { host, port }, { send: canary });
+      assert.deepEqual([refused["bytes"], refused["ended"]], [0, "reset"]);
+      await refusalLine(here, position, endpoint({ host, port }), "peer_timeout");
+    };
+    await Promise.all(servers.map(isRefused));
 
-    there.kill("SIGCONT");
-    await reaches(inside, target, canary);
+    for (const name of frozen) mesh.proxy(name).kill("SIGCONT");
+    await reachesAll();
     await steady.end();
     await filesReturnTo(here.pid, files);
     assert.equal((await bridge.stop()).count(canary), 0);

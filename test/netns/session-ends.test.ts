@@ -1,14 +1,15 @@
 /**
  * The ends of sessions: a project's CA that leaves the bundle cuts them within a second, a certificate that cannot be
  * renewed cuts them within a second of its end; whatever the application goes on writing, no byte of it arrives later. A
- * proxy that is told to stop lets what is open finish. Other projects do not notice.
+ * proxy that is told to stop lets what is open finish. Other projects do not notice. What is cut is cut in both address
+ * families.
  */
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { eventually } from "../cluster/eventually.ts";
-import { dial, filesReturnTo, openFiles, reaches, refuses } from "../topology/attempts.ts";
+import { dial, endpoint, filesReturnTo, openFiles, reaches, refuses } from "../topology/attempts.ts";
 import type { Capture, Child, Json } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
@@ -23,7 +24,8 @@ const withinMs = 1_000;
 type World = {
   readonly mesh: Mesh;
   readonly client: Child;
-  readonly host: string;
+  /** Of the server. */
+  readonly ips: readonly [string, string];
   readonly web: Child;
   readonly echo: Child;
   readonly bridge: Capture;
@@ -43,34 +45,45 @@ async function world(leafTtl: string, aside: readonly string[] = ["bystander", "
   const bridge = await mesh.cluster.capture();
   const [echo] = await Promise.all(["server", "web"].map((name) => mesh.pod(name).serve("echo-server", port)));
   const [client, web] = await Promise.all(["client", "web"].map((name) => mesh.pod(name).app("dialer")));
-  return { mesh, client: client!, web: web!, host: mesh.pod("server").ip, echo: echo!.child, bridge };
+  return { mesh, client: client!, web: web!, ips: mesh.pod("server").ips, echo: echo!.child, bridge };
 }
 
 /** An open connection that has carried bytes both ways. */
-const openLong = ({ client, host }: World, name: string): Promise<void> => openFrom(client, host, name, canary);
+const openLong = ({ client, ips }: World, name: string): Promise<void> => openFrom(client, ips[0], name, canary);
 
 async function openFrom(from: Child, host: string, name: string, send: string): Promise<void> {
   await from.request({ do: "open", name, host, port, send });
   await from.request({ do: "read", name, expect: send.length });
 }
 
-/** An open connection that has carried bytes both ways, and goes on to whatever comes of it. */
-async function pumpLong({ client, host }: World, name: string): Promise<void> {
-  const from = client.position;
-  await client.request({ do: "open", name, host, port, pump: canary, discard: true });
-  await client.event("data", isNamed(name), { from });
+/** Open connections, one to each address, that have carried bytes both ways and go on to whatever comes of it; their names. */
+async function pumpLong({ client, ips }: World): Promise<readonly string[]> {
+  const names: string[] = [];
+  for (const host of ips) {
+    const [name, from] = [`long to ${host}`, client.position];
+    names.push(name);
+    await client.request({ do: "open", name, host, port, pump: canary, discard: true });
+    await client.event("data", isNamed(name), { from });
+  }
+  return names;
 }
 
 const time = (line: Json): number => Date.parse(String(line["time"]));
 
+/** Of the first connections that the echo had. */
+const allEndAt = (here: World, names: readonly string[], moment: number): Promise<unknown> =>
+  Promise.all(names.map((name, index) => endsAt(here, { name, number: index + 1 }, moment)));
+
+type Long = { readonly name: string; readonly number: number };
+
 /**
- * Of the first connection that the echo had: both applications' ends are there within a second of that moment, until which
- * bytes have come; the last that came, came within it.
+ * Both applications' ends are there within a second of that moment, until which bytes have come; the last that came, came
+ * within it.
  */
-async function endsAt({ client, echo }: World, name: string, moment: number): Promise<void> {
+async function endsAt({ client, echo }: World, { name, number }: Long, moment: number): Promise<void> {
   const [near, far] = await Promise.all([
     client.event("ended", isNamed(name), { timeoutMs: 20_000 }),
-    echo.event("connection_closed", ({ connection }) => connection === 1, { timeoutMs: 20_000 }),
+    echo.event("connection_closed", ({ connection }) => connection === number, { timeoutMs: 20_000 }),
   ]);
   const [seen, lastAt] = [Date.now() - moment, Number(far["lastAt"]) - moment];
   assert.deepEqual([near["ended"], far["ended"]], ["reset", "reset"]);
@@ -100,7 +113,7 @@ describe("a project's CA that leaves the bundle", { skip: needsRoot }, () => {
   after(() => here?.mesh.close());
 
   test("cuts the open connection within a second, no byte comes later, and its record says why", async () => {
-    await pumpLong(here, "long");
+    const names = await pumpLong(here);
     const steady = await watchSteady(here.mesh, { from: "bystander", to: "other", text: canary });
     const proxies = [here.mesh.proxy("client"), here.mesh.proxy("server")];
     const froms = proxies.map(({ position }) => position);
@@ -108,18 +121,21 @@ describe("a project's CA that leaves the bundle", { skip: needsRoot }, () => {
     const removed = performance.now();
     rmSync(join(here.mesh.ca.store, "projects", "shop"), { recursive: true });
     const published = await here.mesh.ca.child.event("bundle_published", undefined, { from: since });
-    await endsAt(here, "long", time(published));
+    await allEndAt(here, names, time(published));
     assert.ok(performance.now() - removed < 2_000, `it took ${performance.now() - removed} ms`);
     // Both are told at about the same time: whoever is first cuts it, and to the other one it is a reset.
-    const records = proxies.map((proxy, index) => proxy.event("connection_closed", undefined, { from: froms[index]! }));
-    const reasons = (await Promise.all(records)).map((line) => line["reason"]);
-    assert.ok(reasons.includes("issuer_removed"), reasons.join());
+    for (const host of here.ips) {
+      const isTo = ({ destination }: Json): boolean => destination === endpoint({ host, port });
+      const records = proxies.map((proxy, index) => proxy.event("connection_closed", isTo, { from: froms[index]! }));
+      const reasons = (await Promise.all(records)).map((line) => line["reason"]);
+      assert.ok(reasons.includes("issuer_removed"), `${host}: ${reasons.join()}`);
+    }
     await steady.end();
     // The ca makes a new CA for the next that asks, and what flows then flows under certificates of that one.
     await Promise.all(
       proxies.map((proxy, index) => proxy.event("certificate_received", undefined, { from: froms[index]! })),
     );
-    await eventually(() => reaches(here.client, { host: here.host, port }, canary));
+    for (const host of here.ips) await eventually(() => reaches(here.client, { host, port }, canary));
     await assertSecret(here);
   });
 });
@@ -132,24 +148,25 @@ describe("a certificate that cannot be renewed", { skip: needsRoot }, () => {
 
   test("ends its connections with itself, and nothing flows afterwards", async () => {
     await here.mesh.ca.child.stop();
-    const { client, web, host, mesh } = here;
-    await pumpLong(here, "long");
+    const { client, web, ips, mesh } = here;
+    const names = await pumpLong(here);
     const [near, far] = [mesh.proxy("client"), mesh.proxy("server")];
     const files = [near, far].map(({ pid }) => openFiles(pid));
-    await openFrom(client, mesh.pod("web").ip, "clear-out", clear);
-    await openFrom(web, host, "clear-in", clear);
+    const outside = mesh.pod("web").ips;
+    for (const host of outside) await openFrom(client, host, `clear to ${host}`, clear);
+    for (const host of ips) await openFrom(web, host, `clear to ${host}`, clear);
     const ends = [near, far].map((proxy) =>
       Date.parse(String(proxy.events("certificate_received").at(-1)!["notAfter"])),
     );
     await Promise.all([
-      endsAt(here, "long", Math.min(...ends)), // of both certificates, the one that ends first
-      clearEndsAt(client, "clear-out", ends[0]!),
-      clearEndsAt(web, "clear-in", ends[1]!),
+      allEndAt(here, names, Math.min(...ends)), // of both certificates, the one that ends first
+      ...outside.map((host) => clearEndsAt(client, `clear to ${host}`, ends[0]!)),
+      ...ips.map((host) => clearEndsAt(web, `clear to ${host}`, ends[1]!)),
     ]);
     const since = here.echo.position;
-    await refuses(client, { host, port }, canary, { by: near, reason: "expired" });
-    await refuses(client, { host: mesh.pod("web").ip, port }, canary, { by: near, reason: "expired" });
-    await refuses(web, { host, port }, clear, { by: far, reason: "expired" });
+    for (const host of [...ips, ...outside])
+      await refuses(client, { host, port }, canary, { by: near, reason: "expired" });
+    for (const host of ips) await refuses(web, { host, port }, clear, { by: far, reason: "expired" });
     assert.deepEqual(here.echo.events("connection", since), [], "nothing has come on another one");
     for (const [index, { pid }] of [near, far].entries()) await filesReturnTo(pid, files[index]!);
     await assertSecret(here);
@@ -168,7 +185,7 @@ describe("a proxy that is told to stop", { skip: needsRoot }, () => {
     const from = proxy.position;
     process.kill(proxy.pid, "SIGTERM");
     await proxy.event("draining", undefined, { from });
-    const refused = await dial(here.client, { host: here.host, port }, { send: canary });
+    const refused = await dial(here.client, { host: here.ips[0], port }, { send: canary });
     assert.equal(refused["bytes"], 0, JSON.stringify(refused));
     await here.client.request({ do: "write", name: "long", send: canary });
     await here.client.request({ do: "read", name: "long", expect: 2 * canary.length });
@@ -179,7 +196,7 @@ describe("a proxy that is told to stop", { skip: needsRoot }, () => {
     const line = await proxy.event("connection_closed", undefined, { from });
     assert.deepEqual([line["closedBy"], line["reset"]], ["client", false]);
     await here.mesh.startProxy("server");
-    await reaches(here.client, { host: here.host, port }, canary);
+    await reaches(here.client, { host: here.ips[0], port }, canary);
     await steady.end();
   });
 
