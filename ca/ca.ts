@@ -80,13 +80,9 @@ export class Ca {
     return this.#audited("bundle", call, (caller) => Promise.resolve(caller));
   }
 
-  /** A request of which the end did not come: who wanted what is not known. */
-  refuseIncomplete(source: string, detail: string): void {
-    this.#parts.audit.refused("request", denial("request_incomplete", detail), {
-      source,
-      caller: null,
-      spiffeId: null,
-    });
+  /** A request that did not become a call: who wanted what is not known. */
+  refuseRequest(source: string, why: Denial): void {
+    this.#parts.audit.refused("request", why, { source, caller: null, spiffeId: null });
   }
 
   /** Runs `serve` for a proven caller, within the bound on concurrency; every refusal gets its audit line here. */

@@ -77,7 +77,7 @@ export async function listen(where: HostPort, credentials: ServingCredentials, p
   const bound = await connections.listen(where);
   const requests = new Requests({
     clock: parts.clock,
-    refused: (source, detail) => parts.ca.refuseIncomplete(source, detail),
+    refused: (source, why) => parts.ca.refuseRequest(source, why),
   });
   const unfollow = followStreams(bound.port, (stream, headers, address) =>
     requests.opened(stream, headers, ipFromSocket(address) ?? address),

@@ -51,6 +51,9 @@ const codes: Partial<Record<Reason, Code>> = {
   store_unavailable: status.UNAVAILABLE,
 };
 
+/** Whether the ca says so, and not gRPC by itself. */
+export const isOurs = (details: string): boolean => Object.values<string>(texts).includes(details);
+
 /** Reasons without a code are defects of the ca. */
 export function statusOf(reason: Reason): { readonly code: Code; readonly details: string } {
   const code = codes[reason] ?? status.INTERNAL;

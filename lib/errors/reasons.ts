@@ -235,7 +235,7 @@ export const reasons = {
     "a request to the ca has more than 20 KiB of headers, or was not complete after 5 s, or too many at once were not",
     "look at what runs at the source address; the ca gives up such requests, whoever sends them",
   ),
-  request_malformed: peer("the request is not of the form that the API demands", noAgent),
+  request_malformed: peer("the request is not of the form that the API demands, or larger than 16 KiB", noAgent),
   metadata_refused: peer(
     "the request carries metadata, with which an identity other than the caller's own could be asked for",
     "switch impersonation off in the caller",

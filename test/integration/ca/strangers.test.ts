@@ -70,6 +70,25 @@ test("a request for a method that there is not is answered, and does not stay ei
   await codeOf(stream);
   await ping(session);
   assert.equal(pending(), 0);
+  assert.deepEqual(details(ca), [["request_incomplete", stranger, "not complete after 5 s"]], "once is enough");
+});
+
+test("what gRPC refuses without asking the ca is written down: a method that there is not, and too large a message", async (t) => {
+  const ca = await startCa(t);
+  const session = await sessionFrom(t, stranger, ca.ca.port);
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(16_385, 1);
+  for (const stream of [headOnly(session, "/no/Method"), headOnly(session)]) {
+    stream.end(head);
+    stream.resume();
+    await codeOf(stream);
+  }
+  await ping(session);
+  const codes = [status.UNIMPLEMENTED, status.RESOURCE_EXHAUSTED];
+  assert.deepEqual(
+    details(ca),
+    codes.map((code) => ["request_malformed", stranger, `refused by gRPC with the code ${code}`]),
+  );
 });
 
 test("a complete request is no longer waited for, however long its answer takes", async (t) => {
