@@ -25,6 +25,8 @@ export type MeshOptions = {
   readonly leafTtl?: string;
   /** Runs in the place of the ca. */
   readonly caScript?: string;
+  /** Further settings of the ca. */
+  readonly ca?: Readonly<Record<string, string>>;
   /** Protected pods that get rules, but no proxy yet. */
   readonly without?: readonly string[];
   /** Runs before the directory is written and proxies start. */
@@ -106,8 +108,9 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
     for (const pod of options.pods) await cluster.pod(pod);
     const inside = cluster.pods.filter((pod) => pod.facts.protected);
     const rules = inside.map((pod) => startInit(pod));
+    const leafTtl = options.leafTtl === undefined ? {} : { TENCRYPT_LEAF_TTL: options.leafTtl };
     const ca = await startCa(cluster, {
-      ...(options.leafTtl === undefined ? {} : { env: { TENCRYPT_LEAF_TTL: options.leafTtl } }),
+      env: { ...leafTtl, ...options.ca },
       ...(options.caScript === undefined ? {} : { script: options.caScript }),
     });
     await Promise.all(rules);

@@ -142,4 +142,5 @@ export type AppName =
   | "collector"
   | "datagrams"
   | "meddler"
-  | "hostile-ca";
+  | "hostile-ca"
+  | "ca-client";
