@@ -15,6 +15,7 @@ import { reasons } from "../../lib/errors/reasons.ts";
 import { loadBundle } from "../../lib/trust/bundle.ts";
 import { bitString, concat, integer, sequence } from "../pki/der-writer.ts";
 import { createPki, day, general, minute } from "../pki/pki.ts";
+import { chainMutation, mutate, partsOf } from "./mutated-chain.ts";
 import { draw } from "./seed.ts";
 
 const mutations = 10_000;
@@ -73,126 +74,7 @@ const same = (one: Uint8Array | undefined, other: Uint8Array | undefined): boole
 const genuine = (chain: readonly Uint8Array[]): boolean =>
   subjects.some((subject) => same(subject.chain[0], chain[0]) && same(subject.chain[1], chain[1]));
 
-// --- mutators; a position is a fraction, so that a case shrinks and is the same for each length
-
-type Mutation = (der: Uint8Array) => Uint8Array;
-const fraction = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
-const octet = fc.integer({ min: 0, max: 255 });
-const at = (der: Uint8Array, where: number): number => Math.floor(where * der.length);
-const splice = (der: Uint8Array, start: number, { remove, add }: { remove: number; add: Uint8Array }): Uint8Array =>
-  concat(der.subarray(0, start), add, der.subarray(Math.min(start + remove, der.length)));
-
-const flip = fc.tuple(fraction, fc.integer({ min: 0, max: 7 })).map(([where, bit]): Mutation => (der) => {
-  const copy = Uint8Array.from(der);
-  if (copy.length > 0) copy[at(der, where)]! ^= 1 << bit;
-  return copy;
-});
-const overwrite = fc.tuple(fraction, fc.uint8Array({ minLength: 1, maxLength: 8 })).map(
-  ([where, add]): Mutation =>
-    (der) =>
-      splice(der, at(der, where), { remove: add.length, add }),
-);
-const insert = fc.tuple(fraction, fc.uint8Array({ minLength: 1, maxLength: 40 })).map(
-  ([where, add]): Mutation =>
-    (der) =>
-      splice(der, at(der, where), { remove: 0, add }),
-);
-const remove = fc.tuple(fraction, fc.integer({ min: 1, max: 60 })).map(
-  ([where, count]): Mutation =>
-    (der) =>
-      splice(der, at(der, where), { remove: count, add: new Uint8Array() }),
-);
-const repeat = fc.tuple(fraction, fc.integer({ min: 1, max: 60 })).map(([where, count]): Mutation => (der) => {
-  const start = at(der, where);
-  return splice(der, start, { remove: 0, add: der.subarray(start, start + count) });
-});
-const cut = fraction.map(
-  (where): Mutation =>
-    (der) =>
-      der.subarray(0, at(der, where)),
-);
-const append = fc.uint8Array({ minLength: 1, maxLength: 20 }).map(
-  (add): Mutation =>
-    (der) =>
-      concat(der, add),
-);
-
-/** Offsets of the headers of all elements, found by walking what can be walked. */
-function headers(der: Uint8Array): readonly number[] {
-  const found: number[] = [];
-  const walk = (element: Element): void => {
-    found.push(element.start);
-    element.children.forEach(walk);
-  };
-  const walked = decode(der, walk);
-  return walked.kind === "decoded" ? found : [0];
-}
-/** Changes tag or length of an element, where a reader is most easily misled. */
-const header = fc
-  .tuple(fraction, fc.integer({ min: 0, max: 2 }), octet)
-  .map(([where, offset, value]): Mutation => (der) => {
-    const list = headers(der);
-    const copy = Uint8Array.from(der);
-    const position = list[Math.floor(where * list.length)]! + offset;
-    if (position < copy.length) copy[position] = value;
-    return copy;
-  });
-/** A length in BER's long form, without touching what holds it, and with the outer lengths left as they are. */
-const berLength = fraction.map((where): Mutation => (der) => {
-  const list = headers(der);
-  const position = list[Math.floor(where * list.length)]! + 1;
-  const length = der[position];
-  return length === undefined || length >= 0x80
-    ? der
-    : splice(der, position, { remove: 1, add: Uint8Array.of(0x81, length) });
-});
-
-type Parts = readonly [tbs: Uint8Array, algorithm: Uint8Array, signature: Uint8Array];
-function partsOf(der: Uint8Array): Parts | null {
-  const decoded = decode(der, (root, bytes) => root.children.map((child) => bytes.subarray(child.start, child.end)));
-  return decoded.kind === "decoded" && decoded.value.length === 3 ? (decoded.value as unknown as Parts) : null;
-}
-/** Parts of the certificate and of another one, joined into a well-formed whole. */
-const swap = fc
-  .tuple(fc.nat(donors.length - 1), fc.integer({ min: 0, max: 7 }))
-  .map(([which, mask]): Mutation => (der) => {
-    const own = partsOf(der);
-    const foreign = partsOf(donors[which]!);
-    if (own === null || foreign === null) return der;
-    return sequence(...own.map((part, index) => (((mask >> index) & 1) === 1 ? foreign[index]! : part)));
-  });
-/** A run of octets of another certificate, at the same or another place. */
-const graft = fc
-  .tuple(fc.nat(donors.length - 1), fraction, fraction, fc.integer({ min: 1, max: 120 }))
-  .map(([which, from, to, count]): Mutation => (der) => {
-    const donor = donors[which]!;
-    const start = at(donor, from);
-    return splice(der, at(der, to), { remove: count, add: donor.subarray(start, start + count) });
-  });
-
-const mutation = fc.oneof(
-  { weight: 4, arbitrary: flip },
-  overwrite,
-  insert,
-  remove,
-  repeat,
-  cut,
-  append,
-  { weight: 3, arbitrary: header },
-  berLength,
-  { weight: 2, arbitrary: swap },
-  graft,
-);
-const mutated = fc.record({
-  subject: fc.nat(subjects.length - 1),
-  position: fc.nat(2),
-  mutations: fc.array(mutation, { minLength: 1, maxLength: 3 }),
-  /** The order of the chain after the mutation: mostly as it was. */
-  order: fc.oneof(
-    { weight: 8, arbitrary: fc.constant(null) },
-    { weight: 1, arbitrary: fc.array(fc.nat(2), { maxLength: 4 }) },
-  ),
-});
+const mutated = fc.record({ subject: fc.nat(subjects.length - 1), change: chainMutation(donors) });
 
 suite("mutations", () => {
   test(`of ${mutations} mutated chains only the unchanged ones are accepted, and nothing is thrown`, () => {
@@ -200,11 +82,7 @@ suite("mutations", () => {
     const seen = new Set<string>();
     const property = fc.property(mutated, (drawn) => {
       const { chain, expected } = subjects[drawn.subject]!;
-      const position = drawn.position % chain.length;
-      const changed = chain.map((der, index) =>
-        index === position ? drawn.mutations.reduce((each, mutate) => mutate(each), der) : der,
-      );
-      const sent = drawn.order === null ? changed : drawn.order.map((index) => changed[index % changed.length]!);
+      const sent = mutate(chain, drawn.change);
       const verdict = judge({ chain: sent, expected });
       if (verdict.kind === "refusal") assert.ok(verdict.reason in reasons);
       else assert.ok(genuine(sent), `accepted: ${sent.map((der) => Buffer.from(der).toString("hex")).join(" ")}`);

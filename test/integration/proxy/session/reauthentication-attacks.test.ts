@@ -4,6 +4,7 @@ import { once } from "node:events";
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
+import fc from "fast-check";
 import { systemClock } from "../../../../lib/clock/clock.ts";
 import { reauthenticationSetting } from "../../../../proxy/session/flow.ts";
 import { createProof, decodeProof, digestOf, encodeProof, longestProof } from "../../../../proxy/session/proof.ts";
@@ -11,9 +12,13 @@ import { keyingMaterial } from "../../../../proxy/session/terms.ts";
 import { manualClock } from "../../../clock/manual-clock.ts";
 import { generateKey } from "../../../pki/pki.ts";
 import type { Leaf } from "../../../pki/pki.ts";
+import { chainMutation, mutate } from "../../../property/mutated-chain.ts";
+import { draw } from "../../../property/seed.ts";
 import { leafOf, lifetimeMs, pair, pki, post, rawClient, stream, watchExchanges } from "./pair.ts";
 import type { Pair, RawClient } from "./pair.ts";
 import { ownCredentials, peer } from "./peer.ts";
+
+const mutated = 10_000;
 
 type Rig = { readonly here: Pair; readonly raw: RawClient; readonly first: Leaf };
 
@@ -23,18 +28,23 @@ async function rig(t: TestContext): Promise<Rig> {
   return { here, first, raw: await rawClient(t, here.port, { leaf: first, knows: true }) };
 }
 
-type Changes = { readonly key?: Leaf["key"]; readonly sequence?: number; readonly over?: RawClient };
+type Changes = {
+  readonly key?: Leaf["key"];
+  readonly chain?: readonly Uint8Array[];
+  readonly sequence?: number;
+  readonly over?: RawClient;
+};
 
 /** A request that is right in all but the changes. */
 function requestOf(
   { here, raw, first }: Rig,
   leaf: Leaf,
-  { key = leaf.key, sequence = 1, over = raw }: Changes = {},
+  { key = leaf.key, chain = leaf.chain, sequence = 1, over = raw }: Changes = {},
 ): Buffer {
   const leaves = { client: digestOf(first.der), server: digestOf(here.server.current().identity.chain[0]!) };
   const material = keyingMaterial(over.socket, "client");
   const binding = { role: "client", keyingMaterial: material, leaves, request: null } as const;
-  return encodeProof(createProof(binding, { sequence, chain: leaf.chain, key: key.privateKey }));
+  return encodeProof(createProof(binding, { sequence, chain, key: key.privateKey }));
 }
 
 const refused = (reason: string): object => ({ status: 403, reason, body: Buffer.alloc(0) });
@@ -91,6 +101,42 @@ describe("a client", () => {
       assert.equal(here.here.accepted[0]!.terms, before);
     });
   }
+
+  test(`that shows ${mutated} chains of which something was changed, on one session`, async (t) => {
+    const here = await rig(t);
+    const before = here.here.accepted[0]!.terms;
+    const later = leafOf({ notAfter: Date.now() + 2 * lifetimeMs });
+    const whole = [...later.chain, pki.root.der];
+    const donors = [...whole, here.first.der, leafOf({ project: "bank" }).der, pki.project("bank").der];
+    // The root may be left out.
+    const unchanged = (chain: readonly Uint8Array[]): boolean =>
+      chain.length >= 2 && chain.every((der, at) => at < whole.length && Buffer.compare(der, whole[at]!) === 0);
+    const changed = fc
+      .sample(chainMutation(donors), draw(mutated))
+      .map((change, index) => mutate(index % 4 === 0 ? whole : later.chain, change))
+      .filter((chain) => !unchanged(chain));
+    const seen = new Map<string, number>();
+    for (const [index, chain] of changed.entries()) {
+      // Signed as it is sent, by the right key, for this session: nothing else is wrong with it.
+      const request = requestOf(here, later, { chain, sequence: index + 1 });
+      const { status, reason, body } = await post(here.raw, request);
+      assert.deepEqual([status, body.length], [403, 0], request.toString("hex"));
+      assert.equal(here.here.accepted[0]!.terms, before);
+      seen.set(reason, (seen.get(reason) ?? 0) + 1);
+    }
+    // So is refused what cannot be read; what is the client's first certificate again, as drawing may have it, is as well.
+    const verified = changed.length - (seen.get("bad_reauthentication") ?? 0);
+    const told = JSON.stringify([...seen]);
+    t.diagnostic(`${verified} of ${changed.length} reached the verifier: ${told}`);
+    assert.ok(
+      verified > 0.98 * changed.length && changed.length > 0.9 * mutated,
+      `${verified} reached the verifier: ${told}`,
+    );
+    assert.ok(seen.size >= 6 && (seen.get("bad_signature") ?? 0) > 20, told);
+    const answer = await post(here.raw, requestOf(here, later, { chain: whole, sequence: changed.length + 1 }));
+    assert.equal(answer.status, 200, "and can do better");
+    assert.ok(here.here.accepted[0]!.terms.peer.notAfter > before.peer.notAfter);
+  });
 
   test("that says the same twice: once is enough", async (t) => {
     const here = await rig(t);
