@@ -5,9 +5,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { dial, endpoint, reaches, refusalLine } from "../topology/attempts.ts";
+import type { Target } from "../topology/attempts.ts";
 import type { Capture, Child, Json, Pod } from "../topology/cluster.ts";
 import { needsRoot, uids } from "../topology/cluster.ts";
+import { EarlyData, most } from "../topology/early-data.ts";
 import { createForger, identityOf } from "../topology/forgery.ts";
+import { openingWith } from "../topology/http2-frames.ts";
 import { clientHello, plainRecord } from "../topology/tls-by-hand.ts";
 import type { Forger } from "../topology/forgery.ts";
 import { startMesh } from "../topology/mesh.ts";
@@ -195,6 +198,46 @@ describe("a session is never resumed", options, () => {
     const ended = { ...identityOf(client), notBefore: Date.now() - 2 * hour, notAfter: Date.now() - hour };
     await refused("v4", "expired", () => connect("client", "v4", { ...show(forger.leaf(ended)), session: "foreign" }));
   });
+});
+
+describe("early data is never taken", options, () => {
+  let openssl: EarlyData;
+  let proxy: Target;
+  const request = (): Buffer => {
+    const authority = endpoint({ host: server.ip, port: echo });
+    const fields = [
+      [":method", "CONNECT"],
+      [":authority", authority],
+    ] as const;
+    return openingWith(fields, canary);
+  };
+  before(async () => {
+    if (needsRoot !== false) return;
+    openssl = new EarlyData(mesh.cluster, client, forger.leaf(identityOf(client)));
+    proxy = { host: server.ip, port: tunnelPort };
+    await openssl.startWilling();
+  });
+
+  test("a ticket of the proxy allows none, where another server's does", options, async () => {
+    assert.equal(await openssl.ticket(openssl.willing, "willing"), most);
+    assert.equal(await openssl.ticket(proxy, "own"), 0);
+    assert.equal(await openssl.send(proxy, "own", request()), "not sent");
+  });
+
+  test(
+    "a request in early data that another server takes is rejected, and reaches no application",
+    options,
+    async () => {
+      await openssl.ticket(openssl.willing, "taken");
+      assert.equal(await openssl.send(openssl.willing, "taken", request()), "accepted");
+      const since = echoes.position;
+      await openssl.ticket(openssl.willing, "foreign");
+      assert.equal(await openssl.send(proxy, "foreign", request()), "rejected");
+      // Whoever comes after it is the first that the application hears of.
+      await connect("client", "v4", show(forger.leaf(identityOf(client))));
+      assert.equal(echoes.events("connection", since).length, 1);
+    },
+  );
 });
 
 test("whatever name a caller asks for, the verdict is the same", options, async () => {
