@@ -23,8 +23,6 @@ const forMs = 750;
 const served = 5;
 /** The flooder gives up then, however few were served. */
 const longestMs = 10_000;
-/** A proxy's container has that by default, of which the image gives half to the heap (Dockerfile). */
-const containerMb = 256;
 /** Of the memory that the limit counts and that is not of files. Seen: up to 170 MB. */
 const ceilingMb = 220;
 /** Of one request beside a flood: 2 shared cores, one of them the flooder's. */
@@ -48,9 +46,7 @@ before(async () => {
       { name: "server", project: "shop" },
       { name: "flooder", project: "shop" },
     ],
-    without: ["server"],
   });
-  await mesh.startProxy("server", { containerMb });
   bridge = await mesh.cluster.capture();
   await mesh.pod("server").serve("echo-server", port);
   inside = await mesh.pod("client").app("dialer");
@@ -61,7 +57,7 @@ before(async () => {
   for (const host of ips) await flood(host, "rapid reset");
   for (const host of ips) await reaches(inside, { host, port }, canary);
   files = openFiles(mesh.proxy("server").pid);
-  others = noteProxies(mesh, [mesh.proxy("client"), mesh.proxy("flooder")]);
+  others = noteProxies(mesh, { proxies: [mesh.proxy("client"), mesh.proxy("flooder")] });
 });
 after(() => mesh?.close());
 

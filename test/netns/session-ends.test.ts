@@ -9,12 +9,12 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { eventually } from "../cluster/eventually.ts";
-import { dial, endpoint, filesReturnTo, openFiles, reaches, refuses } from "../topology/attempts.ts";
+import { dial, endpoint, reaches, refuses } from "../topology/attempts.ts";
 import type { Capture, Child, Json } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
-import { watchSteady } from "../topology/steady.ts";
+import { noteProxies, watchSteady } from "../topology/steady.ts";
 
 const canary = "canary-session-ends-77e0";
 const clear = "clear-text-of-a-project";
@@ -99,6 +99,16 @@ async function clearEndsAt(from: Child, name: string, moment: number): Promise<v
   assert.ok(Date.now() - moment < withinMs, `${name}: ${Date.now() - moment} ms after its certificate's end`);
 }
 
+/** How many connections have ended with a certificate, as the pod's proxy tells whoever scrapes it. */
+async function endedWithCertificate(mesh: Mesh, pod: string, labels: string): Promise<number> {
+  const page = await mesh.pod(pod).must("curl", ["-s", "http://127.0.0.1:15020/metrics"]);
+  const lines = page
+    .split("\n")
+    .filter((line) => line.startsWith(`tencrypt_connections_closed_total{${labels},`))
+    .filter((line) => line.includes('reason="certificate_ended"'));
+  return lines.reduce((sum, line) => sum + Number(line.split(" ")[1]), 0);
+}
+
 const assertSecret = async ({ bridge }: World): Promise<void> =>
   assert.equal((await bridge.stop()).count(canary), 0, "the canary was nowhere on the bridge");
 
@@ -151,7 +161,7 @@ describe("a certificate that cannot be renewed", { skip: needsRoot }, () => {
     const { client, web, ips, mesh } = here;
     const names = await pumpLong(here);
     const [near, far] = [mesh.proxy("client"), mesh.proxy("server")];
-    const files = [near, far].map(({ pid }) => openFiles(pid));
+    const held = noteProxies(mesh);
     const outside = mesh.pod("web").ips;
     for (const host of outside) await openFrom(client, host, `clear to ${host}`, clear);
     for (const host of ips) await openFrom(web, host, `clear to ${host}`, clear);
@@ -168,7 +178,14 @@ describe("a certificate that cannot be renewed", { skip: needsRoot }, () => {
       await refuses(client, { host, port }, canary, { by: near, reason: "expired" });
     for (const host of ips) await refuses(web, { host, port }, clear, { by: far, reason: "expired" });
     assert.deepEqual(here.echo.events("connection", since), [], "nothing has come on another one");
-    for (const [index, { pid }] of [near, far].entries()) await filesReturnTo(pid, files[index]!);
+    await held.end();
+    const counted = ([pod, direction]: readonly [string, string], transport: string): Promise<number> =>
+      endedWithCertificate(mesh, pod, `direction="${direction}",transport="${transport}"`);
+    const sides = [["client", "outbound"] as const, ["server", "inbound"] as const];
+    assert.deepEqual(await Promise.all(sides.map((side) => counted(side, "clear"))), [outside.length, ips.length]);
+    // Whoever is first cuts it, and to the other one it is a reset.
+    const tunnelled = await Promise.all(sides.map((side) => counted(side, "tunnel")));
+    assert.ok(tunnelled[0]! + tunnelled[1]! >= names.length, tunnelled.join());
     await assertSecret(here);
   });
 });

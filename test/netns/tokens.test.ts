@@ -1,7 +1,7 @@
 /**
  * A proxy whose token is not its own, good and fresh gets no certificate, says why, and binds no port that connections
  * are redirected to: the kernel refuses inside and outside, and nothing goes out in clear. With a good token in the same
- * file it goes on by itself. Other pods of the project do not notice.
+ * file it goes on by itself. Other pods of the project do not notice, and the ca holds nothing of those that it has refused.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -11,6 +11,8 @@ import type { Child, Pod } from "../topology/cluster.ts";
 import { needsRoot, uids } from "../topology/cluster.ts";
 import type { Mesh } from "../topology/mesh.ts";
 import { podToken } from "../topology/programs.ts";
+import { noteProxies } from "../topology/steady.ts";
+import type { Steady } from "../topology/steady.ts";
 import { kernelRefuses, startUncertified } from "../topology/uncertified.ts";
 import type { Uncertified } from "../topology/uncertified.ts";
 import { claimsOf, newTokenKey, sign, tokenFor } from "../tokens/tokens.ts";
@@ -23,11 +25,14 @@ const echo = 7000;
 let here: Uncertified;
 let mesh: Mesh;
 let client: Pod;
+/** Of the ca, which refuses all the while. */
+let held: Steady;
 
 before(async () => {
   if (needsRoot !== false) return;
   here = await startUncertified(canary);
   ({ mesh, client } = here);
+  held = noteProxies(mesh, { also: [mesh.ca.child] });
 });
 after(() => mesh?.close());
 
@@ -166,9 +171,14 @@ describe("a proxy with a token that is", options, () => {
   });
 });
 
-test("a bystander was served all the while, and the proxy that it asked holds nothing more", options, async () => {
-  await here.steady.end();
-});
+test(
+  "a bystander was served all the while, and neither the proxies nor the ca hold anything more",
+  options,
+  async () => {
+    await here.steady.end();
+    await held.end();
+  },
+);
 
 test("the canary was nowhere on the bridge", options, async () => {
   assert.equal((await here.bridge.stop()).count(canary), 0);

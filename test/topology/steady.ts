@@ -1,6 +1,6 @@
 /**
- * What abuse must not change: every other client is served meanwhile, and afterwards no proxy holds more open files, nor
- * much more memory, than before.
+ * What abuse must not change: every other client is served meanwhile, and afterwards no proxy, and no process that is named
+ * beside them, holds more open files, nor much more memory, than before.
  *
  *     const steady = await watchSteady(mesh, { from: "bystander", to: "server", text: canary });
  *     ...
@@ -15,7 +15,14 @@ import type { Target } from "./attempts.ts";
 import type { Child } from "./child.ts";
 import type { Mesh } from "./mesh.ts";
 
-export type Bystander = {
+export type Watched = {
+  /** Instead of all that run now. */
+  readonly proxies?: readonly Child[];
+  /** Processes beside the proxies that run now: the ca, a proxy that the abuse is done to. They live until the end. */
+  readonly also?: readonly Child[];
+};
+
+export type Bystander = Watched & {
   /** Pods: the one that asks, and the one whose application answers. */
   readonly from: string;
   readonly to: string;
@@ -44,17 +51,18 @@ const betweenMs = 25;
 type Asked = { requests: number; readonly failures: string[] };
 
 /** Without a bystander: for where the test itself asks all the while. Proxies that have ended since are not looked at. */
-export function noteProxies(mesh: Mesh, proxies: readonly Child[] = mesh.running): Steady {
-  const before = proxies.map((proxy) => ({
-    proxy,
-    files: openFiles(proxy.pid),
-    megabytes: anonymousMb(proxy.pid),
+export function noteProxies(mesh: Mesh, { proxies = mesh.running, also = [] }: Watched = {}): Steady {
+  const before = [...new Set([...proxies, ...also])].map((child) => ({
+    child,
+    files: openFiles(child.pid),
+    megabytes: anonymousMb(child.pid),
   }));
   const end = async ({ grownMb = defaultGrownMb, moreFiles = 0 }: Bounds = {}): Promise<void> => {
-    for (const { proxy, files, megabytes } of before.filter((each) => each.proxy.end === null)) {
-      await filesReturnTo(proxy.pid, files + moreFiles);
-      const grown = Math.round(anonymousMb(proxy.pid) - megabytes);
-      assert.ok(grown < grownMb, `${proxy.name}: ${grown} MB more than ${Math.round(megabytes)} MB before`);
+    for (const child of also) assert.equal(child.end, null, `${child.name} has ended`);
+    for (const { child, files, megabytes } of before.filter((each) => each.child.end === null)) {
+      await filesReturnTo(child.pid, files + moreFiles);
+      const grown = Math.round(anonymousMb(child.pid) - megabytes);
+      assert.ok(grown < grownMb, `${child.name}: ${grown} MB more than ${Math.round(megabytes)} MB before`);
     }
   };
   return { end };
@@ -70,11 +78,11 @@ async function ask(dialer: Child, target: Target, text: string, isOver: () => bo
   return asked;
 }
 
-export async function watchSteady(mesh: Mesh, { from, to, text }: Bystander): Promise<Steady> {
+export async function watchSteady(mesh: Mesh, { from, to, text, also = [] }: Bystander): Promise<Steady> {
   const pod = mesh.pod(to);
   const [dialer, { port }] = await Promise.all([mesh.pod(from).app("dialer"), pod.serve("echo-server", 0)]);
   for (let count = 0; count < warmUp; count++) await reaches(dialer, { host: pod.ip, port }, text);
-  const proxies = noteProxies(mesh);
+  const proxies = noteProxies(mesh, { also });
   let over = false;
   const asking = ask(dialer, { host: pod.ip, port }, text, () => over);
   const end = async (bounds?: Bounds): Promise<void> => {
