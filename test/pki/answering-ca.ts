@@ -3,6 +3,7 @@
  * certificate is answered with a chain, whoever asks, and the true bundle of a test PKI is streamed.
  */
 import { Server, ServerCredentials } from "@grpc/grpc-js";
+import type { Metadata } from "@grpc/grpc-js";
 import { readCsr } from "../../ca/issue/csr.ts";
 import { IstioCertificateServiceService } from "../../lib/proto/gen/istio/v1/auth/ca.ts";
 import type { IstioCertificateServiceServer } from "../../lib/proto/gen/istio/v1/auth/ca.ts";
@@ -24,14 +25,19 @@ export type AnsweringOptions = {
   readonly answer: Answer;
   readonly serving: Pick<Leaf, "chainPem" | "keyPem">;
   /** A request was heard: its caller believed the serving certificate. */
-  readonly heard?: () => void;
+  readonly heard?: (request: Heard) => void;
 };
+
+export type Heard = { readonly asks: "certificate" | "bundle"; readonly withToken: boolean };
 
 export type AnsweringCa = { readonly port: number; readonly stop: () => void };
 
-function streamed(pki: Pki): TrustBundleServer["watch"] {
+const hasToken = (metadata: Metadata): boolean => metadata.get("authorization").length > 0;
+
+function streamed({ pki, heard }: AnsweringOptions): TrustBundleServer["watch"] {
   const { roots, projects } = pki.rawBundle();
-  return (call) =>
+  return (call) => {
+    heard?.({ asks: "bundle", withToken: hasToken(call.metadata) });
     call.write({
       version: 1n,
       roots: roots.map((der) => Buffer.from(der)),
@@ -42,12 +48,13 @@ function streamed(pki: Pki): TrustBundleServer["watch"] {
       })),
       denied: [],
     });
+  };
 }
 
 export async function startAnsweringCa(options: AnsweringOptions): Promise<AnsweringCa> {
-  const { pki, address, uri, answer, serving } = options;
-  const createCertificate: IstioCertificateServiceServer["createCertificate"] = ({ request }, callback) => {
-    options.heard?.();
+  const { address, uri, answer, serving } = options;
+  const createCertificate: IstioCertificateServiceServer["createCertificate"] = ({ request, metadata }, callback) => {
+    options.heard?.({ asks: "certificate", withToken: hasToken(metadata) });
     const read = readCsr(request.csr, uri);
     if (read.kind !== "csr") return callback(new Error(read.kind));
     const key: KeyPair = { ...generateKey("p256"), publicKey: importKey({ der: read.publicKey })! };
@@ -55,7 +62,7 @@ export async function startAnsweringCa(options: AnsweringOptions): Promise<Answe
   };
   const server = new Server();
   server.addService(IstioCertificateServiceService, { createCertificate });
-  server.addService(TrustBundleService, { watch: streamed(pki) });
+  server.addService(TrustBundleService, { watch: streamed(options) });
   const pair = { cert_chain: Buffer.from(serving.chainPem), private_key: Buffer.from(serving.keyPem) };
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(address, ServerCredentials.createSsl(null, [pair]), (error, bound) =>
