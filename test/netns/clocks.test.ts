@@ -86,6 +86,7 @@ test(
   "pods that had their certificates talked all the while, and the canary was nowhere on the bridge",
   options,
   async () => {
+    await mesh.proxy("client").stop(); // with its sessions
     await here.steady.end();
     assert.equal((await here.bridge.stop()).count(canary), 0);
   },
