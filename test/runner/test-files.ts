@@ -169,26 +169,28 @@ async function runInOneCluster(job: Job, stop: AbortSignal): Promise<readonly Ou
 const runJob = (job: Job, stop: AbortSignal): Promise<readonly Outcome[]> =>
   job.length === 1 ? runFile(job[0]!, stop) : runInOneCluster(job, stop);
 
+/** Clusters, which mostly wait, stand first, and what uses the processor last. */
+function queueOf(files: readonly string[]): Job[] {
+  const [clusters, others] = partition(files, (path) => startsWithOneOf(path, slow));
+  const [inOne, inTheirOwn] = partition(clusters, shares);
+  return [...(inOne.length === 0 ? [] : [inOne]), ...jobs(inTheirOwn), ...jobs(others.toReversed())];
+}
+
 /**
- * Runs what may share the machine two files at a time, one worker from each end of the list: clusters, which mostly wait,
- * stand at one end and what uses the processor at the other. Then what is calm, likewise, and the rest one by one.
+ * Runs what may share the machine three files at a time: two from the beginning of the queue, which mostly wait, and one from its end.
+ * Then what is calm, one from each end, and the rest one by one.
  */
 export async function runTestFiles(paths: readonly string[], stop: AbortSignal): Promise<readonly Outcome[]> {
   const [onTheirOwn, others] = partition(paths, (path) => startsWithOneOf(path, alone));
-  const [waiting, together] = partition(others, (path) => startsWithOneOf(path, calm));
+  const [waiting, together] = partition(others, (path) => startsWithOneOf(path, calm)).map(queueOf) as [Job[], Job[]];
   const outcomes: Outcome[] = [];
   const work = async (next: () => Job | undefined): Promise<void> => {
     for (let job = next(); job !== undefined && !stop.aborted; job = next())
       outcomes.push(...(await runJob(job, stop)));
   };
-  const workInPairs = async (files: readonly string[]): Promise<void> => {
-    const [clusters, shorter] = partition(files, (path) => startsWithOneOf(path, slow));
-    const [inOne, inTheirOwn] = partition(clusters, shares);
-    const queue = [...(inOne.length === 0 ? [] : [inOne]), ...jobs(inTheirOwn), ...jobs(shorter.toReversed())];
-    await Promise.all([work(() => queue.shift()), work(() => queue.pop())]);
-  };
-  await workInPairs(together);
-  await workInPairs(waiting);
+  const [first, last] = [() => together.shift(), () => together.pop()];
+  await Promise.all([work(first), work(first), work(last)]);
+  await Promise.all([work(() => waiting.shift()), work(() => waiting.pop())]);
   const rest = jobs(onTheirOwn);
   await work(() => rest.shift());
   return outcomes;
