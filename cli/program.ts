@@ -38,11 +38,14 @@ function connected(command: Command): Command {
     .option("--debug", "show where in the program an error comes from");
 }
 
+const chartOptions = (command: Command, of = ""): Command =>
+  command
+    .option("--chart <path>", `chart to use instead of the one beside this program${of}`)
+    .option("-f, --values <file...>", `values files${of}`)
+    .option("--set <name=value...>", `single values${of}`);
+
 function helmCommand(program: Command, name: string, about: string): Command {
-  return connected(program.command(name).description(about))
-    .option("--chart <path>", "chart to use instead of the one beside this program")
-    .option("-f, --values <file...>", "values files")
-    .option("--set <name=value...>", "single values")
+  return chartOptions(connected(program.command(name).description(about)))
     .option("--dry-run", "show what would be done (of an upgrade: what would change), and do nothing")
     .addOption(timeoutOption());
 }
@@ -91,20 +94,36 @@ export function buildProgram(screen: Terminal, done: Done): Command {
   return program;
 }
 
-function lookingCommands(program: Command, screen: Terminal, done: Done): void {
-  connected(program.command("check").description("look at the cluster, the control plane and every project"))
+function checkCommand(program: Command, screen: Terminal, done: Done): void {
+  const command = connected(
+    program.command("check").description("look at the cluster, the control plane and every project"),
+  )
     .option("--pre", "only what an installation needs")
-    .addOption(namespaceOption("only this project; nothing else has to be readable").conflicts("pre"))
+    .addOption(
+      new Option(
+        "--probe",
+        "with --pre: also try nodes and network, by a pod on each node in a namespace that is made for it and removed",
+      ).implies({ pre: true }),
+    )
+    .option("--image <image>", "of tencrypt-init, with --probe (default: what the chart says)");
+  chartOptions(command, ", with --probe")
+    .option("--yes", "do not ask before --probe")
+    .addOption(namespaceOption("only this project; nothing else has to be readable").conflicts(["pre", "probe"]))
     .addOption(outputOption())
     .addHelpText(
       "after",
       example(
         "tencrypt check --pre",
+        "tencrypt check --pre --probe",
         "tencrypt check -n shop",
         "tencrypt check -o json | jq '.[] | select(.level == \"failed\")'",
       ),
     )
     .action(async (options: CheckOptions) => done(await check(options, screen)));
+}
+
+function lookingCommands(program: Command, screen: Terminal, done: Done): void {
+  checkCommand(program, screen, done);
   connected(program.command("status").description("show which pods are protected, and why others are not"))
     .addArgument(new Argument("[namespace]", "the project (default: the context's namespace)").argParser(nameOf))
     .addOption(namespaceOption("the same as the argument"))

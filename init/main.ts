@@ -1,7 +1,7 @@
 /**
  * init: writes the pod's rules, proves them, and ends. `--print` shows the rules and changes nothing; `--remove` takes
- * them away. One JSON line an event. Exit codes: 0 done and proven; 64 the settings or the arguments are wrong; 70 the
- * rules could not be set or proven, and the guard is left in place; 77 nothing here may or can write rules.
+ * them away; `--probe [HOST:PORT...]` does both, then answers, and calls these. One JSON line an event. Exit codes: 0 done and
+ * proven; 64 settings or arguments are wrong; 70 rules not set or not proven, the guard is left; 77 nothing here may or can.
  */
 import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
@@ -16,10 +16,12 @@ import type { Outcome, Pod } from "./apply.ts";
 import { proxyPorts, readConfig } from "./config.ts";
 import type { Config } from "./config.ts";
 import { systemIptables } from "./iptables.ts";
+import { answerAndCall, readPeers } from "./probe.ts";
 import { neighbourAddresses, prove, reachableAddresses } from "./prove.ts";
 import { formatRuleset, ruleset } from "./ruleset.ts";
 
 const codeOf = { done: exitCodes.done, failed: exitCodes.internal, not_possible: exitCodes.notHere } as const;
+const modes: readonly string[] = ["--install", "--print", "--remove", "--probe"];
 
 const write = (text: string): void => void process.stdout.write(text);
 const log: Log = createLog({ level: "info", now: systemClock.now, write });
@@ -70,11 +72,12 @@ function usage(problems: readonly string[]): number {
 }
 
 async function run(args: readonly string[]): Promise<number> {
-  const [mode = "--install"] = args;
-  if (args.length > 1 || !["--install", "--print", "--remove"].includes(mode)) {
-    return usage([`arguments are ${JSON.stringify(args.join(" "))}: expected none, --print or --remove`]);
+  const [mode = "--install", ...more] = args;
+  if ((more.length > 0 && mode !== "--probe") || !modes.includes(mode)) {
+    return usage([`arguments are ${JSON.stringify(args.join(" "))}: expected none, --print, --remove or --probe`]);
   }
   const startedAt = systemClock.monotonic();
+  if (mode === "--probe") return probe(more);
   if (mode !== "--print" && !mayChangeRules()) {
     return report({ kind: "not_possible", step: "look at capabilities", why: "NET_ADMIN is missing" }, startedAt);
   }
@@ -87,6 +90,17 @@ async function run(args: readonly string[]): Promise<number> {
   if (uid === config.proxyUid)
     return usage([`init runs as uid ${uid}, which is TENCRYPT_PROXY_UID: it could prove nothing`]);
   return report(await install(config, thisPod(config, uid)), startedAt);
+}
+
+/** Whether rules can be set and what the network does to sources are two questions: the second is asked in any case. */
+async function probe(texts: readonly string[]): Promise<number> {
+  const { peers, problems } = readPeers(texts);
+  if (problems.length > 0) return usage(problems);
+  await run([]);
+  const removed = mayChangeRules() ? remove({ iptables: systemIptables(process.env), log }) : null;
+  if (removed?.kind === "failed") report(removed, systemClock.monotonic());
+  await answerAndCall(peers, systemClock, log);
+  return exitCodes.done;
 }
 
 // The proof may have nothing but a pause to wait for.

@@ -65,6 +65,26 @@ export const checkCodes = {
     what: "the published root is in its Secret, with its key",
     hint: "bring the copy of that Secret back before a replica of the ca is restarted; without one: docs/operations.md, A new root",
   },
+  "TC-NODE-01": {
+    what: "tencrypt-init set the rules in nf_tables on every node (by the log of one protected pod of each, of 50 nodes at most)",
+    hint: "kubectl -n NAMESPACE logs POD -c tencrypt-init: the node's kernel needs nf_tables, with modules that are loaded; the legacy backend needs NET_RAW, which injected pods do not have",
+  },
+  "TC-NODE-02": {
+    what: "every node starts a pod with the init image and NET_ADMIN, as injection needs it (`--probe`)",
+    hint: "tencrypt-init is root with NET_ADMIN: admission (Pod Security, an SCC, a policy engine) has to let it; nodes have to be able to pull its image (--image, --values)",
+  },
+  "TC-NODE-03": {
+    what: "the rules of a pod can be set and proven in nf_tables on every node (`--probe`)",
+    hint: "the node's kernel needs nf_tables, with modules that are loaded: a pod cannot load them; the legacy backend needs NET_RAW, which injected pods do not have",
+  },
+  "TC-NET-01": {
+    what: "pods of every node are seen at their own addresses, by a pod and through a Service (`--probe`)",
+    hint: "the network rewrites sources (SNAT, kube-proxy's masqueradeAll): mend it, or the ca refuses every caller unless it only warns: tencrypt install --set ca.sourceCheck=warn",
+  },
+  "TC-NET-02": {
+    what: "the API server reaches pods of every node on 15017, as it has to reach the webhooks (`--probe`)",
+    hint: "open 15017 from the API server to nodes and pods: docs/operations.md, Managed clusters",
+  },
   "TC-PRJ-01": {
     what: "every pod of a project that should be protected is",
     hint: "kubectl -n NAMESPACE rollout restart WORKLOAD, or make the pod again where no workload did; tencrypt explain REASON",

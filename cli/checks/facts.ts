@@ -86,6 +86,17 @@ export type Trial =
   /** `why` in the API server's words. */
   | { readonly kind: "unreached" | "unknown"; readonly project: string; readonly why: string };
 
+/** What tencrypt-init of one pod said. */
+export type InitLog = {
+  readonly node: string;
+  readonly namespace: string;
+  readonly pod: string;
+  readonly log: Readable<string>;
+};
+
+/** Of how many nodes with protected pods there are, and of those that were looked at. */
+export type InitLogs = { readonly nodes: number; readonly logs: readonly InitLog[] };
+
 export type ClusterFacts = {
   readonly now: number;
   readonly version: string | null;
@@ -114,6 +125,7 @@ export type Facts = ClusterFacts & {
   /** Namespaces with the project's label; only one of its values makes a project. */
   readonly projects: Readable<readonly Namespace[]>;
   readonly pods: Readable<readonly PodFact[]>;
+  readonly inits: InitLogs;
   /** Null where no webhook is there, or no project. */
   readonly trial: Trial | null;
 };

@@ -9,6 +9,7 @@ import { isTerminal } from "../../lib/kube/sidecar.ts";
 import { podsOf } from "../project.ts";
 import { authorities } from "./authorities.ts";
 import type { ClusterFacts, Deployment, Facts, PodFact, WebhookConfiguration } from "./facts.ts";
+import { initLogs } from "./nodes.ts";
 import { read, readable } from "./readable.ts";
 import type { Readable } from "./readable.ts";
 import { rootSecretOf } from "./root.ts";
@@ -125,6 +126,7 @@ export async function gather(client: KubeClient, clock: Pick<Clock, "now">): Pro
   const ca = await deployment(client, control.ca.namespace, "tencrypt-ca");
   const [mutating, validating] = [await configuration("mutating"), await configuration("validating")];
   const projects = await every<Namespace>(client, "/api/v1/namespaces", projectLabel);
+  const pods = await readable("pods", podsOf<PodFact>(client, projects.kind === "read" ? projects.value : []));
   return {
     ...cluster,
     controller: await deployment(client, control.controller.namespace, "tencrypt-controller"),
@@ -140,6 +142,7 @@ export async function gather(client: KubeClient, clock: Pick<Clock, "now">): Pro
     metricsFault: metrics.fault,
     projects,
     trial: isThere(mutating) && projects.kind === "read" ? await tryPod(client, projects.value) : null,
-    pods: await readable("pods", podsOf<PodFact>(client, projects.kind === "read" ? projects.value : [])),
+    pods,
+    inits: await initLogs(client, pods.kind === "read" ? pods.value : []),
   };
 }

@@ -6,9 +6,10 @@ import { judgeAdmission } from "./admission.ts";
 import { judgeAuthorities } from "./authorities.ts";
 import type { Finding } from "./codes.ts";
 import { versionOf } from "./deployed.ts";
-import type { ClusterFacts, Deployment, Facts, PodFact } from "./facts.ts";
+import type { ClusterFacts, Deployment, Facts, InitLogs, PodFact } from "./facts.ts";
 import { finding, inSection, notKnown } from "./finding.ts";
 import type { Judged } from "./finding.ts";
+import { judgeNodes } from "./nodes.ts";
 import { judgeProject } from "./project.ts";
 import type { Comparison } from "./project.ts";
 import type { Readable, Unreadable } from "./readable.ts";
@@ -24,10 +25,15 @@ export const judgeCluster = (facts: ClusterFacts, pre = false): readonly Finding
   inSection("kubernetes", [serverVersion(facts), policies(facts), rights(facts, pre), clocks(facts)]);
 
 /** What somebody who sees one project alone can ask. */
-export function judgeOne(project: Namespace, pods: readonly PodFact[], by: Comparison): readonly Finding[] {
-  const { rootPem } = by;
+export function judgeOne(
+  project: Namespace,
+  pods: readonly PodFact[],
+  by: Comparison & { readonly inits: InitLogs },
+): readonly Finding[] {
+  const { rootPem, inits } = by;
   return inSection(`project ${project.metadata.name}`, [
     ...judgeProject(project, pods, by),
+    ...judgeNodes(inits),
     ...(rootPem.kind === "read"
       ? []
       : [notKnown("TC-PRJ-04", "TC-K8S-05", "the published root cannot be read, and was not compared", [rootPem.why])]),
@@ -39,6 +45,7 @@ export const judgeInstallation = (facts: Facts): readonly Finding[] => [
     seen(facts),
     ...installFirst(facts, controlPlane(facts)),
   ]),
+  ...inSection("nodes", judgeNodes(facts.inits)),
   ...known(facts.projects, (projects) => known(facts.pods, (pods) => judgeProjects(facts, projects, pods)))
     .flat()
     .flat(),

@@ -2,10 +2,10 @@
  * `tencrypt install | upgrade | uninstall`: drives Helm with the chart beside this program, or prints what it would apply.
  * What is there is compared first, and what ends something asks.
  */
-import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
 import { control } from "../../lib/kube/names.ts";
 import { countProtected, namedCounts, totalOf } from "../../lib/kube/protected-pods.ts";
+import { chartOf, valueArguments } from "../chart.ts";
+import type { ChartOptions } from "../chart.ts";
 import { connect, withCluster } from "../cluster.ts";
 import type { Connection } from "../cluster.ts";
 import { confirmed } from "../confirmed.ts";
@@ -16,38 +16,20 @@ import { printable } from "../printed.ts";
 import type { Verb } from "../printed.ts";
 import type { Terminal } from "../terminal.ts";
 
-export type HelmOptions = Connection & {
-  readonly chart?: string;
-  readonly values?: readonly string[];
-  readonly set?: readonly string[];
-  readonly print?: boolean;
-  readonly dryRun?: boolean;
-  readonly yes?: boolean;
-  readonly timeout: string;
-};
+export type HelmOptions = Connection &
+  ChartOptions & {
+    readonly print?: boolean;
+    readonly dryRun?: boolean;
+    readonly yes?: boolean;
+    readonly timeout: string;
+  };
 
 const release = "tencrypt";
 const { namespace } = control.controller;
 
-/** The chart of this version: beside the sources, or beside the bundled program. */
-function chartOf({ chart }: HelmOptions): string {
-  if (chart !== undefined) return chart;
-  const places = ["../../charts/tencrypt", "../../../charts/tencrypt"].map((path) =>
-    resolve(import.meta.dirname, path),
-  );
-  const found = places.find((place) => existsSync(join(place, "Chart.yaml")));
-  if (found === undefined) throw new Failure("the chart is not beside this program", "tencrypt install --chart PATH");
-  return found;
-}
-
 const connectionArguments = ({ kubeconfig, context }: Connection): readonly string[] => [
   ...(kubeconfig === undefined ? [] : ["--kubeconfig", kubeconfig]),
   ...(context === undefined ? [] : ["--kube-context", context]),
-];
-
-const valueArguments = ({ values = [], set = [] }: HelmOptions): readonly string[] => [
-  ...values.flatMap((file) => ["--values", file]),
-  ...set.flatMap((value) => ["--set", value]),
 ];
 
 /**
@@ -124,7 +106,7 @@ export async function uninstall(options: HelmOptions, screen: Terminal): Promise
     return;
   }
   screen.note(end);
-  if (options.yes !== true && !(await confirmed(process.stdin, process.stderr)))
+  if (options.yes !== true && !(await confirmed(process.stdin, process.stderr, "Remove it?")))
     throw new Failure("nothing was removed", "tencrypt uninstall --dry-run; tencrypt uninstall --yes");
   await helm(["uninstall", release, ...there, "--wait", "--timeout", options.timeout], "progress");
 }

@@ -32,7 +32,10 @@ const field = (name: string, fieldPath: string): EnvVar => ({
 const text = (name: string, value: string): EnvVar => ({ name, value });
 const ports = Object.entries(portSettings).map(([name, port]) => text(name, String(port)));
 
-export const initContainer = (config: InjectConfig, { uid, udp }: PodFacts): Container => ({
+export const initContainer = (
+  config: Pick<InjectConfig, "initImage" | "imagePullPolicy">,
+  { uid, udp }: Pick<PodFacts, "uid" | "udp">,
+): Container => ({
   name: containers.init,
   image: config.initImage,
   env: [

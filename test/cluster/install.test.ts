@@ -3,6 +3,7 @@
  * upgraded without losing what a hook wrote, and leaves nothing when it goes.
  */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { chart, releaseNamespace } from "../chart/helm.ts";
 import { Cluster, whyNoCluster } from "./cluster.ts";
@@ -11,7 +12,27 @@ import { eventually } from "./eventually.ts";
 const why = whyNoCluster();
 /** They come and go by themselves. */
 const passing = /^(?:events|leases|componentstatuses)\b/;
+const main = join(import.meta.dirname, "../../cli/main.ts");
 const inRelease = ["-n", releaseNamespace];
+
+async function tryNodes(cluster: Cluster): Promise<void> {
+  const args = ["check", "--probe", "--yes", "--output", "json"];
+  const { code, stdout, stderr } = await cluster.run(process.execPath, [main, ...args]);
+  assert.equal(code, 0, stdout + stderr);
+  const findings = JSON.parse(stdout) as readonly { readonly code: string; readonly level: string }[];
+  const tried = findings.filter((finding) => /^TC-(?:NODE|NET)/.test(finding.code));
+  assert.deepEqual(
+    tried.map((finding) => `${finding.code} ${finding.level}`),
+    ["TC-NODE-02 good", "TC-NODE-03 good", "TC-NET-01 good", "TC-NET-02 good"],
+    stdout,
+  );
+}
+
+/** What init of the one pod of the project wrote is read through the API. */
+async function readBackend(cluster: Cluster): Promise<void> {
+  const { stdout, stderr } = await cluster.run(process.execPath, [main, "check", "-n", "shop"]);
+  assert.match(stdout, /✓ rules stand in nf_tables on 1 nodes with protected pods\n/, stderr);
+}
 
 describe("the chart on a cluster", why === null ? {} : { skip: why }, () => {
   let cluster: Cluster;
@@ -43,6 +64,11 @@ describe("the chart on a cluster", why === null ? {} : { skip: why }, () => {
     before_ = await objects();
   });
   after(() => cluster?.stop());
+
+  test("can be looked at before, on its nodes and their network too, and is as it was then", async () => {
+    await tryNodes(cluster);
+    await eventually(async () => assert.deepEqual(await objects(), before_));
+  });
 
   test("is installed by one command, and everything gets ready", async () => {
     const { code, stdout, stderr } = await cluster.helm(
@@ -116,6 +142,7 @@ describe("the chart on a cluster", why === null ? {} : { skip: why }, () => {
       spec: { containers: [app], terminationGracePeriodSeconds: 1 },
     });
     await cluster.kubectl("-n", "shop", "wait", "--for=condition=Ready", "pod/web", "--timeout=60s");
+    await readBackend(cluster);
     assert.match(await cluster.kubectl("-n", "shop", "logs", "web", "-c", "tencrypt-proxy"), /"event":"ready"/);
     const { code, stderr } = await cluster.helm("uninstall", "tencrypt", ...inRelease, "--wait");
     assert.equal(code, 0, stderr);

@@ -15,10 +15,16 @@ test("--pre looks at nothing but what an installation needs, however much runs o
     asked.add(path);
     return answers[path] ?? { items: [], metadata: {} };
   });
-  let data = "";
-  const screen = { data: (text: string) => void (data += text), note: () => {}, width: 100, color: false };
+  let [data, notes] = ["", ""];
+  const screen = {
+    data: (text: string) => void (data += text),
+    note: (text: string) => void (notes += text),
+    width: 100,
+    color: false,
+  };
   const code = await check({ kubeconfig, output: "table", pre: true }, screen);
   assert.equal(code, 0, data);
   assert.match(data, /\n0 failed, 0 warnings, 4 passed\n$/);
+  assert.match(notes, /^not looked at: .*; --probe tries them\n$/);
   assert.deepEqual([...asked].toSorted(), Object.keys(answers).toSorted());
 });

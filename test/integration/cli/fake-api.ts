@@ -14,7 +14,7 @@ export type FakeApi = { readonly kubeconfig: string; readonly server: Server };
 /** `answer` gives the object at a path; what it does not know is not found. */
 export async function startFakeApi(
   t: Pick<TestContext, "after">,
-  answer: (path: string) => object | undefined = () => undefined,
+  answer: (path: string, method: string) => object | undefined = () => undefined,
 ): Promise<FakeApi> {
   const folder = mkdtempSync(join(tmpdir(), "tencrypt-fake-api-"));
   t.after(() => rmSync(folder, { recursive: true }));
@@ -26,8 +26,8 @@ export async function startFakeApi(
     names: ["api.example.invalid"],
   });
   const tls = { cert: readFileSync(certificateFile), key: readFileSync(keyFile) };
-  const server = createServer(tls, ({ url = "" }, response) => {
-    const found = answer(url);
+  const server = createServer(tls, ({ url = "", method = "GET" }, response) => {
+    const found = answer(url, method);
     response.writeHead(found === undefined ? 404 : 200, { "content-type": "application/json" });
     response.end(JSON.stringify(found ?? { reason: "NotFound", message: "not found" }));
   });

@@ -6,7 +6,7 @@ import { confirmed } from "../../../cli/confirmed.ts";
 
 const answering = (text: string, isTTY = true): Promise<boolean> => {
   const input = Object.assign(new PassThrough(), { isTTY });
-  const answer = confirmed(input, Object.assign(new PassThrough(), { isTTY }));
+  const answer = confirmed(input, Object.assign(new PassThrough(), { isTTY }), "Sure?");
   input.write(text);
   return answer;
 };
@@ -24,7 +24,7 @@ test("Ctrl-C and Ctrl-D are none", { timeout: 5_000 }, async () => {
 
 test("a terminal that goes away is none", { timeout: 5_000 }, async () => {
   const input = Object.assign(new PassThrough(), { isTTY: true });
-  const answer = confirmed(input, new PassThrough());
+  const answer = confirmed(input, new PassThrough(), "Sure?");
   input.end();
   assert.equal(await answer, false);
 });

@@ -72,5 +72,6 @@ export const goodFacts: Facts = {
   metricsFault: null,
   projects: read([]),
   pods: read([]),
+  inits: { nodes: 0, logs: [] },
   trial: { kind: "reached", project: "shop" },
 };

@@ -10,8 +10,9 @@ import { rendered } from "../../chart/rendered.ts";
 import { manualClock } from "../../clock/manual-clock.ts";
 import { goodFacts } from "./facts.ts";
 
-const object = (name: string, more: object = {}): KubeObject => ({
+const object = (name: string, more: object = {}): KubeObject & { readonly spec: object } => ({
   metadata: { name, uid: name, resourceVersion: "1", ...more },
+  spec: { containers: [] },
 });
 const lists: Readonly<Record<string, readonly KubeObject[]>> = {
   "/api/v1/namespaces": [object("shop", { labels: { "tencrypt.io/project": "enabled" } })],

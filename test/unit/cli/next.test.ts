@@ -49,6 +49,7 @@ describe("what is not known is a warning whose next step repairs nothing", () =>
     const findings = judgeOne(shop, [], {
       rootPem: { kind: "unreadable", what: "configmap tencrypt-root", why: "403" },
       now,
+      inits: goodFacts.inits,
     });
     const finding = findings.find(({ code }) => code === "TC-PRJ-04");
     assert.deepEqual([finding?.level, finding?.next], ["warning", unread]);

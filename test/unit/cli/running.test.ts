@@ -94,7 +94,8 @@ describe("a pod whose proxy does not work", () => {
 
   test("is told with commands that name it, also to who sees one project alone", () => {
     const away = withProxy({ started: false, state: running(minutesAgo(5)) });
-    const [finding] = judgeOne(shop, [away], { rootPem: facts.rootPem, now }).filter(({ level }) => level !== "good");
+    const { rootPem, inits } = facts;
+    const [finding] = judgeOne(shop, [away], { rootPem, now, inits }).filter(({ level }) => level !== "good");
     assert.equal(finding?.code, "TC-PRJ-08");
     assert.equal(
       finding.next,
