@@ -147,6 +147,11 @@ describe("an upgrade of which one value is given", skip, () => {
     const [, steps] =
       /\n {2}(kubectl annotate .*mode=permissive)\n(?:.*\n)*next: tencrypt check; then the steps/.exec(stderr) ?? [];
     assert.equal(steps, "kubectl annotate namespace NAME tencrypt.io/mode=permissive");
+    // Three commands protect a project. What only some want stands apart.
+    assert.deepEqual(
+      [...stderr.matchAll(/(?<=\n\n)(?: {2}\S.*\n)+/g)].map(([block]) => block.trim().split("\n").length),
+      [3, 1, 1],
+    );
   });
 
   test("that was interrupted tells how to go on, and that is the way", async () => {
