@@ -1,12 +1,13 @@
 /**
- * The chart with no value set on a real cluster, with real images: it comes up and says so, passes its own test, is
- * upgraded without losing what a hook wrote, and leaves nothing when it goes.
+ * The chart with no value set on a real cluster, with real images: the command line installs it, it comes up and says so,
+ * passes its own test, is upgraded without losing what a hook wrote, and leaves nothing when the command line removes it.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { chart, releaseNamespace } from "../chart/helm.ts";
 import { Cluster, whyNoCluster } from "./cluster.ts";
+import type { Answer } from "./cluster.ts";
 import { eventually } from "./eventually.ts";
 
 const why = whyNoCluster();
@@ -14,6 +15,7 @@ const why = whyNoCluster();
 const passing = /^(?:events|leases|componentstatuses)\b/;
 const main = join(import.meta.dirname, "../../cli/main.ts");
 const inRelease = ["-n", releaseNamespace];
+const main = join(import.meta.dirname, "../../cli/main.ts");
 
 async function tryNodes(cluster: Cluster): Promise<void> {
   const args = ["check", "--probe", "--yes", "--output", "json"];
@@ -37,6 +39,9 @@ async function readBackend(cluster: Cluster): Promise<void> {
 describe("the chart on a cluster", why === null ? {} : { skip: why }, () => {
   let cluster: Cluster;
   let before_: readonly string[];
+
+  const tencrypt = (...args: readonly string[]): Promise<Answer> => cluster.run(process.execPath, [main, ...args]);
+  const server = (): string => `10.222.${cluster.place.index}.11:6443`;
 
   const objects = async (): Promise<readonly string[]> => {
     const kinds = (await cluster.kubectl("api-resources", "--verbs=list", "-o", "name")).trim().split("\n");
@@ -71,17 +76,15 @@ describe("the chart on a cluster", why === null ? {} : { skip: why }, () => {
   });
 
   test("is installed by one command, and everything gets ready", async () => {
-    const { code, stdout, stderr } = await cluster.helm(
-      "install",
-      "tencrypt",
-      chart,
-      ...inRelease,
-      "--create-namespace",
-      "--wait",
-      "--timeout=120s",
-    );
+    const { code, stdout, stderr } = await tencrypt("install", "--timeout", "120s");
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /kubectl label namespace NAME tencrypt\.io\/project=enabled/);
+    assert.equal(stdout, "", "no data was asked for");
+    const [first, ...helms] = stderr.trim().split("\n");
+    const waiting = "waiting for controller, ca and the webhooks' trust, at most 120s";
+    assert.equal(first, `install on ${server()}: ${waiting}`);
+    assert.ok(helms.includes("STATUS: deployed"), stderr);
+    assert.ok(helms.includes("  kubectl label namespace NAME tencrypt.io/project=enabled"), stderr);
+    assert.equal(helms.at(-1), "next: tencrypt check; then the steps above, for each project");
     for (const [namespace, name] of [
       ["tencrypt-ca", "tencrypt-ca"],
       ["tencrypt-system", "tencrypt-controller"],
@@ -144,8 +147,13 @@ describe("the chart on a cluster", why === null ? {} : { skip: why }, () => {
     await cluster.kubectl("-n", "shop", "wait", "--for=condition=Ready", "pod/web", "--timeout=60s");
     await readBackend(cluster);
     assert.match(await cluster.kubectl("-n", "shop", "logs", "web", "-c", "tencrypt-proxy"), /"event":"ready"/);
-    const { code, stderr } = await cluster.helm("uninstall", "tencrypt", ...inRelease, "--wait");
+    const { code, stdout, stderr } = await tencrypt("uninstall", "--yes");
     assert.equal(code, 0, stderr);
+    assert.equal(stdout, "", "no data was asked for");
+    const [ends, whose] = stderr.split("\n");
+    assert.equal(ends, `This removes the control plane of the cluster ${server()} and all keys of the ca.`);
+    assert.match(whose ?? "", /^Pods that have a proxy: 1 \(shop 1\)\. They keep refusing clear text/);
+    assert.match(stderr, /^release "tencrypt" uninstalled$/m);
     assert.match(stderr, /WARNING: 1 running pod in 1 project still had a proxy of Tencrypt \(shop 1\)/);
     assert.equal(await cluster.kubectl("-n", "shop", "get", "pod", "web", "-o", "jsonpath={.status.phase}"), "Running");
     await cluster.kubectl("delete", "namespace", "shop");
