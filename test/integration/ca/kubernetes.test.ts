@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
+import { connect } from "node:tls";
 import { after, before, describe, test } from "node:test";
 import type { TestContext } from "node:test";
 import { readConfig } from "../../../ca/config.ts";
@@ -29,7 +30,7 @@ const audience = "tencrypt-ca";
 const codes = { permissionDenied: 7, unavailable: 14, unauthenticated: 16 } as const;
 const why = whyNoApiServer();
 
-type Replica = Clients & { readonly lines: readonly LogLine[]; stop(): Promise<void> };
+type Replica = Clients & { readonly port: number; readonly lines: readonly LogLine[]; stop(): Promise<void> };
 
 let api: ApiServer;
 const secretsPath = "/api/v1/namespaces/tencrypt-ca/secrets";
@@ -74,11 +75,23 @@ async function startReplica(
   const ca = await start(config, clock, createLog({ level: "info", now: Date.now, write }));
   cleanUp(t, () => ca.stop());
   return {
+    port: ca.port,
     lines,
     stop: () => ca.stop(),
     ...clientsOf(t, ca.port, decoded(await secret("tencrypt-root"), "tls.crt")),
   };
 }
+
+/** The certificate that a replica shows who dials it. */
+const servingCertificate = ({ port }: Replica): Promise<X509Certificate> =>
+  new Promise((resolve, reject) => {
+    // Judged by the test.
+    const socket = connect({ host: "127.0.0.1", port, rejectUnauthorized: false, ALPNProtocols: ["h2"] }, () => {
+      resolve(socket.getPeerX509Certificate()!);
+      socket.destroy();
+    });
+    socket.on("error", reject);
+  });
 
 /** Calls come over loopback: that is the address which the pods here are said to have. */
 const podOf = (name: string, options: Partial<PodOptions> = {}): Promise<Metadata> =>
@@ -285,6 +298,9 @@ describe("one store", why === null ? {} : { skip: why }, () => {
     );
     assert.equal(new Set(chains.map((chain) => chain[1])).size, 1);
     assert.equal(new Set(chains.map((chain) => chain[2])).size, 1);
+    const controlPlane = new X509Certificate(decoded(await secret("tencrypt-control-plane"), "tls.crt"));
+    for (const shown of await Promise.all(replicas.map(servingCertificate)))
+      assert.ok(shown.checkIssued(controlPlane) && shown.verify(controlPlane.publicKey), "of the stored CA's key");
     // By it an operator finds all that the ca has made.
     const made = await api.kubectl(
       "-n",

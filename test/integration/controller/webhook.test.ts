@@ -10,6 +10,7 @@ import type { AddressInfo } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { X509Certificate } from "node:crypto";
 import { connect } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { whyNoApiServer } from "../../cluster/api-server.ts";
 import { ApiError } from "../../cluster/client.ts";
 import type { Json } from "../../cluster/client.ts";
@@ -18,8 +19,11 @@ import { Keys } from "../../cluster/keys.ts";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { systemClock } from "../../../lib/clock/clock.ts";
+import type { Clock, Timer } from "../../../lib/clock/clock.ts";
 import { readSidecar } from "../../../lib/kube/sidecar.ts";
 import type { Pod } from "../../../lib/kube/objects.ts";
+import { reviewOf } from "./reviews.ts";
 import { Rig } from "./rig.ts";
 import type { Controller } from "./rig.ts";
 
@@ -274,6 +278,71 @@ describe("admission through a real API server", why === null ? {} : { skip: why 
       socket.on("error", reject);
     });
     assert.match(names, /DNS:tencrypt-controller\.tencrypt-system\.svc/);
+  });
+});
+
+const hourMs = 3_600_000;
+/** What waits for a moment of the wall clock looks at it that often. */
+const lookMs = 30_000;
+
+/** A wall clock that can be set, after which everybody looks at it. */
+function settable(): { readonly clock: Clock; readonly set: (aheadMs: number) => void } {
+  const looks: { readonly timer: Timer; readonly look: () => void }[] = [];
+  let aheadMs = 0;
+  const wait: Clock["after"] = (delayMs, callback) => {
+    const timer = systemClock.after(delayMs, callback);
+    if (delayMs === lookMs) looks.push({ timer, look: callback });
+    return timer;
+  };
+  const set = (ms: number): void => {
+    aheadMs = ms;
+    for (const { timer, look } of looks.splice(0)) {
+      timer.cancel();
+      look();
+    }
+  };
+  return { clock: { ...systemClock, now: () => systemClock.now() + aheadMs, after: wait }, set };
+}
+
+type Shown = { readonly certificate: string; readonly isReused: boolean; readonly allowed: boolean };
+
+/** The certificate of the connection that an answer came by, and whether it was open before. */
+function ask(port: number, agent: Agent): Promise<Shown> {
+  const object = { metadata: { name: "web" }, spec: { containers: [{ name: "app", image: "x" }] } };
+  return new Promise((resolve, reject) => {
+    const call = httpsRequest({ host: "127.0.0.1", port, path: "/inject", method: "POST", agent }, (answer) => {
+      const certificate = (answer.socket as TLSSocket).getPeerX509Certificate()!.fingerprint256;
+      let text = "";
+      answer.on("data", (bytes: Buffer) => (text += bytes.toString()));
+      answer.on("end", () => {
+        const { response } = JSON.parse(text) as { readonly response: { readonly allowed: boolean } };
+        resolve({ certificate, isReused: call.reusedSocket, allowed: response.allowed });
+      });
+    });
+    call.on("error", reject);
+    call.end(reviewOf({ operation: "CREATE", namespace: "shop", object }));
+  });
+}
+
+describe("the webhooks' own certificate", why === null ? {} : { skip: why }, () => {
+  test("is renewed without a restart: who dials then meets the new one, and open connections go on", async () => {
+    const { clock, set } = settable();
+    const { webhook: own } = await rig.controller({}, clock);
+    const ca = await rootPem();
+    const agent = (): Agent => new Agent({ ca, servername: serviceName, keepAlive: true, maxSockets: 1 });
+    const kept = agent();
+    const first = await ask(own.port, kept);
+    assert.deepEqual([first.isReused, first.allowed], [false, true]);
+    // Beyond half of its life, and before its end.
+    set(14 * hourMs);
+    await eventually(async () => {
+      const dialled = agent();
+      const { certificate, allowed } = await ask(own.port, dialled).finally(() => dialled.destroy());
+      assert.ok(allowed);
+      assert.notEqual(certificate, first.certificate);
+    });
+    assert.deepEqual(await ask(own.port, kept), { ...first, isReused: true });
+    kept.destroy();
   });
 });
 
