@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { KubernetesClient } from "./client.ts";
+import type { Caller } from "./client.ts";
 import { Objects } from "./objects.ts";
 import { cacheFolder, setUp } from "./set-up.ts";
 
@@ -102,11 +103,8 @@ export class Cluster {
     this.place = place;
     this.kubeconfig = join(place.state, "kubeconfig", "admin");
     const keys = join(place.state, "pki");
-    this.admin = new KubernetesClient(
-      `https://10.222.${place.index}.11:6443`,
-      readFileSync(join(keys, "ca.crt"), "utf8"),
-      { kind: "certificate", certificateFile: join(keys, "admin.crt"), keyFile: join(keys, "admin.key") },
-    );
+    const [certificateFile, keyFile] = [join(keys, "admin.crt"), join(keys, "admin.key")];
+    this.admin = this.clientOf({ kind: "certificate", certificateFile, keyFile });
     this.objects = new Objects(this.admin);
     if (owned) process.once("exit", this.#onExit);
   }
@@ -131,6 +129,12 @@ export class Cluster {
       rmSync(ownerFile(place.state), { force: true });
       throw error;
     }
+  }
+
+  /** The caller closes it. */
+  clientOf(caller: Caller): KubernetesClient {
+    const authorityPem = readFileSync(join(this.place.state, "pki", "ca.crt"), "utf8");
+    return new KubernetesClient(`https://10.222.${this.place.index}.11:6443`, authorityPem, caller);
   }
 
   /** Throws what it wrote to standard error where it fails. */

@@ -4,6 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { ApiError } from "../cluster/client.ts";
+import type { Json, KubernetesClient } from "../cluster/client.ts";
 import { whyNoCluster } from "../cluster/cluster.ts";
 import { eventually } from "../cluster/eventually.ts";
 import { idle, Mesh } from "./kit.ts";
@@ -124,15 +127,88 @@ describe("a certificate", why === null ? {} : { skip: why }, () => {
 
 describe("the root that a pod believes", why === null ? {} : { skip: why }, () => {
   const evil = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+  const forged = { "ca.crt": evil, "root.pem": evil };
+  const configMaps = "/api/v1/namespaces/shop/configmaps";
 
-  test("is not what a ConfigMap of the project says", async () => {
+  type Named = { readonly metadata: { readonly name: string } };
+  type Sources = {
+    readonly name: string;
+    readonly env?: readonly unknown[];
+    readonly envFrom?: readonly unknown[];
+    readonly volumeMounts: readonly { readonly name: string }[];
+  };
+  type PodSources = {
+    readonly spec: {
+      readonly initContainers: readonly Sources[];
+      readonly containers: readonly Sources[];
+      readonly volumes: readonly { readonly name: string }[];
+    };
+  };
+
+  /** Somebody of the project who may do everything with its ConfigMaps, and nothing else. */
+  async function editorOfConfigMaps(): Promise<KubernetesClient> {
+    const [name, namespace] = ["mallory", "shop"];
+    await mesh.cluster.objects.serviceAccount(namespace, name);
+    const roles = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
+    const rules = [{ apiGroups: [""], resources: ["configmaps"], verbs: ["*"] }];
+    await mesh.cluster.admin.create(`${roles}/roles`, { metadata: { name }, rules });
+    await mesh.cluster.admin.create(`${roles}/rolebindings`, {
+      metadata: { name },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name },
+      subjects: [{ kind: "ServiceAccount", namespace, name }],
+    });
+    const token = (await kubectl("-n", namespace, "create", "token", name)).trim();
+    const client = mesh.cluster.clientOf({ kind: "token", token });
+    // The API server learns of the role by a watch of its own.
+    await eventually(() => client.get(configMaps));
+    return client;
+  }
+
+  /** As the pod's proxy reads it. */
+  function rootFileOf(pod: string): Promise<string> {
+    const read = "process.stdout.write(require('node:fs').readFileSync('/var/run/tencrypt/root/root.pem', 'utf8'))";
+    return kubectl("-n", "shop", "exec", pod, "-c", "tencrypt-proxy", "--", "node", "-e", read);
+  }
+
+  test("is not what a ConfigMap of the project says, whichever somebody with all rights on them writes", async (t) => {
+    const mallory = await editorOfConfigMaps();
+    t.after(() => mallory.close());
     for (const name of ["tencrypt-root", "tencrypt", "tencrypt-ca"])
-      await mesh.cluster.admin.create("/api/v1/namespaces/shop/configmaps", {
-        metadata: { name },
-        data: { "ca.crt": evil, "root.pem": evil },
-      });
-    await mesh.pod("shop", "fresh");
+      await mallory.create(configMaps, { metadata: { name } });
+    const overwritten = new Set<string>();
+    const overwriteAll = async (): Promise<void> => {
+      for (const { metadata } of (await mallory.get(configMaps))["items"] as readonly Named[]) {
+        const { data } = await mallory.patch(`${configMaps}/${metadata.name}`, { data: forged });
+        assert.deepEqual({ ...(data as Json), ...forged }, data);
+        overwritten.add(metadata.name);
+      }
+    };
+    // That of the API server's own root is put right at once by a controller, and so overwritten all the time.
+    let isUp = false;
+    const overwriting = async (): Promise<void> => {
+      for (; !isUp; await pause(50)) await overwriteAll();
+    };
+    await Promise.all([overwriting(), mesh.pod("shop", "fresh").finally(() => (isUp = true))]);
+    assert.deepEqual([...overwritten].toSorted(), ["kube-root-ca.crt", "tencrypt", "tencrypt-ca", "tencrypt-root"]);
+    assert.equal((await rootFileOf("fresh")).trim(), (await mesh.root()).trim());
     assert.ok((await mesh.call("shop", "fresh", "http://web/")).ok);
+    const annotate = mallory.patch("/api/v1/namespaces/shop/pods/fresh", {
+      metadata: { annotations: { "tencrypt.io/root": evil } },
+    });
+    await assert.rejects(annotate, (error: unknown) => error instanceof ApiError && error.code === 403);
+  });
+
+  test("is in no ConfigMap at all, by what our containers of a pod name and mount", async () => {
+    const { spec } = (await mesh.cluster.admin.get("/api/v1/namespaces/shop/pods/fresh")) as unknown as PodSources;
+    const sourcesOf = ({ env = [], envFrom = [], volumeMounts }: Sources): string =>
+      JSON.stringify([env, envFrom, spec.volumes.filter(({ name }) => volumeMounts.some((one) => one.name === name))]);
+    assert.match(sourcesOf(spec.containers[0]!), /"configMap":/, "the application's is to be found: its API root");
+    const ours = spec.initContainers.filter(({ name }) => name.startsWith("tencrypt-"));
+    assert.equal(ours.length, 2);
+    for (const container of ours) {
+      assert.ok(container.volumeMounts.length > 0);
+      assert.doesNotMatch(sourcesOf(container), /configMap/i, container.name);
+    }
   });
 
   test("is not what the pod's author writes into its annotation", async () => {
@@ -164,10 +240,7 @@ describe("the root that a pod believes", why === null ? {} : { skip: why }, () =
     const { code, stderr } = await mesh.cluster.run("kubectl", annotate);
     // To refuse the change is as good.
     if (code !== 0) return assert.match(stderr, /tencrypt\.io\/root/);
-    const inProxy = (script: string): Promise<string> =>
-      kubectl("-n", "shop", "exec", "author", "-c", "tencrypt-proxy", "--", "node", "-e", script);
-    const read = "process.stdout.write(require('node:fs').readFileSync('/var/run/tencrypt/root/root.pem', 'utf8'))";
-    await eventually(async () => assert.equal((await inProxy(read)).trim(), foreign.trim()), 120_000);
+    await eventually(async () => assert.equal((await rootFileOf("author")).trim(), foreign.trim()), 120_000);
     assert.ok((await mesh.call("shop", "author", "http://web/")).ok, "what is verified stays so");
     await mesh.endProxy("shop", "author");
     await eventually(async () => {
