@@ -8,6 +8,8 @@ import { after, before, describe, test } from "node:test";
 import { whyNoCluster } from "../cluster/cluster.ts";
 import { eventually } from "../cluster/eventually.ts";
 import { Mesh } from "./kit.ts";
+import { load, readLoad } from "./load.ts";
+import type { LoadResult } from "./load.ts";
 
 const why = whyNoCluster();
 const perSecond = 200;
@@ -18,40 +20,6 @@ const strategies = [
   { maxSurge: "25%", maxUnavailable: "25%" },
   { maxSurge: "100%", maxUnavailable: 0 },
 ];
-
-/** Every request on a connection of its own, so that each of them has to find a pod that is there. */
-const load = `
-  const http = require("node:http");
-  const failures = {};
-  let sent = 0, answered = 0, open = 0, stopping = false;
-  const one = () => {
-    sent++; open++;
-    const started = Date.now();
-    const fail = (error) => { const key = (error.code ?? error.message) + " after " + (Date.now() - started > 100 ? "more" : "less") + " than 100 ms"; failures[key] = (failures[key] ?? 0) + 1; done(); };
-    const done = () => { open--; if (stopping && open === 0) finish(); };
-    const call = http.get({ host: process.argv[1], agent: false, timeout: 10000 }, (answer) => {
-      answer.resume();
-      answer.on("end", () => { if (answer.statusCode === 200) answered++; else failures["status " + answer.statusCode] = (failures["status " + answer.statusCode] ?? 0) + 1; done(); });
-      answer.on("error", fail);
-    });
-    call.on("timeout", () => call.destroy(new Error("timeout")));
-    call.on("error", (error) => { if (!call.res) fail(error); });
-  };
-  const begin = performance.now();
-  const elapsedMs = () => performance.now() - begin;
-  // A late turn makes up for what it has missed.
-  const timer = setInterval(() => { while (sent < elapsedMs() * ${perSecond / 1000}) one(); }, 20);
-  let rate = 0;
-  const finish = () => { console.log(JSON.stringify({ sent, answered, failures, rate })); process.exit(0); };
-  process.stdin.on("end", () => {
-    clearInterval(timer);
-    rate = sent / (elapsedMs() / 1000);
-    stopping = true;
-    if (open === 0) finish();
-  });
-  process.stdin.resume();
-  console.error("started");
-`;
 
 /** Says at its end how many connections it has accepted, each with one request, and how many requests it has answered. */
 const server = (onTerm: string): string => `
@@ -67,14 +35,6 @@ const server = (onTerm: string): string => `
   };
   process.on("SIGTERM", () => { ${onTerm} });
 `;
-
-type Result = {
-  readonly sent: number;
-  readonly answered: number;
-  readonly failures: Readonly<Record<string, number>>;
-  /** Sent in a second. */
-  readonly rate: number;
-};
 
 /** What a server says of its life. */
 type Served = { readonly accepted: number; readonly answered: number };
@@ -108,9 +68,9 @@ describe("rollouts under load", why === null ? {} : { skip: why }, () => {
   async function rollUnderLoad(
     name: string,
     times: number,
-  ): Promise<{ readonly result: Result; readonly ended: readonly Served[] }> {
+  ): Promise<{ readonly result: LoadResult; readonly ended: readonly Served[] }> {
     const ended: Promise<readonly Served[]>[] = [];
-    const running = mesh.execWithInput(namespace, "client", "node", "-e", load, name);
+    const running = mesh.execWithInput(namespace, "client", "node", "-e", load(perSecond), name);
     await running.started;
     for (let count = 0; count < times; count++) {
       const rollingUpdate = strategies[count % strategies.length];
@@ -121,7 +81,7 @@ describe("rollouts under load", why === null ? {} : { skip: why }, () => {
       await mesh.cluster.kubectl("-n", namespace, "rollout", "restart", `deployment/${name}`);
       await mesh.rolledOut(namespace, name);
     }
-    const result = JSON.parse((await running.finish()).trim().split("\n").at(-1)!) as Result;
+    const result = readLoad(await running.finish());
     assert.ok(result.rate >= leastPerSecond, `${result.rate} requests/s`);
     return { result, ended: (await Promise.all(ended)).flat() };
   }
