@@ -275,7 +275,9 @@ K
   daemon "$n" containerd "$containerd" --config "$dir/containerd.toml"
   local i
   for i in $(seq 100); do inside "$n" test -S /run/containerd/containerd.sock && break; sleep 0.1; done
-  daemon "$n" kubelet "$bin/kubelet" --config="$dir/kubelet.yaml" --kubeconfig="$state/kubeconfig/kubelet-$n" \
+  # containerd listens before it answers, and a kubelet that is there too early ends: it is started again, as an init would
+  daemon "$n" kubelet bash -c 'until "$@"; do sleep 0.2; done' kubelet \
+    "$bin/kubelet" --config="$dir/kubelet.yaml" --kubeconfig="$state/kubeconfig/kubelet-$n" \
     --hostname-override="$n" --node-ip="$net.1$1" --root-dir=/var/lib/kubelet
 }
 
