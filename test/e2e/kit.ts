@@ -146,11 +146,13 @@ export class Mesh {
     return (made["metadata"] as { readonly uid: string }).uid;
   }
 
-  annotate(namespace: string, annotations: Readonly<Record<string, string | null>>): Promise<Json> {
+  /** A namespace, or a pod in it; annotations without their prefix. */
+  annotate(namespace: string, annotations: Readonly<Record<string, string | null>>, pod?: string): Promise<Json> {
     const prefixed = Object.fromEntries(
       Object.entries(annotations).map(([key, value]) => [`tencrypt.io/${key}`, value]),
     );
-    return this.cluster.admin.patch(`/api/v1/namespaces/${namespace}`, { metadata: { annotations: prefixed } });
+    const path = `/api/v1/namespaces/${namespace}${pod === undefined ? "" : `/pods/${pod}`}`;
+    return this.cluster.admin.patch(path, { metadata: { annotations: prefixed } });
   }
 
   /** Objects of any kind that the API knows, in one namespace. */
@@ -378,7 +380,7 @@ export class Mesh {
   }
 
   /** Waits for a refusal in a proxy's log, which is written within a second of it. */
-  refusal(namespace: string, pod: string, reason: string): Promise<LogLine> {
+  refusal(namespace: string, pod: string, reason: string, withinMs = 10_000): Promise<LogLine> {
     return eventually(async () => {
       const lines = await this.log(namespace, pod);
       const found = lines.findLast(({ event, reason: why }) => event === "connection_refused" && why === reason);
@@ -387,7 +389,7 @@ export class Mesh {
         `no ${reason} among ${JSON.stringify(lines.filter(({ event }) => event === "connection_refused"))}`,
       );
       return found;
-    }, 10_000);
+    }, withinMs);
   }
 
   /** Everything that crosses an interface of a node (`cni0`), or of the machine (node null). */

@@ -90,19 +90,27 @@ describe("what a proxy sees", why === null ? {} : { skip: why }, () => {
     await reader.until(({ full }) => full);
     const bystander = (await rig.directory(one, await rig.leafOf(await rig.pod("narrow", "other")))).watch();
     await bystander.until(({ full }) => full);
-    const said = { "dry-run": "strict", "node-sources": "refuse", "allow-egress": "", "allow-ingress": "10.0.0.0/8" };
+    const said = {
+      mode: "strict",
+      "allow-from": "narrow/cart:8080",
+      "dry-run": "strict",
+      "node-sources": "refuse",
+      "allow-egress": "",
+      "allow-ingress": "10.0.0.0/8",
+    };
     const annotations = Object.fromEntries(Object.entries(said).map(([name, value]) => [`tencrypt.io/${name}`, value]));
     const started = performance.now();
     await rig.api.admin.patch("/api/v1/namespaces/narrow/pods/self", { metadata: { annotations } });
     const told = async (from: DirectoryReader): Promise<readonly unknown[]> => {
       const has = ({ pod }: Workload): boolean => pod === "self";
       const { workloads } = await from.until((update) => update.workloads.some(has));
-      const { dryRun, nodeSources, allowEgress, allowIngress } = workloads.find(has)!;
-      return [dryRun, nodeSources, allowEgress?.entries, allowIngress?.entries];
+      const { mode, allowFrom, dryRun, nodeSources, allowEgress, allowIngress } = workloads.find(has)!;
+      return [mode, allowFrom, dryRun, nodeSources, allowEgress?.entries, allowIngress?.entries];
     };
-    assert.deepEqual(await told(reader), ["strict", "refuse", [], ["10.0.0.0/8"]]);
+    assert.deepEqual(await told(reader), ["strict", ["narrow/cart:8080"], "strict", "refuse", [], ["10.0.0.0/8"]]);
     assert.ok(performance.now() - started < 1_000);
-    assert.deepEqual(await told(bystander), ["", "", undefined, undefined]);
+    // The mode is one word and no list: that is told as it is.
+    assert.deepEqual(await told(bystander), ["strict", [], "", "", undefined, undefined]);
     reader.close();
     bystander.close();
   });
