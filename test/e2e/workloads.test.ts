@@ -8,7 +8,7 @@ import type { Json } from "../cluster/client.ts";
 import { whyNoCluster } from "../cluster/cluster.ts";
 import { eventually } from "../cluster/eventually.ts";
 import { makeSelfSigned } from "../pki/self-signed.ts";
-import { httpServer, idle, Mesh, podSpec } from "./kit.ts";
+import { httpServer, Mesh, podSpec } from "./kit.ts";
 
 const why = whyNoCluster();
 
@@ -42,6 +42,11 @@ const probedBeside = ({ key, cert }: { readonly key: string; readonly cert: stri
   process.on("SIGTERM", () => process.exit(0));
 `;
 
+/** Answers, and notes who asked. */
+const noting = `${httpServer}
+  server.on("request", ({ url, headers }) => console.log("asked " + url + " " + headers["user-agent"]));
+`;
+
 function selfSigned(): { readonly key: string; readonly cert: string } {
   const folder = mkdtempSync(join(tmpdir(), "probed-"));
   const files = { key: join(folder, "key.pem"), cert: join(folder, "cert.pem") };
@@ -51,18 +56,21 @@ function selfSigned(): { readonly key: string; readonly cert: string } {
   return made;
 }
 
+let mesh: Mesh;
+const namespace = "strict-work";
+
+before(async () => {
+  if (why !== null) return;
+  mesh = await Mesh.start();
+  await mesh.project(namespace, { mode: "strict" });
+  await mesh.deploy(namespace, "web", noting);
+  await mesh.pod(namespace, "client");
+});
+after(async () => {
+  await mesh?.stop();
+});
+
 describe("workloads of a strict project", why === null ? {} : { skip: why }, () => {
-  let mesh: Mesh;
-  const namespace = "strict-work";
-
-  before(async () => {
-    mesh = await Mesh.start();
-    await mesh.project(namespace, { mode: "strict" });
-    await mesh.deploy(namespace, "web");
-    await mesh.pod(namespace, "client");
-  });
-  after(() => mesh?.stop());
-
   const logOf = (container: string, ...more: readonly string[]): Promise<string> =>
     mesh.cluster.kubectl("-n", namespace, "logs", "probed", "-c", container, ...more);
 
@@ -146,19 +154,87 @@ describe("workloads of a strict project", why === null ? {} : { skip: why }, () 
     assert.equal(await mesh.cluster.kubectl("-n", namespace, "get", "pod", "-l", "app=report", "-o", path), "0");
   });
 
-  test("a pod on the host's network runs without a proxy, says why, and disturbs nobody", async () => {
-    await mesh.pod(namespace, "on-host", idle, { spec: { hostNetwork: true } });
-    const mark = "jsonpath={.metadata.annotations.tencrypt\\.io/skipped}";
-    assert.equal(await mesh.cluster.kubectl("-n", namespace, "get", "pod", "on-host", "-o", mark), "host_network");
-    for (let count = 0; count < 5; count++)
-      assert.match((await mesh.call(namespace, "client", "http://web/")).text, /^web-/);
-  });
-
   test("a port that the Service does not have is refused, a Service that comes later is reached", async () => {
     assert.equal((await mesh.call(namespace, "client", "http://web:81/")).ok, false);
     const line = await mesh.refusal(namespace, "client", "unknown_service_port");
     assert.equal(line["direction"], "outbound");
     await mesh.deploy(namespace, "later", httpServer);
     await eventually(async () => assert.ok((await mesh.call(namespace, "client", "http://later/")).ok));
+  });
+});
+
+describe("a pod of a strict project on the host's network", why === null ? {} : { skip: why }, () => {
+  type Pod = { readonly name: string; readonly ip: string; readonly node: string };
+  let hosted: Pod;
+  let earlier: Readiness;
+  const podOf = async (app: string): Promise<Pod> => (await mesh.pods(namespace, app))[0] ?? assert.fail(`no ${app}`);
+
+  const service = (name: string, spec: Json): Json => ({
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name },
+    spec: { ports: [{ port: 80, targetPort: 8080 }], ...spec },
+  });
+
+  /** Since when the protected pod is ready, and how often it was asked whether it is. */
+  type Readiness = { readonly since: string; readonly probes: number };
+  const readiness = async (): Promise<Readiness> => {
+    const { name } = await podOf("web");
+    const state = 'jsonpath={.status.conditions[?(@.type=="Ready")]}{.status.containerStatuses[0].restartCount}';
+    const since = await mesh.cluster.kubectl("-n", namespace, "get", "pod", name, "-o", state);
+    const log = await mesh.cluster.kubectl("-n", namespace, "logs", name, "-c", "app");
+    return { since, probes: log.match(/^asked \/ kube-probe/gm)?.length ?? 0 };
+  };
+
+  before(async () => {
+    // The same port as the protected pod's: it is another address.
+    const container = { readinessProbe: { httpGet: { path: "/", port: 8080 }, periodSeconds: 1 } };
+    await mesh.apply(
+      namespace,
+      service("hosted", { selector: { app: "on-host" } }),
+      service("web-nodeport", { selector: { app: "web" }, type: "NodePort" }),
+    );
+    await mesh.pod(namespace, "on-host", httpServer, { container, spec: { hostNetwork: true } });
+    hosted = await podOf("on-host");
+    earlier = await readiness();
+  });
+
+  test("is a node to the others: refused, and reached where the project names its address", async () => {
+    const url = "http://hosted/";
+    const reached = async (): Promise<string> => (await mesh.call(namespace, "client", url)).text;
+    // The directory may not name the endpoint yet.
+    const refused = await eventually(async () => {
+      assert.equal(await reached(), "");
+      return mesh.refusal(namespace, "client", "egress_not_allowed", 1_000);
+    }, 5_000);
+    assert.deepEqual([refused["class"], refused["service"]], ["node", `${namespace}/hosted`]);
+    // By itself it calls from the node's bridge, which is no address of a node.
+    const { name, ip } = await podOf("web");
+    for (const from of [[], ["--interface", hosted.ip]])
+      assert.notEqual(
+        (await mesh.exec(namespace, "on-host", "curl", "-sS", "-m", "8", ...from, `http://${ip}:8080/`)).code,
+        0,
+      );
+    const { source } = await mesh.refusal(namespace, name, "node_source_refused");
+    assert.ok(String(source).startsWith(`${hosted.ip}:`));
+
+    await mesh.annotate(namespace, { "allow-egress": `${hosted.ip}/32:8080` });
+    await eventually(async () => assert.match(await reached(), new RegExp(`^${hosted.node} `)), 2_000);
+    await mesh.annotate(namespace, { "allow-egress": null });
+  });
+
+  test("runs without a proxy, says why, and disturbs nobody", async () => {
+    const mark = "jsonpath={.metadata.annotations.tencrypt\\.io/skipped}";
+    assert.equal(await mesh.cluster.kubectl("-n", namespace, "get", "pod", "on-host", "-o", mark), "host_network");
+    const { spec } = await mesh.cluster.admin.get(`/api/v1/namespaces/${namespace}/services/web-nodeport`);
+    const { ports } = spec as { readonly ports: readonly { readonly nodePort: number }[] };
+    for (const url of ["http://web/", `http://${hosted.ip}:${ports[0]!.nodePort}/`])
+      for (let count = 0; count < 3; count++)
+        assert.match((await mesh.call(namespace, "client", url)).text, /^web-/, url);
+    await eventually(async () => {
+      const { since, probes } = await readiness();
+      assert.equal(since, earlier.since, "ready all the time");
+      assert.ok(probes >= earlier.probes + 4, "asked more often than it takes to be not ready");
+    });
   });
 });
