@@ -11,7 +11,13 @@ export type Packet = {
   readonly tcp: { readonly flow: string; readonly segment: Segment } | null;
 };
 /** One direction of one connection: contiguous pieces (one piece unless packets are missing). */
-export type Flow = { readonly source: string; readonly destination: string; readonly pieces: readonly Buffer[] };
+export type Flow = {
+  readonly source: string;
+  readonly destination: string;
+  /** Its SYN was seen: the first piece begins with its first byte. */
+  readonly fromStart: boolean;
+  readonly pieces: readonly Buffer[];
+};
 
 const fileHeader = 24;
 const recordHeader = 16;
@@ -65,24 +71,30 @@ function shortIpv6(bytes: Buffer): string {
 
 /** Every direction of every connection, in order of appearance. A new SYN on the same ports starts a new flow. */
 export function flows(packets: readonly Packet[]): readonly Flow[] {
-  const open = new Map<string, { base: number; segments: Segment[] }>();
-  const all: { flow: string; base: number; segments: Segment[] }[] = [];
+  type Entry = {
+    readonly flow: string;
+    readonly fromStart: boolean;
+    readonly base: number;
+    readonly segments: Segment[];
+  };
+  const open = new Map<string, Entry>();
+  const all: Entry[] = [];
   for (const { tcp } of packets) {
     if (tcp === null) continue;
     const { flow, segment } = tcp;
     const base = segment.syn ? (segment.sequence + 1) >>> 0 : segment.sequence;
     let entry = open.get(flow);
     if (entry === undefined || (segment.syn && entry.base !== base)) {
-      const fresh = { flow, base, segments: [] };
+      const fresh = { flow, fromStart: segment.syn, base, segments: [] };
       open.set(flow, fresh);
       all.push(fresh);
       entry = fresh;
     }
     if (segment.payload.length > 0) entry.segments.push(segment);
   }
-  return all.map(({ flow, base, segments }) => {
+  return all.map(({ flow, fromStart, base, segments }) => {
     const [source = "", destination = ""] = flow.split(" ");
-    return { source, destination, pieces: reassemble(base, segments) };
+    return { source, destination, fromStart, pieces: reassemble(base, segments) };
   });
 }
 

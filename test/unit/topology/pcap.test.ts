@@ -133,6 +133,12 @@ test("two connections from the same port are two flows, and a text is not put to
   assert.equal(countText(packets, "canary"), 0);
 });
 
+test("a flow that was there before the capture is told from one that began in it", () => {
+  const before = { sequence: 7, payload: "can" };
+  const [first, second] = flows(read([before, { sequence: 900, syn: true }, { sequence: 901, payload: "ary" }]));
+  assert.deepEqual([first!.fromStart, second!.fromStart], [false, true]);
+});
+
 test("a missing segment leaves two pieces", () => {
   const [flow] = flows(
     read([
