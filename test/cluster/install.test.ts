@@ -15,7 +15,6 @@ const why = whyNoCluster();
 const passing = /^(?:events|leases|componentstatuses)\b/;
 const main = join(import.meta.dirname, "../../cli/main.ts");
 const inRelease = ["-n", releaseNamespace];
-const main = join(import.meta.dirname, "../../cli/main.ts");
 
 async function tryNodes(cluster: Cluster): Promise<void> {
   const args = ["check", "--probe", "--yes", "--output", "json"];
@@ -36,27 +35,28 @@ async function readBackend(cluster: Cluster): Promise<void> {
   assert.match(stdout, /✓ rules stand in nf_tables on 1 nodes with protected pods\n/, stderr);
 }
 
+/** All that is in the cluster, by kind, namespace and name. */
+async function objectsOf(cluster: Cluster): Promise<readonly string[]> {
+  const kinds = (await cluster.kubectl("api-resources", "--verbs=list", "-o", "name")).trim().split("\n");
+  const columns = "NAMESPACE:.metadata.namespace,NAME:.metadata.name";
+  const lists = await Promise.all(
+    kinds
+      .filter((kind) => !passing.test(kind))
+      .map(async (kind) => {
+        const text = await cluster.kubectl("get", kind, "-A", "--no-headers", "-o", `custom-columns=${columns}`);
+        const lines = text.split("\n").filter((line) => line.trim() !== "");
+        return lines.map((line) => `${kind} ${line.trim().replaceAll(/\s+/g, " ")}`);
+      }),
+  );
+  return lists.flat().toSorted();
+}
+
 describe("the chart on a cluster", why === null ? {} : { skip: why }, () => {
   let cluster: Cluster;
   let before_: readonly string[];
 
   const tencrypt = (...args: readonly string[]): Promise<Answer> => cluster.run(process.execPath, [main, ...args]);
   const server = (): string => `10.222.${cluster.place.index}.11:6443`;
-
-  const objects = async (): Promise<readonly string[]> => {
-    const kinds = (await cluster.kubectl("api-resources", "--verbs=list", "-o", "name")).trim().split("\n");
-    const columns = "NAMESPACE:.metadata.namespace,NAME:.metadata.name";
-    const lists = await Promise.all(
-      kinds
-        .filter((kind) => !passing.test(kind))
-        .map(async (kind) => {
-          const text = await cluster.kubectl("get", kind, "-A", "--no-headers", "-o", `custom-columns=${columns}`);
-          const lines = text.split("\n").filter((line) => line.trim() !== "");
-          return lines.map((line) => `${kind} ${line.trim().replaceAll(/\s+/g, " ")}`);
-        }),
-    );
-    return lists.flat().toSorted();
-  };
 
   const bundles = async (): Promise<readonly string[]> => {
     const path = "jsonpath={.webhooks[*].clientConfig.caBundle}";
@@ -66,13 +66,13 @@ describe("the chart on a cluster", why === null ? {} : { skip: why }, () => {
 
   before(async () => {
     cluster = await Cluster.start();
-    before_ = await objects();
+    before_ = await objectsOf(cluster);
   });
   after(() => cluster?.stop());
 
   test("can be looked at before, on its nodes and their network too, and is as it was then", async () => {
     await tryNodes(cluster);
-    await eventually(async () => assert.deepEqual(await objects(), before_));
+    await eventually(async () => assert.deepEqual(await objectsOf(cluster), before_));
   });
 
   test("is installed by one command, and everything gets ready", async () => {
@@ -166,8 +166,8 @@ describe("the chart on a cluster", why === null ? {} : { skip: why }, () => {
       `configmaps ${releaseNamespace} kube-root-ca.crt`,
       `serviceaccounts ${releaseNamespace} default`,
     ];
-    await eventually(async () => assert.deepEqual(await objects(), [...before_, ...ofHelm].toSorted()));
+    await eventually(async () => assert.deepEqual(await objectsOf(cluster), [...before_, ...ofHelm].toSorted()));
     await cluster.kubectl("delete", "namespace", releaseNamespace);
-    await eventually(async () => assert.deepEqual(await objects(), before_));
+    await eventually(async () => assert.deepEqual(await objectsOf(cluster), before_));
   });
 });
