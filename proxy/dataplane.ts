@@ -204,7 +204,7 @@ export class Dataplane {
     this.#admitted.add(connection);
     connection.on("close", () => this.#left(connection));
     // It may bring as much as a window before it leads anywhere.
-    this.backlog.flowed();
+    this.backlog.soon();
     return true;
   }
 

@@ -73,8 +73,8 @@ export class OpenConnection implements Open, RelayOwner {
     resetOnClose(socket, false);
   }
 
-  flowed(): void {
-    this.#plane.backlog.flowed();
+  waits(): void {
+    this.#plane.backlog.soon();
   }
 
   bulk(): void {

@@ -1,5 +1,5 @@
 /**
- * What has come and nobody takes: counted while anything flows, and bounded for the proxy as a whole.
+ * What has come and nobody takes: counted while there is any, and bounded for the proxy as a whole.
  *
  * A connection may have 256 KiB unread and 64 KiB on their way out at each end, so 500 slow readers at once were 440 MB where the
  * container may have 256, and the kernel ended the proxy with all that flowed through it. From an eighth of the bound on each may
@@ -16,6 +16,10 @@ import { lengthOfBlock } from "./small-pieces.ts";
 
 /** As fast as a core decrypts, 50 MB come meanwhile. A look at 1 000 connections takes 0.1 ms. */
 const lookMs = 100;
+/** While nothing waits, but so many are open that they could reach the bound with nobody told to stop. */
+const idleLookMs = 500;
+/** What a connection may have on its way out before that, at both ends. */
+const untold = 2 * 64 * 1024;
 
 const kib = 1024;
 const mib = 1024 * kib;
@@ -63,7 +67,7 @@ type Parts = {
   readonly limit: number;
   /** What others have opened here, whether it leads anywhere yet or not. */
   readonly admitted: ReadonlySet<Duplex>;
-  readonly open: Iterable<Holding>;
+  readonly open: ReadonlySet<Holding>;
   readonly sessions: () => Iterable<Windowed>;
 };
 
@@ -76,23 +80,30 @@ export class Backlog {
     this.#parts = parts;
   }
 
-  /** Something has come. Called for each piece, so this is all that it does. */
-  flowed(): void {
-    if (this.#looks) return;
+  /**
+   * Something waits, or may before long: a connection has come, or somebody was told to stop. Not called for each piece that
+   * comes, which was 3 % of a request.
+   */
+  soon(): void {
+    if (!this.#looks) this.#lookIn(lookMs);
+  }
+
+  #lookIn(ms: number): void {
     this.#looks = true;
-    this.#parts.clock.after(lookMs, this.#look);
+    this.#parts.clock.after(ms, this.#look);
   }
 
   readonly #look = (): void => {
     this.#looks = false;
-    const { limit } = this.#parts;
+    const { limit, open } = this.#parts;
     const held = this.#count();
     const level = nextLevel(this.#level, held / limit);
     // At the same level too: others have come since.
     if (level > 0 || this.#level > 0) this.#limitEach(levels[level]!.most);
     this.#level = level;
     if (held > limit) this.#resetDownTo(limit * leftAfterResets, held);
-    if (held > 0) this.flowed();
+    if (held > 0) this.#lookIn(lookMs);
+    else if (open.size * untold > limit) this.#lookIn(idleLookMs);
   };
 
   #limitEach(octets: number): void {

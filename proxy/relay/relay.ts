@@ -46,8 +46,8 @@ export type RelayOwner = {
   /** Takes SO_LINGER {1, 0} away from a socket; only one file may touch socket options. */
   disarm(socket: Socket): void;
   done(outcome: RelayOutcome): void;
-  /** Called for each piece that comes. */
-  flowed(): void;
+  /** Called each time that one side does not take what comes from the other. */
+  waits(): void;
   /** Called once when the relay turns out to be a bulk transfer. */
   bulk(): void;
 };
@@ -87,13 +87,13 @@ function onData(this: Carried, chunk: Buffer): void {
   const from = this[sideOf];
   const sink = from.far.duplex;
   from.bytes += chunk.length;
-  from.relay.owner.flowed();
   if (++from.reads === readsBefore && from.stream === null) shareReads(this);
   if (from.bytes > bulkBytes) from.relay.becomeBulk();
   if (from.stream !== null && chunk.length >= gatherFrom) gather(sink);
   if (sink.write(chunk)) return;
   from.paused = true;
   this.pause();
+  from.relay.owner.waits();
 }
 
 function onDrain(this: Carried): void {

@@ -76,7 +76,7 @@ async function carried(t: TestContext, initialWindowSize: number, seed: number):
   return new Promise((done) => {
     new Relay(
       { client: receiver(random), server },
-      { disarm: () => {}, flowed: () => {}, bulk: () => {}, done },
+      { disarm: () => {}, waits: () => {}, bulk: () => {}, done },
     ).start();
   });
 }

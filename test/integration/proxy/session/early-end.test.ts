@@ -32,7 +32,7 @@ for (const [what, said] of [
     const done = new Promise<RelayOutcome>((resolve) => {
       new Relay(
         { client: stream, server },
-        { disarm: () => {}, flowed: () => {}, bulk: () => {}, done: resolve },
+        { disarm: () => {}, waits: () => {}, bulk: () => {}, done: resolve },
       ).start();
     });
     stream.respond({ ":status": 200 });

@@ -33,7 +33,7 @@ async function relayed(
       const disarm = (side: Socket): void => resetOnClose(side, false);
       new Relay(
         { client: socket, server: far.stream },
-        { disarm, flowed: () => {}, bulk: () => {}, done: done.resolve },
+        { disarm, waits: () => {}, bulk: () => {}, done: done.resolve },
       ).start();
     });
   });

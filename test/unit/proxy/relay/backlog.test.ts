@@ -87,12 +87,12 @@ function rig(limit: number): Rig {
 
 describe("what waits", () => {
   test("is looked at while something does, and not any more after that", () => {
-    const { clock, backlog, end, connect } = rig(1_000);
+    const { clock, backlog, end, connect } = rig(1_000_000);
     const client = end(10);
     connect(client, end(0));
     assert.equal(clock.pending, 0);
-    backlog.flowed();
-    backlog.flowed();
+    backlog.soon();
+    backlog.soon();
     assert.equal(clock.pending, 1);
     clock.advance(100);
     assert.equal(clock.pending, 1, "ten octets wait");
@@ -101,11 +101,29 @@ describe("what waits", () => {
     assert.equal(clock.pending, 0);
   });
 
+  test("is looked for now and then where many are open, who may hold much before anybody is told to stop", () => {
+    const { clock, backlog, end, connect, windows } = rig(1_000_000);
+    const ends = Array.from({ length: 8 }, () => end(0));
+    for (const client of ends.slice(0, 7)) connect(client, end(0));
+    backlog.soon();
+    clock.advance(100);
+    assert.equal(clock.pending, 0, "seven cannot hold so much");
+    connect(ends[7]!, end(0));
+    backlog.soon();
+    clock.advance(100);
+    assert.equal(clock.pending, 1);
+    ends[0]!.push(Buffer.alloc(300_000));
+    clock.advance(499);
+    assert.deepEqual(windows, []);
+    clock.advance(1);
+    assert.deepEqual(windows, [16 * 1024]);
+  });
+
   test("makes windows and queues smaller from an eighth of the bound on, and wider again when it is gone", () => {
     const { clock, backlog, end, connect, windows } = rig(1_000);
     const [client, server] = [end(124), end(0)];
     connect(client, server);
-    backlog.flowed();
+    backlog.soon();
     clock.advance(100);
     assert.deepEqual(windows, []);
     const mark = server.writableHighWaterMark;
@@ -131,7 +149,7 @@ describe("what waits", () => {
     const stuck = new Duplex({ read: () => {}, write: () => {} });
     stuck.write(Buffer.alloc(9_000));
     for (const each of [small, stuck]) admitted.add(each);
-    backlog.flowed();
+    backlog.soon();
     clock.advance(100);
     assert.deepEqual(windows, [16 * 1024]);
   });
@@ -142,7 +160,7 @@ describe("what waits", () => {
     connect(end(500), end(100));
     connect(end(0), end(290));
     connect(end(11), end(0));
-    backlog.flowed();
+    backlog.soon();
     clock.advance(100);
     assert.deepEqual(overflown, ["600 octets waited, in all 1001 of 1000"]);
     assert.deepEqual(lines, [["warn", "backlog_full", { held: 1_001, limit: 1_000, resets: 1 }]]);
@@ -156,7 +174,7 @@ describe("what waits", () => {
     early.on("error", () => {});
     admitted.add(early);
     connect(end(101), end(0));
-    backlog.flowed();
+    backlog.soon();
     clock.advance(100);
     await settle();
     assert.equal(early.destroyed, true);
