@@ -178,7 +178,7 @@ function queueOf(files: readonly string[]): Job[] {
 
 /**
  * Runs what may share the machine three files at a time: two from the beginning of the queue, which mostly wait, and one from its end.
- * Then what is calm, one from each end, and the rest one by one.
+ * Then what is calm, likewise, and the rest one by one.
  */
 export async function runTestFiles(paths: readonly string[], stop: AbortSignal): Promise<readonly Outcome[]> {
   const [onTheirOwn, others] = partition(paths, (path) => startsWithOneOf(path, alone));
@@ -188,9 +188,10 @@ export async function runTestFiles(paths: readonly string[], stop: AbortSignal):
     for (let job = next(); job !== undefined && !stop.aborted; job = next())
       outcomes.push(...(await runJob(job, stop)));
   };
-  const [first, last] = [() => together.shift(), () => together.pop()];
-  await Promise.all([work(first), work(first), work(last)]);
-  await Promise.all([work(() => waiting.shift()), work(() => waiting.pop())]);
+  for (const queue of [together, waiting]) {
+    const [first, last] = [() => queue.shift(), () => queue.pop()];
+    await Promise.all([work(first), work(first), work(last)]);
+  }
   const rest = jobs(onTheirOwn);
   await work(() => rest.shift());
   return outcomes;
