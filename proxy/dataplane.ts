@@ -78,6 +78,7 @@ export class Dataplane {
   #relayed = 0;
   #idle: () => void = () => {};
   #turn: number = randomBytes(4).readUInt32BE();
+
   constructor(parts: Parts) {
     this.clock = parts.clock;
     this.self = parts.self;

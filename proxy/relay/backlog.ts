@@ -7,17 +7,20 @@
  * exceeds the bound all the same is reset, the connections that hold most first.
  */
 import type { Duplex } from "node:stream";
-import type { Clock } from "../../lib/clock/clock.ts";
+import type { Clock, Timer } from "../../lib/clock/clock.ts";
 import type { Log } from "../../lib/log/log.ts";
 import { queueAtMost } from "./high-water-marks.ts";
 import { reset } from "./relay.ts";
 import { readAtMost } from "./shared-reads.ts";
 import { lengthOfBlock } from "./small-pieces.ts";
 
-/** As fast as a core decrypts, 50 MB come meanwhile. A look at 1 000 connections takes 0.1 ms. */
-const lookMs = 100;
-/** While nothing waits, but so many are open that they could reach the bound with nobody told to stop. */
-const idleLookMs = 500;
+/** Until the next look, in milliseconds. */
+const lookIn = {
+  /** As fast as a core decrypts, 50 MB come meanwhile. A look at 1 000 connections takes 0.1 ms. */
+  soon: 100,
+  /** While nothing waits, but so many are open that they could reach the bound with nobody told to stop. */
+  later: 500,
+} as const;
 /** What a connection may have on its way out before that, at both ends. */
 const untold = 2 * 64 * 1024;
 
@@ -74,7 +77,8 @@ type Parts = {
 export class Backlog {
   readonly #parts: Parts;
   #level = 0;
-  #looks = false;
+  #next: keyof typeof lookIn | null = null;
+  #timer: Timer | null = null;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -85,16 +89,17 @@ export class Backlog {
    * comes, which was 3 % of a request.
    */
   soon(): void {
-    if (!this.#looks) this.#lookIn(lookMs);
+    if (this.#next !== "soon") this.#lookIn("soon");
   }
 
-  #lookIn(ms: number): void {
-    this.#looks = true;
-    this.#parts.clock.after(ms, this.#look);
+  #lookIn(next: keyof typeof lookIn): void {
+    this.#timer?.cancel();
+    this.#next = next;
+    this.#timer = this.#parts.clock.after(lookIn[next], this.#look);
   }
 
   readonly #look = (): void => {
-    this.#looks = false;
+    this.#next = null;
     const { limit, open } = this.#parts;
     const held = this.#count();
     const level = nextLevel(this.#level, held / limit);
@@ -102,8 +107,8 @@ export class Backlog {
     if (level > 0 || this.#level > 0) this.#limitEach(levels[level]!.most);
     this.#level = level;
     if (held > limit) this.#resetDownTo(limit * leftAfterResets, held);
-    if (held > 0) this.#lookIn(lookMs);
-    else if (open.size * untold > limit) this.#lookIn(idleLookMs);
+    if (held > 0) this.#lookIn("soon");
+    else if (open.size * untold > limit) this.#lookIn("later");
   };
 
   #limitEach(octets: number): void {

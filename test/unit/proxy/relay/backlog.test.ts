@@ -116,6 +116,14 @@ describe("what waits", () => {
     clock.advance(499);
     assert.deepEqual(windows, []);
     clock.advance(1);
+    assert.deepEqual(windows.splice(0), [16 * 1024]);
+    while (ends[0]!.read() !== null);
+    clock.advance(100);
+    assert.deepEqual(windows.splice(0), [Number.POSITIVE_INFINITY]);
+    // Sooner where somebody is told to stop meanwhile.
+    ends[0]!.push(Buffer.alloc(300_000));
+    backlog.soon();
+    clock.advance(100);
     assert.deepEqual(windows, [16 * 1024]);
   });
 
