@@ -137,7 +137,8 @@ describe(`${many} connections`, { skip: needsRoot }, () => {
     assert.match(String(line["detail"]), /^[0-9]+ octets waited, in all [0-9]+ of 4194304$/);
     await nextIsPrompt();
     await Promise.all(names(what).map((name) => slow.request({ do: "reset", name })));
-    await steady.end({ grownMb: 60 });
+    // It had just started: what 500 connections make it load and keep for a while is 60 MB.
+    await steady.end({ grownMb: 120 });
     const ended = server.events("connection_closed", position).filter(isFull).length;
     assert.ok(ended < many, "not all of them");
   });
