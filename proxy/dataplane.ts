@@ -29,8 +29,6 @@ export type Open = {
   readonly judge: Judge;
   /** It may not go on. */
   cut(why: Cut): void;
-  /** More waits in the proxy than may, and in this one much. */
-  overflow(detail: string): void;
   /** The proxy ends. */
   destroy(): void;
   /** Asks the kernel for a reset that nobody was told of. */

@@ -64,10 +64,6 @@ export class OpenConnection implements Open, RelayOwner {
     this.#relay.destroy();
   }
 
-  overflow(detail: string): void {
-    this.cut({ reason: "backlog_full", detail });
-  }
-
   /** Of the relay, as the three that follow. */
   disarm(socket: Socket): void {
     resetOnClose(socket, false);

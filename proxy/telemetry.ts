@@ -42,7 +42,7 @@ export async function connectForTelemetry(
 /** Spans still leave while the proxy drains: only other rules end the connection. */
 function judgeWhileOpen(client: Duplex, asked: Judge, plane: Dataplane): void {
   const cut = (): void => void client.destroy();
-  const open = { client, server: client, judge: asked, cut, overflow: cut, destroy: () => {}, endIfReset: () => {} };
+  const open = { client, server: client, judge: asked, cut, destroy: () => {}, endIfReset: () => {} };
   plane.open.add(open);
   client.once("close", () => plane.open.delete(open));
 }

@@ -93,17 +93,25 @@ static napi_value resets_on_close(napi_env env, napi_callback_info info) {
   return integer(env, linger.l_onoff == 1 && linger.l_linger == 0 ? 1 : 0);
 }
 
+/* What the kernel knows of the one argument's connection, and how much of it; false with the value to return. */
+static bool read_tcp_info(napi_env env, napi_callback_info info, struct tcp_info *tcp, socklen_t *size, napi_value *failure) {
+  napi_value values[1];
+  int32_t fd;
+  int error = EINVAL;
+  if (arguments(env, info, 1, values, &fd)) error = getsockopt(fd, IPPROTO_TCP, TCP_INFO, tcp, size) == 0 ? 0 : errno;
+  if (error != 0) *failure = negated_errno(env, error);
+  return error == 0;
+}
+
 /*
  * roundTrip(fd): the shortest that the kernel has seen in the last five minutes, in microseconds, or a negated errno.
  * ENODATA: none yet; EPROTO: the kernel is older than the field (4.9).
  */
 static napi_value round_trip(napi_env env, napi_callback_info info) {
-  napi_value values[1];
-  int32_t fd;
+  napi_value failure;
   struct tcp_info tcp = {0};
   socklen_t size = sizeof tcp;
-  if (!arguments(env, info, 1, values, &fd)) return negated_errno(env, EINVAL);
-  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &tcp, &size) != 0) return negated_errno(env, errno);
+  if (!read_tcp_info(env, info, &tcp, &size, &failure)) return failure;
   if (size < offsetof(struct tcp_info, tcpi_min_rtt) + sizeof tcp.tcpi_min_rtt) return negated_errno(env, EPROTO);
   /* All bits set: no sample. */
   return tcp.tcpi_min_rtt > INT32_MAX ? negated_errno(env, ENODATA) : integer(env, (int)tcp.tcpi_min_rtt);
@@ -111,12 +119,10 @@ static napi_value round_trip(napi_env env, napi_callback_info info) {
 
 /* isClosed(fd): 1 where the kernel has ended the connection, as by the other end's RST, 0 where not, or a negated errno. */
 static napi_value is_closed(napi_env env, napi_callback_info info) {
-  napi_value values[1];
-  int32_t fd;
+  napi_value failure;
   struct tcp_info tcp = {0};
   socklen_t size = sizeof tcp;
-  if (!arguments(env, info, 1, values, &fd)) return negated_errno(env, EINVAL);
-  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &tcp, &size) != 0) return negated_errno(env, errno);
+  if (!read_tcp_info(env, info, &tcp, &size, &failure)) return failure;
   return integer(env, tcp.tcpi_state == TCP_CLOSED ? 1 : 0);
 }
 

@@ -9,10 +9,14 @@
 import type { Duplex } from "node:stream";
 import type { Clock, Timer } from "../../lib/clock/clock.ts";
 import type { Log } from "../../lib/log/log.ts";
+import type { Cut } from "../connection.ts";
 import { queueAtMost } from "./high-water-marks.ts";
 import { reset } from "./relay.ts";
 import { readAtMost } from "./shared-reads.ts";
 import { lengthOfBlock } from "./small-pieces.ts";
+
+const kib = 1024;
+const mib = 1024 * kib;
 
 /** Until the next look, in milliseconds. */
 const lookIn = {
@@ -22,10 +26,7 @@ const lookIn = {
   later: 500,
 } as const;
 /** What a connection may have on its way out before that, at both ends. */
-const untold = 2 * 64 * 1024;
-
-const kib = 1024;
-const mib = 1024 * kib;
+const untold = 2 * 64 * kib;
 
 /** From that share of the bound on, so much may wait in each place. */
 const levels = [
@@ -62,7 +63,7 @@ const heldBy = (end: Duplex): number => end.readableLength + end.writableLength 
 
 export type Windowed = { limitWindow(most: number): void };
 /** A connection that is open. */
-export type Holding = { readonly client: Duplex; readonly server: Duplex; overflow(detail: string): void };
+export type Holding = { readonly client: Duplex; readonly server: Duplex; cut(why: Cut): void };
 
 type Parts = {
   readonly clock: Clock;
@@ -132,7 +133,7 @@ export class Backlog {
     const ofOpen = [...open].map((connection) => {
       const octets = heldBy(connection.client) + heldBy(connection.server);
       const detail = `${octets} octets waited, in all ${held} of ${limit}`;
-      return { end: connection.client, octets, reset: () => connection.overflow(detail) };
+      return { end: connection.client, octets, reset: () => connection.cut({ reason: "backlog_full", detail }) };
     });
     const known = new Set(ofOpen.map(({ end }) => end));
     const dialled = [...admitted]

@@ -46,32 +46,30 @@ export function shareReads(duplex: Duplex): boolean {
   const handle = socket._handle;
   if (typeof handle?.useUserBuffer !== "function") return false;
   if (ofBuffer === undefined || ofCallback === undefined || ofNext === undefined) return false;
-  let isShared = true;
   /** Null: one of its own. */
   let current: Buffer | null = usual;
   let isFollowed = false;
   let count = 0;
   const giveBack = (): void => {
-    if (isShared) return;
-    isShared = true;
+    if (current !== null) return;
+    current = usual;
     owners--;
   };
   socket[ofBuffer] = usual;
   socket[ofCallback] = (read: number, buffer: Buffer): boolean => {
     count = read;
-    duplex.emit("data", isShared ? copyOf(buffer, read) : buffer.subarray(0, read));
+    duplex.emit("data", current === null ? buffer.subarray(0, read) : copyOf(buffer, read));
     return true;
   };
   /** What the next read goes into; undefined: the same again. */
   socket[ofNext] = (): Buffer | undefined => {
-    if (count < large || usual !== shared || duplex.destroyed || (isShared && owners >= mostOwners)) {
-      giveBack();
+    if (count < large || usual !== shared || duplex.destroyed || (current !== null && owners >= mostOwners)) {
       if (current === usual) return undefined;
+      giveBack();
       current = usual;
       return usual;
     }
-    if (isShared) owners++;
-    isShared = false;
+    if (current !== null) owners++;
     if (!isFollowed) duplex.once("close", giveBack);
     isFollowed = true;
     current = null;

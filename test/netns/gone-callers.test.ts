@@ -5,10 +5,11 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { refusalLine } from "../topology/attempts.ts";
-import type { Child, Pod } from "../topology/cluster.ts";
+import type { Child } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
 import { startMesh } from "../topology/mesh.ts";
 import type { Mesh } from "../topology/mesh.ts";
+import { swallowed } from "../topology/swallowed.ts";
 
 const port = 7000;
 /** No pod, and nobody answers there (RFC 5737). */
@@ -30,16 +31,6 @@ before(async () => {
   inside = await mesh.pod("client").app("dialer");
 });
 after(() => mesh?.close());
-
-/** Packets of that kind vanish while `work` runs: whoever dials hears nothing. */
-async function swallowed(pod: Pod, rule: readonly string[], work: () => Promise<void>): Promise<void> {
-  await pod.must("iptables", ["-I", ...rule, "-j", "DROP"], { uid: 0 });
-  try {
-    await work();
-  } finally {
-    await pod.must("iptables", ["-D", ...rule, "-j", "DROP"], { uid: 0 });
-  }
-}
 
 const toApplication = ["INPUT", "-i", "lo", "-p", "tcp", "--dport", `${port}`];
 const toOutside = ["OUTPUT", "-p", "tcp", "-d", outside];

@@ -10,6 +10,7 @@ import type { Child } from "../topology/cluster.ts";
 import { needsRoot } from "../topology/cluster.ts";
 import type { WorkloadEntry } from "../topology/directory.ts";
 import { echoPort, useShop } from "../topology/shop.ts";
+import { swallowed } from "../topology/swallowed.ts";
 
 const canary = "canary-live-policy-c3d2";
 
@@ -88,16 +89,8 @@ describe("the newest document decides", { skip: needsRoot }, () => {
 
 describe("an address that changes hands while it is dialled in clear", { skip: needsRoot }, () => {
   const isWeb = ({ pod }: WorkloadEntry): boolean => pod === "web";
-  /** No answer comes from there until `work` is done: the dial waits and sends its SYN again. */
-  async function silent(work: () => Promise<void>): Promise<void> {
-    const rule = ["INPUT", "-p", "tcp", "--dport", `${echoPort}`, "-j", "DROP"];
-    await here.mesh.pod("web").must("iptables", ["-I", ...rule], { uid: 0 });
-    try {
-      await work();
-    } finally {
-      await here.mesh.pod("web").must("iptables", ["-D", ...rule], { uid: 0 });
-    }
-  }
+  /** No answer comes from there: the dial waits and sends its SYN again. */
+  const silent = ["INPUT", "-p", "tcp", "--dport", `${echoPort}`];
 
   for (const [what, entry, reason] of [
     ["a protected pod of the project", { project: "shop", tunnelPort: 15008 }, "plaintext_refused"],
@@ -109,7 +102,7 @@ describe("an address that changes hands while it is dialled in clear", { skip: n
       const proxy = here.mesh.proxy("client");
       const { position } = proxy;
       const target = at("web");
-      await silent(async () => {
+      await swallowed(here.mesh.pod("web"), silent, async () => {
         const opened = await from("client").request({ do: "open", name: what, ...target, send: canary });
         assert.equal(opened["connected"], true);
         const { projects, workloads } = here.mesh.cluster.directory();

@@ -72,8 +72,9 @@ function rig(limit: number): Rig {
     const connection: Holding = {
       client,
       server,
-      overflow: (detail) => {
-        overflown.push(detail);
+      cut: ({ reason, detail }) => {
+        assert.equal(reason, "backlog_full");
+        overflown.push(detail!);
         for (const each of [client, server]) each.destroy();
         open.delete(connection);
         admitted.delete(client);
