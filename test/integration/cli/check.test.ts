@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { check } from "../../../cli/commands/check.ts";
 import { startFakeApi } from "./fake-api.ts";
+import { recordScreen } from "./screen.ts";
 
 test("--pre looks at nothing but what an installation needs, however much runs on the cluster", async (t) => {
   const answers: Readonly<Record<string, object>> = {
@@ -15,16 +16,10 @@ test("--pre looks at nothing but what an installation needs, however much runs o
     asked.add(path);
     return answers[path] ?? { items: [], metadata: {} };
   });
-  let [data, notes] = ["", ""];
-  const screen = {
-    data: (text: string) => void (data += text),
-    note: (text: string) => void (notes += text),
-    width: 100,
-    color: false,
-  };
+  const { screen, written } = recordScreen(100);
   const code = await check({ kubeconfig, output: "table", pre: true }, screen);
-  assert.equal(code, 0, data);
-  assert.match(data, /\n0 failed, 0 warnings, 4 passed\n$/);
-  assert.match(notes, /^not looked at: .*; --probe tries them\n$/);
+  assert.equal(code, 0, written.data);
+  assert.match(written.data, /\n0 failed, 0 warnings, 4 passed\n$/);
+  assert.match(written.notes, /^not looked at: .*; --probe tries them\n$/);
   assert.deepEqual([...asked].toSorted(), Object.keys(answers).toSorted());
 });

@@ -8,6 +8,7 @@ import { newRoot } from "../../../ca/issue/authority.ts";
 import { injectFile } from "../../../cli/commands/inject.ts";
 import { version } from "../../../lib/version.ts";
 import { startFakeApi } from "./fake-api.ts";
+import { recordScreen } from "./screen.ts";
 
 const settings = {
   TENCRYPT_INIT_IMAGE: "x/init:1",
@@ -41,15 +42,9 @@ async function inject(t: TestContext, image: string, manifests: string, absent =
   });
   const file = join(dirname(kubeconfig), "manifests.yaml");
   writeFileSync(file, manifests);
-  let [data, notes] = ["", ""];
-  const screen = {
-    data: (text: string) => (data += text),
-    note: (text: string) => (notes += text),
-    width: 80,
-    color: false,
-  };
+  const { screen, written } = recordScreen(80);
   const code = await injectFile(file, { kubeconfig }, screen);
-  return { code, data, notes, asked };
+  return { code, ...written, asked };
 }
 
 const pod = (name: string): string =>
